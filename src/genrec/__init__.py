@@ -1,0 +1,1 @@
+"""Generative recommendation with language models: nine identifiers, one interface."""

@@ -1,0 +1,65 @@
+"""What an identifier may ask of a language model: read a prompt, write query tokens, embed words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from genrec.types import Tokens
+
+Memory = Any
+"""What `Backbone.read` keeps of a prompt; only the backbone that made it looks inside."""
+
+
+class Backbone(nn.Module, ABC):
+    """A language model that reads and writes `Tokens`.
+
+    Attributes:
+        tokenizer: the Hugging Face tokenizer; there after `setup`.
+        width: D, the size of an embedding; there after `setup`.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    width: int
+
+    @abstractmethod
+    def setup(self, texts: Sequence[str]) -> None:
+        """Create tokenizer and model. Called once, before a checkpoint is restored.
+
+        Args:
+            texts: all text the model will meet; a backbone without a tokenizer of its own builds one from it.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The model in a few words, for the tables of results."""
+
+    @abstractmethod
+    def words(self, ids: Tensor) -> Tensor:
+        """The model's own word embeddings of token ids of any shape [...]: [..., D]."""
+
+    @abstractmethod
+    def read(self, context: Tokens) -> Memory:
+        """Encode the prompt, once per user."""
+
+    @abstractmethod
+    def write(self, memory: Memory, query: Tokens, parents: Tensor | None = None) -> Tensor:
+        """Decode query tokens against a prompt that was read.
+
+        Args:
+            memory: what `read` returned.
+            query: Q tokens per user, or one row that serves all users.
+            parents: [B, Q] long; the tokens are a tree and each sees its ancestors and itself only
+                (`genrec.backbones.masks.ancestors`). None derives order and visibility from ``query.sets``.
+
+        Returns:
+            [B, Q, D], the model's last hidden state at every query token.
+        """
+
+    def forward(self, context: Tokens, query: Tokens) -> Tensor:
+        """Training: read and write in one pass, [B, Q, D]."""
+        return self.write(self.read(context), query)

@@ -1,0 +1,113 @@
+"""Positions and attention masks, derived from what tokens are: pure functions, no model.
+
+A sequence of one word, an item of two tokens, an item of two tokens and a word, ``sets = [-1, 0, 0, 1, 1, -1]``::
+
+    positions   0 1 1 2 2 3          an item's tokens share one position, the next token takes the next
+
+    visible     x x x x x x          the word sees everything
+                x x . x x x          an item's token sees itself, not its sister,
+                x . x x x x          and every other token of the sequence
+                x x x x . x
+                x x x . x x
+                x x x x x x
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genrec.types import ORDERED, Tokens
+
+
+def positions(tokens: Tokens) -> Tensor:
+    """Gap-free positions: members of a set share one, padding takes none.
+
+    Returns:
+        [B, S] long; a padded token repeats the position before it (-1 at the start), where nothing looks at it.
+    """
+    return (_opens_position(tokens.mask, tokens.sets)).cumsum(1) - 1
+
+
+def raw_positions(tokens: Tokens) -> Tensor:
+    """Positions as the SETRec release has them: padded items take one, and ordered tokens keep their raw index.
+
+    So a gap follows the history (``P + T * K`` instead of ``P + T``), and a user's positions depend on how much
+    padding the batch put before his items.
+    """
+    index = torch.arange(tokens.sets.shape[1], device=tokens.sets.device)
+    shared = _opens_position(torch.ones_like(tokens.mask), tokens.sets).cumsum(1) - 1
+    return torch.where(tokens.sets == ORDERED, index, shared)
+
+
+def _opens_position(mask: Tensor, sets: Tensor) -> Tensor:
+    """[B, S] bool: the token is the first real one of its set, or a real ordered token."""
+    same_as_before = torch.zeros_like(mask)
+    same_as_before[:, 1:] = (sets[:, 1:] == sets[:, :-1]) & (sets[:, 1:] != ORDERED)
+    real_before = mask.long().cumsum(1) - mask.long()
+    index = torch.arange(mask.shape[1], device=mask.device).expand_as(sets)
+    start_of_run = torch.where(same_as_before, 0, index).cummax(1).values
+    real_in_run = real_before - real_before.gather(1, start_of_run)
+    return mask & (real_in_run == 0)
+
+
+def visible(tokens: Tokens, sparse: bool = True) -> Tensor:
+    """Who sees whom in an encoder (both directions).
+
+    Args:
+        tokens: the sequence.
+        sparse: members of a set are hidden from each other (SETRec, Section 3.2.2); False shows them.
+
+    Returns:
+        [B, S, S] bool, True where token i (dim 1) sees token j (dim 2). Padding is seen by nobody; a padded row sees
+        the real tokens, so that no softmax is ever taken over nothing.
+    """
+    seen = tokens.mask[:, None, :].expand(-1, tokens.mask.shape[1], -1)
+    return seen & ~_sisters(tokens.sets) if sparse else seen
+
+
+def visible_before(tokens: Tokens, sparse: bool = True) -> Tensor:
+    """Who sees whom in a decoder: as `visible`, but only earlier positions, one's own set's (if not sparse), and itself.
+
+    A padded row sees itself as well, for the same reason.
+    """
+    place = positions(tokens)
+    earlier = place[:, None, :] <= place[:, :, None]
+    itself = torch.eye(tokens.mask.shape[1], dtype=torch.bool, device=tokens.mask.device)
+    return (visible(tokens, sparse) & earlier) | itself
+
+
+def _sisters(sets: Tensor) -> Tensor:
+    """[B, S, S] bool: two different tokens of the same set."""
+    same = (sets[:, :, None] == sets[:, None, :]) & (sets != ORDERED)[:, None, :]
+    return same & ~torch.eye(sets.shape[1], dtype=torch.bool, device=sets.device)
+
+
+def ancestors(parents: Tensor) -> Tensor:
+    """Who sees whom in a tree of tokens: each sees its ancestors and itself.
+
+    ``parents = [-1, 0, 0, 1]`` is a root with two children, the first of which has a child of its own::
+
+        x . . .
+        x x . .
+        x . x .
+        x x . x
+
+    Args:
+        parents: [B, Q] long, the index of each token's parent, smaller than its own; -1 for a root.
+
+    Returns:
+        [B, Q, Q] bool.
+    """
+    count = parents.shape[1]
+    seen = torch.eye(count, dtype=torch.bool, device=parents.device).expand(len(parents), -1, -1).clone()
+    seen |= parents[:, :, None] == torch.arange(count, device=parents.device)
+    # Each squaring doubles the number of generations that a token sees.
+    for _ in range(max(count - 1, 1).bit_length()):
+        seen = (seen.float() @ seen.float()) > 0
+    return seen
+
+
+def depths(parents: Tensor) -> Tensor:
+    """[B, Q] long: the number of ancestors of every token of a tree (see `ancestors`), its position after the prompt."""
+    return ancestors(parents).sum(2) - 1

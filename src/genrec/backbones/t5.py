@@ -1,0 +1,159 @@
+"""T5: the encoder reads the prompt, the decoder writes the query tokens.
+
+Hugging Face's T5 knows one position per token and one kind of mask. Here both come from the tokens' sets, so position
+bias and mask are computed outside and handed over as ONE additive attention mask; the attention function below adds
+that mask and nothing else. No model class is changed, no state is kept between calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AutoTokenizer, T5Config, T5Model
+
+from genrec.backbones import masks
+from genrec.backbones.base import Backbone
+from genrec.backbones.words import load_tokenizer
+from genrec.errors import GenrecError
+from genrec.types import Tokens
+
+ATTENTION = "genrec_t5"
+
+
+def _attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    position_bias: Tensor | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """PyTorch's fused attention; T5's own position bias is left out because the mask already holds the right one."""
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, is_causal=False
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(ATTENTION, _attend)
+
+
+class T5Memory(NamedTuple):
+    """An encoded prompt: states [B, S, D] and which of them are real, [B, S] bool."""
+
+    states: Tensor
+    mask: Tensor
+
+
+class T5Backbone(Backbone):
+    """A T5 by name, or a new one from its sizes.
+
+    Args:
+        pretrained: name or folder of a pre-trained T5, such as ``google-t5/t5-small``; None makes a new one.
+        sizes: fields of `transformers.T5Config` (``d_model``, ``num_layers`` ...) of a new model.
+        tokenizer: folder or name of a tokenizer for a new model; None builds one from the catalogue's words.
+        sparse: members of a set are hidden from each other in the encoder (the paper). False is the release.
+        query_mask: ``blind`` hides the members of a query set from each other (the paper). ``additive`` is the
+            release: the identity matrix is added to the attention logits, and the queries do see each other.
+        positions: ``compact`` has no gaps, and padding takes no position (the paper). ``raw`` is the release, see
+            `genrec.backbones.masks.raw_positions`.
+
+    Raises:
+        GenrecError: if both or neither of ``pretrained`` and ``sizes`` are given, or the model cannot be had.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        sizes: dict[str, int | float | str] | None = None,
+        tokenizer: str | None = None,
+        sparse: bool = True,
+        query_mask: Literal["blind", "additive"] = "blind",
+        positions: Literal["compact", "raw"] = "compact",
+    ) -> None:
+        super().__init__()
+        if (pretrained is None) == (sizes is None):
+            raise GenrecError("T5Backbone takes either `pretrained` (a model's name or folder) or `sizes` (a new model)")
+        self.pretrained = pretrained
+        self.sizes = sizes or {}
+        self.tokenizer_name = tokenizer
+        self.sparse = sparse
+        self.query_mask = query_mask
+        self.positions = masks.positions if positions == "compact" else masks.raw_positions
+
+    def setup(self, texts: Sequence[str]) -> None:
+        """See `Backbone.setup`."""
+        if self.pretrained is not None:
+            try:
+                self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained)
+                self.t5 = T5Model.from_pretrained(self.pretrained, attn_implementation=ATTENTION)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise GenrecError(
+                    f"cannot load the model `{self.pretrained}`: {reason} Check the name and the connection, give a "
+                    "local folder, or use a `..._small.yaml` config, which needs no network"
+                ) from error
+        else:
+            self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
+            config = T5Config(vocab_size=len(self.tokenizer), use_cache=False, **self.sizes)
+            config._attn_implementation = ATTENTION
+            self.t5 = T5Model(config)
+        self.width = self.t5.config.d_model
+
+    def describe(self) -> str:
+        """See `Backbone.describe`."""
+        return self.pretrained or "new T5, " + ", ".join(f"{key} {value}" for key, value in self.sizes.items())
+
+    def words(self, ids: Tensor) -> Tensor:
+        """See `Backbone.words`."""
+        return self.t5.shared(ids)
+
+    def read(self, context: Tokens) -> T5Memory:
+        """See `Backbone.read`."""
+        seen = masks.visible(context, self.sparse)
+        mask = self._mask(self.t5.encoder, seen, self.positions(context))
+        states = self.t5.encoder(inputs_embeds=context.embeds, attention_mask=mask).last_hidden_state
+        return T5Memory(states, context.mask)
+
+    def write(self, memory: T5Memory, query: Tokens, parents: Tensor | None = None) -> Tensor:
+        """See `Backbone.write`."""
+        if parents is not None:
+            seen, place = masks.ancestors(parents), masks.depths(parents)
+        else:
+            seen, place = masks.visible_before(query, self.query_mask == "blind"), masks.positions(query)
+        mask = self._mask(self.t5.decoder, seen, place)
+        if parents is None and self.query_mask == "additive":
+            mask = mask + torch.eye(mask.shape[-1], dtype=mask.dtype, device=mask.device)
+        prompt = torch.zeros_like(memory.mask, dtype=mask.dtype).masked_fill(~memory.mask, torch.finfo(mask.dtype).min)
+        out = self.t5.decoder(
+            inputs_embeds=query.embeds.expand(len(memory.states), -1, -1),
+            attention_mask=mask,
+            encoder_hidden_states=memory.states,
+            encoder_attention_mask=prompt[:, None, None, :],
+            use_cache=False,
+        )
+        return out.last_hidden_state
+
+    def _mask(self, stack: nn.Module, seen: Tensor, place: Tensor) -> Tensor:
+        """The additive mask [B, heads, S, S]: T5's learned bias of every distance, and -max where nothing is seen."""
+        attention = stack.block[0].layer[0].SelfAttention  # type: ignore[union-attr, index]
+        place = place.clamp(min=0)
+        # The bias depends on the distance alone: look each possible distance up once, then pick.
+        reach = seen.shape[-1]
+        distances = torch.arange(-reach, reach + 1, device=place.device)
+        buckets = attention._relative_position_bucket(
+            distances,
+            bidirectional=not attention.is_decoder,
+            num_buckets=attention.relative_attention_num_buckets,
+            max_distance=attention.relative_attention_max_distance,
+        )
+        table = attention.relative_attention_bias(buckets)
+        bias = F.embedding(place[:, None, :] - place[:, :, None] + reach, table).permute(0, 3, 1, 2)
+        return bias.masked_fill(~seen[:, None], torch.finfo(bias.dtype).min)

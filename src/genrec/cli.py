@@ -1,0 +1,46 @@
+"""The command line: ``genrec fit | validate | test | predict | prepare | report``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from genrec.configuration import PACKAGED
+from genrec.errors import GenrecError
+
+USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
+
+  fit       prepare what is missing, train, keep the best checkpoint on validation
+  test      rank the test users with the newest run of CONFIG, print the all / warm / cold table
+  validate  the same on the validation users
+  predict   write the best items of every user (--output FILE.parquet or FILE.jsonl)
+  prepare   only the data and the item embeddings
+  report    one table over runs: genrec report RUN...
+
+CONFIG is a file, or the name of a packaged config (below). Any key of it can be given on the command line:
+  genrec fit --config toys_setrec_small.yaml --data.root DIR --trainer.max_epochs 3
+  genrec fit --config toys_setrec_small.yaml --ckpt_path last      resumes the newest run of that config
+  genrec fit --help                                                lists all keys
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    # torch and transformers take seconds to import: not for the sake of a few lines of help.
+    if not arguments or arguments[0] in ("-h", "--help"):
+        names = sorted(path.name for path in PACKAGED.glob("*.yaml"))
+        print(USAGE + "\npackaged configs: " + ", ".join(names))
+        return
+    try:
+        if arguments[0] == "report":
+            from genrec.report import report
+
+            report(arguments[1:])
+        else:
+            from genrec.training import run
+
+            run(arguments)
+    except GenrecError as error:
+        print(f"genrec: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,105 @@
+"""What is known about the items: one row each, and the row number is the item id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from genrec.errors import GenrecError
+
+KEY, TITLE, BRAND, DESCRIPTION, CATEGORIES = "item", "title", "brand", "description", "categories"
+SCHEMA = {
+    KEY: pl.String(),
+    TITLE: pl.String(),
+    BRAND: pl.String(),
+    DESCRIPTION: pl.String(),
+    CATEGORIES: pl.List(pl.String()),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """The items of a data set.
+
+    Args:
+        items: one row per item. The column ``item`` holds the item's key; ``title``, ``brand``, ``description`` (text)
+            and ``categories`` (list of text, from the widest to the narrowest) may be missing or null. Other columns
+            are dropped, and text of white space alone becomes null.
+
+    Raises:
+        GenrecError: if there is no item, or a key is missing or given twice.
+    """
+
+    items: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        items = _conform(self.items)
+        if items.is_empty():
+            raise GenrecError("the catalogue has no items: give at least one")
+        if items[KEY].null_count():
+            raise GenrecError(f"row {items[KEY].is_null().arg_max()} of the item table has no key in column `{KEY}`")
+        if items[KEY].n_unique() < len(items):
+            twice = items[KEY].filter(items[KEY].is_duplicated())[0]
+            raise GenrecError(f"the item `{twice}` is in the catalogue twice: every item needs a key of its own")
+        object.__setattr__(self, "items", items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def keys(self) -> list[str]:
+        """The items' keys, by row."""
+        return self.items[KEY].to_list()
+
+    @property
+    def titles(self) -> list[str]:
+        """The items' titles, by row; ``""`` where there is none."""
+        return self.items[TITLE].fill_null("").to_list()
+
+    def texts(self) -> list[str]:
+        """All text of every item: title, description, categories, brand, as SETRec joins them.
+
+        Returns:
+            One string per item, ``""`` for an item without text.
+
+        Raises:
+            GenrecError: if no item has any text.
+        """
+        categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
+        parts = [pl.col(TITLE), pl.col(DESCRIPTION), categories, pl.col(BRAND)]
+        texts = self.items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True)).to_series()
+        if (texts == "").all():
+            raise GenrecError(
+                f"none of the {len(self)} items has any text (title, description, categories or brand): give a data "
+                "set with item text, or choose a method that does without"
+            )
+        return texts.to_list()
+
+    def extend(self, items: pl.DataFrame) -> Catalog:
+        """The same catalogue with new items behind the old ones, which keep their rows.
+
+        Raises:
+            GenrecError: if a new key is already there.
+        """
+        return Catalog(pl.concat([self.items, _conform(items)]))
+
+
+def _conform(items: pl.DataFrame) -> pl.DataFrame:
+    """Exactly the columns of `SCHEMA`; what is missing or blank is null."""
+    if KEY not in items.columns:
+        raise GenrecError(f"an item table needs the column `{KEY}`; its columns are: {', '.join(items.columns)}")
+    columns = []
+    for name, dtype in SCHEMA.items():
+        column = (pl.col(name) if name in items.columns else pl.lit(None)).cast(dtype)
+        if name == CATEGORIES:
+            column = pl.when(column.list.len() > 0).then(column)
+        else:
+            column = column.str.strip_chars()
+            column = pl.when(column != "").then(column)
+        columns.append(column.alias(name))
+    try:
+        return items.select(columns)
+    except pl.exceptions.PolarsError as error:
+        got = ", ".join(f"{name}: {items.schema[name]}" for name in SCHEMA if name in items.columns)
+        raise GenrecError(f"an item table holds text, and lists of text as {CATEGORIES}; got {got}") from error

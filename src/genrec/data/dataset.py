@@ -1,0 +1,103 @@
+"""A data set: a catalogue, and what the same users took in training, validation and test."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from genrec.data.catalog import Catalog
+from genrec.data.ragged import Ragged
+from genrec.errors import GenrecError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Timelines of users over a catalogue, cut into three.
+
+    Args:
+        name: how reports call the data set.
+        catalog: N items; an item id is its row.
+        users: the users' keys; a user id is his row.
+        train: what every user took first, in the order of time.
+        validation: what he took then; may be empty for a user.
+        test: what he took last; may be empty for a user.
+        cf: float32 [N, d], collaborative embeddings that came with the data.
+
+    Raises:
+        GenrecError: if a split is empty or has other users, an item is outside the catalogue, or the embeddings do
+            not fit it.
+    """
+
+    name: str
+    catalog: Catalog
+    users: list[str]
+    train: Ragged
+    validation: Ragged
+    test: Ragged
+    cf: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for split, lists in self._splits():
+            self._check(split, lists)
+        if self.cf is not None and (self.cf.ndim != 2 or len(self.cf) != len(self.catalog)):
+            raise GenrecError(
+                f"{self.name}: the collaborative embeddings have the shape {list(self.cf.shape)}, but the catalogue has "
+                f"{len(self.catalog)} items: there must be one row per item"
+            )
+
+    def _splits(self) -> Iterator[tuple[str, Ragged]]:
+        return iter((("training", self.train), ("validation", self.validation), ("test", self.test)))
+
+    def _check(self, split: str, lists: Ragged) -> None:
+        if len(lists) != len(self.users):
+            raise GenrecError(f"{self.name}: the {split} split has {len(lists)} users, not {len(self.users)}")
+        if not len(lists.values):
+            raise GenrecError(f"{self.name}: the {split} split is empty: all three splits need interactions")
+        outside = (lists.values < 0) | (lists.values >= len(self.catalog))
+        if outside.any():
+            first = outside.argmax()
+            raise GenrecError(
+                f"{self.name}: item {lists.values[first]} in the {split} list of user {self.users[lists.rows[first]]} "
+                f"is not in the catalogue, whose items are 0 to {len(self.catalog) - 1}"
+            )
+
+    @cached_property
+    def frequency(self) -> np.ndarray:
+        """int64 [N], how often each item occurs in the training split."""
+        return np.bincount(self.train.values, minlength=len(self.catalog))
+
+    @property
+    def warm(self) -> np.ndarray:
+        """Bool [N], True for an item of the training split; the others are cold."""
+        return self.frequency > 0
+
+
+class Source(ABC):
+    """Where a data set comes from: a recipe with a few parameters."""
+
+    @abstractmethod
+    def load(self, root: Path) -> Dataset:
+        """Read or make the data set.
+
+        Args:
+            root: the folder that the files of the recipe are relative to.
+
+        Raises:
+            GenrecError: if something is missing or broken.
+        """
+
+
+class InMemory(Source):
+    """A data set that is there already, for notebooks and tests."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def load(self, root: Path) -> Dataset:
+        """The data set itself."""
+        return self.dataset

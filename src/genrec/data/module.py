@@ -1,0 +1,110 @@
+"""From a data set to batches of item ids: no embeddings, no prompts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import lightning as L
+import numpy as np
+from torch.utils.data import DataLoader, Sampler
+
+from genrec.data.dataset import Dataset, Source
+from genrec.data.samplers import LongestFirst, Share, ShuffledByLength
+from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking
+from genrec.types import Batch
+
+
+class SequenceData(L.LightningDataModule):
+    """Batches of users' histories and next items, `genrec.types.Batch`.
+
+    ========== ================================= ==========================================
+    loader     history                           target, targets
+    ========== ================================= ==========================================
+    train      a part of the training list       the item after it, [B, 0]
+    validation training                          validation items (the first; all, once each)
+    test       training + validation             test items (the first; all, once each)
+    predict    training + validation + test      `PAD`, [B, 0]
+    ========== ================================= ==========================================
+
+    Training batches hold samples of about the same length and are shuffled anew in every epoch. Users who have nothing
+    in a split are left out of its loader. With several processes each loader gives this process's share, so the
+    trainer must run with ``use_distributed_sampler=False``.
+
+    Args:
+        source: where the data set comes from.
+        root: the folder that the source's files are relative to.
+        batch_size: training samples of a batch, per process.
+        rank_batch_size: users of a batch when ranking.
+        max_history: the most recent items of a user that are looked at.
+        empty_history: train on first items too, predicted from nothing.
+        samples: "prefixes" predicts every position of the last `max_history` training items; "users" gives one sample
+            per user, his last training item, to a model that learns all positions from it.
+        seed: decides the order of the training batches.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        root: str = "data",
+        batch_size: int = 128,
+        rank_batch_size: int = 256,
+        max_history: int = 50,
+        empty_history: bool = True,
+        samples: Literal["prefixes", "users"] = "prefixes",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.root = Path(root)
+        self.batch_size = batch_size
+        self.rank_batch_size = rank_batch_size
+        self.max_history = max_history
+        self.empty_history = empty_history
+        self.samples = {"prefixes": prefixes, "users": last_positions}[samples]
+        self.seed = seed
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, loaded on first use.
+
+        Raises:
+            GenrecError: if something is missing or broken.
+        """
+        return self.source.load(self.root)
+
+    def setup(self, stage: str) -> None:
+        """Load the data, so that bad input is known before training starts."""
+        _ = self.dataset
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Training samples in a new order every epoch."""
+        samples = self.samples(self.dataset.train, self.max_history, self.empty_history)
+        return _loader(samples, ShuffledByLength(samples.widths, self.batch_size, self.seed, self._share))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Users with validation items, each once."""
+        return self._ranking_loader(ranking(self.dataset.train, self.dataset.validation, self.max_history))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Users with test items, each once."""
+        known = self.dataset.train.join(self.dataset.validation)
+        return self._ranking_loader(ranking(known, self.dataset.test, self.max_history))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """All users, each once."""
+        known = self.dataset.train.join(self.dataset.validation).join(self.dataset.test)
+        return self._ranking_loader(prediction(known, self.max_history))
+
+    def _ranking_loader(self, samples: Samples) -> DataLoader[Batch]:
+        return _loader(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
+
+    @property
+    def _share(self) -> Share:
+        return Share(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Share()
+
+
+def _loader(samples: Samples, sampler: Sampler[np.ndarray]) -> DataLoader[Batch]:
+    # `batch_size=None`: the sampler draws index arrays, and an index array picks a whole batch.
+    return DataLoader(samples, sampler=sampler, batch_size=None)

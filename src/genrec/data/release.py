@@ -1,0 +1,111 @@
+"""The folder format of SETRec's release (github.com/Linxyhaha/SETRec, ``data/``), read without trusting its pickles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from genrec.data.catalog import KEY, Catalog
+from genrec.data.dataset import Dataset, Source
+from genrec.data.files import read_table
+from genrec.data.ragged import Ragged
+from genrec.data.safe_pickle import load_npy, load_pickle
+from genrec.errors import GenrecError
+
+TRAINING, VALIDATION, TEST = "training_dict.npy", "validation_dict.npy", "testing_dict.npy"
+EMBEDDINGS = "SASRec_item_embed.pkl"
+ITEMS = "items.jsonl"
+
+
+class Release(Source):
+    """A split that was published ready-made: dictionaries of users' item lists, in the order of time.
+
+    The folder ``root/name``, ``root/setrec/name`` or `root` itself holds ``training_dict.npy``,
+    ``validation_dict.npy`` and ``testing_dict.npy`` (user id to list of item ids), and, where there are any,
+    ``SASRec_item_embed.pkl`` (a tensor [N, d]) and ``items.jsonl`` (``item_id`` 0 to N-1 in order, ``asin``, ``title``,
+    ``brand``, ``categories``, ``description``). Without ``items.jsonl`` the items have no text. A user's repeated test
+    items count once.
+
+    Args:
+        name: of the folder and of the data set.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def load(self, root: Path) -> Dataset:
+        """Read the folder.
+
+        Raises:
+            GenrecError: if a file is missing or broken, or the files do not fit together.
+        """
+        folder = self._folder(root)
+        training = _lists(folder / TRAINING)
+        users = list(training)
+        train = Ragged.from_lists(training.values())
+        validation, test = (_of_users(users, folder / file) for file in (VALIDATION, TEST))
+        cf = _embeddings(folder / EMBEDDINGS) if (folder / EMBEDDINGS).is_file() else None
+        if (folder / ITEMS).is_file():
+            catalog = _catalog(folder / ITEMS)
+        else:
+            highest = max(lists.values.max(initial=0) for lists in (train, validation, test))
+            catalog = Catalog(pl.DataFrame({KEY: range(highest + 1 if cf is None else len(cf))}))
+        return Dataset(self.name, catalog, [str(user) for user in users], train, validation, test.unique(), cf)
+
+    def _folder(self, root: Path) -> Path:
+        places = [root / self.name, root / "setrec" / self.name, root]
+        for place in places:
+            if (place / TRAINING).is_file():
+                return place
+        looked = ", ".join(f"`{place}`" for place in places)
+        raise GenrecError(f"no data set `{self.name}`: there is no {TRAINING} in {looked} (set --data.root)")
+
+
+def _lists(path: Path) -> dict[int, list[int]]:
+    """A file's dictionary of user id to list of item ids."""
+    lists = load_npy(path)
+    if not isinstance(lists, dict):
+        raise GenrecError(f"`{path}` holds no dictionary of users' item lists, but {_kind(lists)}")
+    for user, items in lists.items():
+        if not isinstance(items, list) or not all(isinstance(item, (int, np.integer)) for item in items):
+            raise GenrecError(f"`{path}`: what user {user} took is not a list of whole numbers, but {_kind(items)}")
+    return lists
+
+
+def _of_users(users: list[int], path: Path) -> Ragged:
+    """The lists of `users` in a file; a user who is not in it has none."""
+    lists = _lists(path)
+    unknown = lists.keys() - users
+    if unknown:
+        raise GenrecError(f"`{path}`: user {min(unknown, key=str)} is not in {TRAINING} ({len(unknown)} such users)")
+    return Ragged.from_lists(lists.get(user, []) for user in users)
+
+
+def _embeddings(path: Path) -> np.ndarray:
+    table = load_pickle(path)
+    if isinstance(table, torch.Tensor):
+        table = table.detach().numpy()
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or not np.issubdtype(table.dtype, np.floating):
+        raise GenrecError(f"`{path}` holds no table of numbers [items, features], but {_kind(table)}")
+    return np.ascontiguousarray(table, np.float32)
+
+
+def _catalog(path: Path) -> Catalog:
+    items = read_table(path)
+    if "item_id" not in items.columns:
+        raise GenrecError(f"`{path}` has no field `item_id`; its fields are: {', '.join(items.columns)}")
+    ids = items["item_id"].cast(pl.String).to_list()
+    for row, item in enumerate(ids):
+        if item != str(row):
+            raise GenrecError(f"`{path}`: entry {row + 1} has item_id {item}, not {row}: ids run from 0 in order")
+    key = pl.coalesce(*(pl.col(name).cast(pl.String) for name in ("asin", "item_id") if name in items.columns))
+    return Catalog(items.with_columns(key.alias(KEY)))
+
+
+def _kind(value: Any) -> str:
+    shape = f" of shape {list(value.shape)}" if isinstance(value, np.ndarray) else ""
+    return f"a {type(value).__name__}{shape}"

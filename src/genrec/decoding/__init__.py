@@ -1,0 +1,1 @@
+"""From scores or tokens to ranked items."""

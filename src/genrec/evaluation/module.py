@@ -1,0 +1,146 @@
+"""What every recommender shares, with or without a language model: validation, test and prediction."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from genrec.data import Dataset
+from genrec.errors import GenrecError
+from genrec.evaluation.protocol import RankingMetrics
+from genrec.types import Batch, Ranking
+
+
+class RankingModule(L.LightningModule, ABC):
+    """A LightningModule that ranks items for histories and is measured like every other one.
+
+    A subclass implements `rank` and, if it learns, `training_step` and `configure_optimizers`.
+
+    Args:
+        ks: the cut-offs of the metrics; the largest is the length of every ranking.
+
+    Attributes:
+        learns: whether there is anything to train.
+        dataset: the data, there from `setup` on.
+        results: the means of the last test by setting (`RankingMetrics.compute`).
+        rank_seconds: wall-clock seconds that the last test spent on preparing tables and ranking.
+    """
+
+    learns = True
+    dataset: Dataset
+    results: dict[str, dict[str, float]]
+    rank_seconds: float
+
+    def __init__(self, ks: Sequence[int] = (5, 10)) -> None:
+        super().__init__()
+        if not ks or min(ks) < 1:
+            raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks)}")
+        self.ks = tuple(sorted(ks))
+
+    @abstractmethod
+    def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
+        """The k best items of every user in every candidate set.
+
+        Args:
+            history: [B, T] rows, `PAD` (-1) on the left.
+            k: how many.
+            allowed: [C, N] bool, the candidate sets.
+        """
+
+    def rank_each(self, history: Tensor, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """`rank` for every value of a weight that validation chooses; one value where there is nothing to choose."""
+        return {0.0: self.rank(history, k, allowed)}
+
+    def choose(self, value: float) -> None:
+        """Keep the value that validation found best."""
+
+    def refresh(self) -> None:
+        """Bring tables that depend on the parameters up to date, before a pass of evaluation."""
+
+    def setup(self, stage: str) -> None:
+        """Take the data set from the trainer's data module, and check that every candidate set can be ranked."""
+        self.dataset = self.trainer.datamodule.dataset  # type: ignore[attr-defined]
+        metrics = self._new_metrics()
+        smallest, name = min(zip(metrics.allowed.sum(1).tolist(), metrics.settings, strict=False))
+        if max(self.ks) > smallest:
+            raise GenrecError(
+                f"k = {max(self.ks)} is larger than the `{name}` candidate set of `{self.dataset.name}` ({smallest} "
+                "items): give smaller cut-offs (`ks` of the model)"
+            )
+
+    def _new_metrics(self) -> RankingMetrics:
+        return RankingMetrics(self.dataset.frequency, self.ks).to(self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last pass."""
+        self.refresh()
+        self._sweep: dict[float, RankingMetrics] = {}
+        self._allowed = self._new_metrics().allowed
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Rank the validation users, once for every value that may be chosen."""
+        rankings = self.rank_each(batch.history, max(self.ks), self._allowed)
+        for value, ranking in rankings.items():
+            self._sweep.setdefault(value, self._new_metrics()).update(ranking, batch.targets)
+
+    def on_validation_epoch_end(self) -> None:
+        """Choose the value with the best NDCG over all items, and log its metrics as ``val/...``."""
+        key = f"ndcg@{max(self.ks)}"
+        results = {value: metrics.compute() for value, metrics in self._sweep.items()}
+        best = max(results, key=lambda value: results[value]["all"][key])
+        self.choose(best)
+        if len(results) > 1:
+            self.log("val/chosen", best)
+            self.log_dict({f"val_sweep/{value:g}": result["all"][key] for value, result in results.items()})
+        for setting in ("warm", "cold"):
+            if results[best].get(setting, {}).get("users"):
+                self.log(f"val/{setting}/{key}", results[best][setting][key])
+        for name, value in results[best]["all"].items():
+            if name != "users":
+                self.log(f"val/{name}", value, prog_bar=name == key)
+
+    def on_test_epoch_start(self) -> None:
+        """Prepare the tables; the time it takes counts."""
+        start = self._clock()
+        self.refresh()
+        self._metrics = self._new_metrics()
+        self._metrics.seconds += self._clock() - start
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Rank the test users."""
+        start = self._clock()
+        ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
+        self._metrics.update(ranking, batch.targets, self._clock() - start)
+
+    def on_test_epoch_end(self) -> None:
+        """Keep the means in ``results`` and log them as ``test/<setting>/<metric>``."""
+        self.results = self._metrics.compute()
+        self.rank_seconds = float(self._metrics.seconds)
+        for setting, values in self.results.items():
+            self.log_dict({f"test/{setting}/{name}": float(value) for name, value in values.items()})
+
+    def on_predict_epoch_start(self) -> None:
+        """Prepare the tables, and take every item as a candidate."""
+        self.refresh()
+        self._everything = torch.ones(1, len(self.dataset.catalog), dtype=torch.bool, device=self.device)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
+        ranking = self.rank(batch.history, max(self.ks), self._everything)
+        return {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
+
+    def _clock(self) -> float:
+        """Seconds, after everything that was asked of a GPU is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move the ids."""
+        return Batch(*(field.to(device, non_blocking=True) for field in batch))

@@ -1,0 +1,77 @@
+"""What it takes to name items for a language model: five verbs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from genrec.assets import ItemAssets
+from genrec.backbones import Backbone, Memory
+from genrec.data import Catalog
+from genrec.types import Ranking, Tokens
+
+
+class ItemIdentifier(nn.Module, ABC):
+    """A way to name an item for a language model. A new one is ONE file with one subclass, and one yaml that names it.
+
+    An identifier owns what turns items into tokens and tokens into items. It never sees the optimiser, metrics or
+    files, and its trainable parameters do not grow with the catalogue unless the method itself says so: tables with a
+    row per item are buffers that `index` refills, so that new items cost nothing.
+    """
+
+    @abstractmethod
+    def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
+        """Create the parameters. Called once, before a checkpoint is restored."""
+
+    @abstractmethod
+    def index(self, catalog: Catalog, assets: ItemAssets) -> None:
+        """Refill the per-item tables from the CURRENT parameters; calling it twice changes nothing.
+
+        Called after `setup`, before every evaluation, and whenever the catalogue has changed.
+        """
+
+    @abstractmethod
+    def embed(self, items: Tensor) -> Tokens:
+        """The tokens of items in a history: [B, T] rows (`PAD` = -1) to [B, T*K, D]."""
+
+    @abstractmethod
+    def loss(self, backbone: Backbone, context: Tokens, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The training loss and its parts.
+
+        Args:
+            backbone: the language model.
+            context: the prompt around the embedded history.
+            history: [B, T] rows, `PAD` = -1, that ``context`` was made from.
+            target: [B] rows, the items that came next.
+
+        Returns:
+            Scalars by name; ``loss`` is the one that is minimised, the others are logged.
+        """
+
+    @abstractmethod
+    def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
+        """The k best items of every user in every candidate set, from ONE read of the prompt.
+
+        Args:
+            backbone: the language model.
+            memory: the prompt that it read.
+            k: how many.
+            allowed: [C, N] bool, the candidate sets.
+
+        Returns:
+            distinct, allowed items, best first, [C, B, k].
+
+        Raises:
+            GenrecError: if a candidate set holds fewer than k items.
+        """
+
+    def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """`rank` for every value of a weight that is chosen on validation, still from one read and one write.
+
+        A method without such a weight keeps this default: one value, nothing to choose.
+        """
+        return {0.0: self.rank(backbone, memory, k, allowed)}
+
+    def choose(self, value: float) -> None:  # noqa: B027 - a method without such a weight has nothing to keep
+        """Keep the value that validation found best for `rank`; it is saved with the parameters."""

@@ -1,0 +1,225 @@
+"""SETRec: an item becomes a SET of N+1 continuous tokens, one collaborative and N semantic, all written at once.
+
+Lin et al., "Order-agnostic Identifier for Large Language Model-based Generative Recommendation", SIGIR 2025,
+arXiv 2502.10833. Reference implementation: github.com/Linxyhaha/SETRec. Where the two differ, this is the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genrec.assets import ItemAssets
+from genrec.backbones import Backbone, Memory
+from genrec.data import Catalog
+from genrec.decoding.grounding import top_k
+from genrec.errors import GenrecError
+from genrec.identifiers.base import ItemIdentifier
+from genrec.types import ORDERED, PAD, Ranking, Tokens
+
+HIDDEN = (512, 256, 128)
+QUERY_STD = 0.02
+
+
+class AutoEncoder(nn.Module):
+    """The unified semantic tokenizer (Eq. 3 and 4): one text embedding to N tokens and back.
+
+    Args:
+        text_dim: width of the frozen text embedding.
+        n_tokens: N.
+        width: D, the width of a token.
+    """
+
+    def __init__(self, text_dim: int, n_tokens: int, width: int) -> None:
+        super().__init__()
+        sizes = (text_dim, *HIDDEN, n_tokens * width)
+        self.n_tokens = n_tokens
+        self.encoder = _mlp(sizes)
+        self.decoder = _mlp(sizes[::-1])
+
+    def encode(self, text: Tensor) -> Tensor:
+        """[..., text_dim] to tokens [..., N, D]."""
+        return self.encoder(text).unflatten(-1, (self.n_tokens, -1))
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Tokens [..., N, D] to a text embedding [..., text_dim]."""
+        return self.decoder(tokens.flatten(-2))
+
+
+def _mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers with ReLU between them, none after the last; Xavier-normal weights, zero biases."""
+    layers: list[nn.Module] = []
+    for size, following in pairwise(sizes):
+        linear = nn.Linear(size, following)
+        nn.init.xavier_normal_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class SETRec(ItemIdentifier):
+    """Order-agnostic sets of tokens; token 0 is the collaborative one, if there is one (Section 3).
+
+    The paper's ablations are arguments: ``n_semantic=0`` (w/o Sem), ``use_cf=False`` (w/o CF),
+    ``learned_queries=False`` (w/o Query), ``sparse_attention=False`` (w/o SA).
+
+    Args:
+        n_semantic: N, the semantic tokens of an item.
+        use_cf: whether an item has a collaborative token.
+        alpha: weight of the reconstruction loss (Eq. 8).
+        betas: semantic strengths to try at grounding (Eq. 7); the best on validation is kept. One value fixes it.
+        sparse_attention: the tokens of an item share a position and do not see each other; False makes them ordinary,
+            ordered tokens.
+        learned_queries: train the query vectors; False freezes them at random values.
+        standardize_text: give every text feature zero mean and unit variance over the catalogue, so that the
+            reconstruction loss has the scale of 1; False takes the embeddings as they come, as the release does.
+
+    Raises:
+        GenrecError: if an item would have no token at all, or a beta is outside 0..1.
+    """
+
+    beta: Tensor
+    text_mean: Tensor
+    text_std: Tensor
+    text: Tensor
+    cf: Tensor
+    corpus: Tensor
+
+    def __init__(
+        self,
+        n_semantic: int = 4,
+        use_cf: bool = True,
+        alpha: float = 0.7,
+        betas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+        sparse_attention: bool = True,
+        learned_queries: bool = True,
+        standardize_text: bool = False,
+    ) -> None:
+        super().__init__()
+        if n_semantic < 0 or n_semantic + use_cf < 1:
+            raise GenrecError(f"SETRec needs at least one token per item, got n_semantic={n_semantic}, use_cf={use_cf}")
+        if not betas or not all(0 <= beta <= 1 for beta in betas):
+            raise GenrecError(f"SETRec needs betas between 0 and 1, got {list(betas)}")
+        self.n_semantic = n_semantic
+        self.use_cf = use_cf
+        self.alpha = alpha
+        self.betas = tuple(betas) if use_cf and n_semantic else (0.5,)
+        self.sparse_attention = sparse_attention
+        self.learned_queries = learned_queries
+        self.standardize_text = standardize_text
+
+    @property
+    def n_tokens(self) -> int:
+        """K, the tokens of an item."""
+        return self.use_cf + self.n_semantic
+
+    def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
+        """See `ItemIdentifier.setup`."""
+        if self.use_cf:
+            self.cf_projection = nn.Linear(assets.cf.shape[1], backbone.width)
+        if self.n_semantic:
+            self.autoencoder = AutoEncoder(assets.text.shape[1], self.n_semantic, backbone.width)
+            # Saved: items added later must be scaled as those of the training were.
+            mean, std = assets.text.mean(0), assets.text.std(0).clamp(min=1e-6)
+            self.register_buffer("text_mean", mean if self.standardize_text else torch.zeros_like(mean))
+            self.register_buffer("text_std", std if self.standardize_text else torch.ones_like(std))
+        queries = torch.randn(self.n_tokens, backbone.width) * QUERY_STD
+        self.queries = nn.Parameter(queries, requires_grad=self.learned_queries)
+        self.register_buffer("beta", torch.tensor(self.betas[len(self.betas) // 2]))
+        for table in ("text", "cf", "corpus"):
+            self.register_buffer(table, torch.empty(0), persistent=False)
+        self.index(catalog, assets)
+
+    def index(self, catalog: Catalog, assets: ItemAssets) -> None:
+        """Keep the frozen embeddings [N, .] and the token corpus [N, K, D]."""
+        device = self.queries.device
+        if self.use_cf:
+            self.cf = assets.cf.to(device)
+        if self.n_semantic:
+            self.text = (assets.text.to(device) - self.text_mean) / self.text_std
+        with torch.no_grad():
+            self.corpus = self._tokens(torch.arange(len(catalog), device=device))
+
+    def _tokens(self, items: Tensor) -> Tensor:
+        """The tokens of item rows [...], from the current parameters: [..., K, D]."""
+        parts = []
+        if self.use_cf:
+            parts.append(self.cf_projection(self.cf[items]).unsqueeze(-2))
+        if self.n_semantic:
+            parts.append(self.autoencoder.encode(self.text[items]))
+        return torch.cat(parts, -2)
+
+    def embed(self, items: Tensor) -> Tokens:
+        """See `ItemIdentifier.embed`; while evaluating, tokens come from the corpus that `index` keeps."""
+        real = items != PAD
+        if self.training:
+            # An item that occurs often in the batch is encoded once.
+            rows, place = items.clamp(min=0).unique(return_inverse=True)
+            tokens = self._tokens(rows)[place]
+        else:
+            tokens = self.corpus[items.clamp(min=0)]
+        tokens = tokens * real[..., None, None]
+        number = torch.arange(items.shape[1], device=items.device) if self.sparse_attention else ORDERED
+        sets = torch.zeros_like(items) + number
+        return Tokens(
+            tokens.flatten(1, 2), real.repeat_interleave(self.n_tokens, 1), sets.repeat_interleave(self.n_tokens, 1)
+        )
+
+    def loss(self, backbone: Backbone, context: Tokens, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction."""
+        corpus = self._tokens(torch.arange(len(self.corpus), device=target.device)) if self.training else self.corpus
+        written = backbone(context, self._query())
+        scores = torch.bmm(written.transpose(0, 1), corpus.permute(1, 2, 0))
+        generation = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens))
+        if not self.n_semantic:
+            return {"loss": generation, "generation": generation}
+        reconstruction = self._reconstruction(history)
+        return {
+            "loss": generation + self.alpha * reconstruction,
+            "generation": generation,
+            "reconstruction": reconstruction,
+        }
+
+    def _reconstruction(self, history: Tensor) -> Tensor:
+        """Eq. 4 over the items of the batch's histories, an item counted as often as it occurs.
+
+        Only those items are encoded and decoded, each once; 0 for a batch of empty histories.
+        """
+        rows, counts = history[history != PAD].unique(return_counts=True)
+        text = self.text[rows]
+        errors = (self.autoencoder.decode(self.autoencoder.encode(text)) - text).square().mean(1)
+        return (errors * counts).sum() / counts.sum().clamp(min=1)
+
+    def _query(self) -> Tokens:
+        """The same queries for every user, [1, K, D]."""
+        return Tokens.one_set(self.queries[None])
+
+    def choose(self, value: float) -> None:
+        """Keep a beta."""
+        self.beta.fill_(value)
+
+    def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
+        """Eq. 7 with the beta that was chosen, as one inner product in the concatenated space of all dimensions."""
+        written = backbone.write(memory, self._query())
+        weighted = written * self._weights(float(self.beta)).to(written)[:, None]
+        return top_k(weighted.flatten(1) @ self.corpus.flatten(1).T, allowed, k)
+
+    def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """Eq. 7 for every beta, from one forward pass: the scores are linear in it."""
+        written = backbone.write(memory, self._query())
+        split = int(self.use_cf)
+        cf = written[:, :split].flatten(1) @ self.corpus[:, :split].flatten(1).T
+        semantic = written[:, split:].flatten(1) @ self.corpus[:, split:].flatten(1).T
+        weights = {beta: self._weights(beta) for beta in self.betas}
+        return {beta: top_k(w[0] * cf + w[-1] * semantic, allowed, k) for beta, w in weights.items()}
+
+    def _weights(self, beta: float) -> Tensor:
+        """[K]: 1 - beta for the collaborative token, beta for each semantic one; 1 where there is no choice."""
+        if not (self.use_cf and self.n_semantic):
+            return torch.ones(self.n_tokens)
+        return torch.tensor([1 - beta] + [beta] * self.n_semantic)
+

@@ -1,0 +1,49 @@
+"""The prompt around a user's history, the same for every method (SETRec, Section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genrec.backbones import Backbone
+from genrec.errors import GenrecError
+from genrec.types import Tokens
+
+TEMPLATE = "What would the user be likely to purchase next after buying items <history>?;"
+HISTORY = "<history>"
+
+
+class Prompt(nn.Module):
+    """Puts a history between the words of a template: [prefix words][history tokens][suffix words].
+
+    Args:
+        template: text with one ``<history>`` in it.
+
+    Raises:
+        GenrecError: if the template does not hold ``<history>`` exactly once.
+    """
+
+    prefix: Tensor
+    suffix: Tensor
+
+    def __init__(self, template: str = TEMPLATE) -> None:
+        super().__init__()
+        if template.count(HISTORY) != 1:
+            raise GenrecError(f"the prompt template must hold {HISTORY} exactly once: {template!r}")
+        self.template = template
+
+    def setup(self, backbone: Backbone) -> None:
+        """Turn the template's words into token ids of the backbone's tokenizer."""
+        prefix, suffix = (part.strip() for part in self.template.split(HISTORY))
+        for name, text in (("prefix", prefix), ("suffix", suffix)):
+            ids = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
+            # Not saved: the template and the tokenizer say it all.
+            self.register_buffer(name, torch.tensor(ids, dtype=torch.long), persistent=False)
+
+    def forward(self, backbone: Backbone, history: Tokens) -> Tokens:
+        """The whole input sequence, [B, P + T*K + suffix, D]."""
+        users = len(history.embeds)
+        prefix, suffix = (
+            Tokens.ordered(backbone.words(ids).expand(users, -1, -1)) for ids in (self.prefix, self.suffix)
+        )
+        return Tokens.concat(prefix, history, suffix)

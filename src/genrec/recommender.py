@@ -1,0 +1,118 @@
+"""One identifier, one language model, one training loop: the LightningModule that every method shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+from transformers import get_cosine_schedule_with_warmup
+
+from genrec.assets import Assets
+from genrec.backbones import Backbone, Memory
+from genrec.evaluation import RankingModule
+from genrec.identifiers import ItemIdentifier
+from genrec.prompts import TEMPLATE, Prompt
+from genrec.types import Batch, Ranking
+
+
+class Recommender(RankingModule):
+    """Trains an identifier together with a language model, and ranks with them.
+
+    A batch of ids becomes a prompt, ``context = prompt(embed(history))``; the identifier does the rest.
+
+    Args:
+        identifier: how items are named.
+        backbone: the language model.
+        assets: where the items' text and collaborative embeddings come from.
+        template: the prompt, with ``<history>`` in it.
+        optimizer: makes the optimiser from the parameters.
+        warmup_steps: steps of linear warm-up; the learning rate then falls to zero on a cosine.
+        ks: the cut-offs of the metrics.
+    """
+
+    def __init__(
+        self,
+        identifier: ItemIdentifier,
+        backbone: Backbone,
+        assets: Assets | None = None,
+        template: str = TEMPLATE,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        warmup_steps: int = 100,
+        ks: Sequence[int] = (5, 10),
+    ) -> None:
+        super().__init__(ks)
+        self.identifier = identifier
+        self.backbone = backbone
+        self.assets = assets or Assets()
+        self.prompt = Prompt(template)
+        self.optimizer = optimizer
+        self.warmup_steps = warmup_steps
+        self._created = False
+
+    def setup(self, stage: str) -> None:
+        """Create all parameters; the assets that the identifier asks for are built now, if they are missing."""
+        super().setup(stage)
+        if self._created:
+            return
+        self.catalog = self.dataset.catalog
+        self.item_assets = self.assets.bind(self.dataset)
+        self.backbone.setup([*self.catalog.titles, self.prompt.template])
+        self.prompt.setup(self.backbone)
+        self.identifier.setup(self.catalog, self.item_assets, self.backbone)
+        self._created = True
+
+    def read(self, history: Tensor) -> Memory:
+        """Encode the prompts of histories [B, T]."""
+        return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The identifier's loss for the next item of every history."""
+        losses = self._losses(batch)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, prog_bar=True)
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Rank the validation users, and log the loss of the first item that each took."""
+        super().validation_step(batch, batch_idx)
+        self.log("val/loss", self._losses(batch)["loss"], batch_size=len(batch.users), sync_dist=True)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        context = self.prompt(self.backbone, self.identifier.embed(batch.history))
+        return self.identifier.loss(self.backbone, context, batch.history, batch.target)
+
+    def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
+        """See `RankingModule.rank`."""
+        return self.identifier.rank(self.backbone, self.read(history), k, allowed)
+
+    def rank_each(self, history: Tensor, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """See `RankingModule.rank_each`."""
+        return self.identifier.rank_each(self.backbone, self.read(history), k, allowed)
+
+    def choose(self, value: float) -> None:
+        """See `RankingModule.choose`."""
+        self.identifier.choose(value)
+
+    def refresh(self) -> None:
+        """Refill the identifier's per-item tables."""
+        self.identifier.index(self.catalog, self.item_assets)
+
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Make new items recommendable, without training.
+
+        Args:
+            items: columns as in `genrec.data.Catalog`; the new items get the next row numbers.
+        """
+        self.catalog = self.catalog.extend(items)
+        self.item_assets = self.item_assets.extend(self.catalog)
+        self.refresh()
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over everything trainable, with warm-up and a cosine over the whole run."""
+        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = get_cosine_schedule_with_warmup(optimizer, min(self.warmup_steps, steps), steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

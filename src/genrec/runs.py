@@ -1,0 +1,66 @@
+"""Where runs live: ``runs/<name>/<timestamp>/`` with config, checkpoints, logs and results. Nothing is overwritten."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from genrec.errors import GenrecError
+
+CHECKPOINTS = "checkpoints"
+BEST = "best.ckpt"
+LAST = "last.ckpt"
+CONFIG = "config.yaml"
+FIT = "fit.json"
+METRICS = "metrics.json"
+
+
+def new_run(root: Path, name: str) -> Path:
+    """The folder of a new run, created; two runs that start within one second get different ones."""
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for number in range(1000):
+        run = root / name / (stamp if number == 0 else f"{stamp}.{number}")
+        try:
+            run.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return run
+    raise GenrecError(f"cannot make a new run folder under {root / name}")
+
+
+def newest_run(root: Path, name: str, file: str) -> Path:
+    """The newest run of a name that holds a file.
+
+    Raises:
+        GenrecError: if there is none.
+    """
+    found = sorted((root / name).glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise GenrecError(
+            f"no run with a {file} under {root / name}: run `genrec fit` with the same config first, or give --ckpt_path"
+        )
+    return found[-1].parents[len(Path(file).parts) - 1]
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run that a checkpoint belongs to, if it lies in one."""
+    return checkpoint.parent.parent if checkpoint.parent.name == CHECKPOINTS else None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing, also when the process is killed in the middle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an older file of the same name to ``name.1.ext``, ``name.2.ext`` ..., so that ``path`` is free."""
+    if path.exists():
+        number = 1
+        while (older := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+            number += 1
+        path.rename(older)
+    return path

@@ -1,0 +1,285 @@
+"""The commands that need a trainer, built on LightningCLI."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import os
+import re
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+import genrec.references  # noqa: F401 - makes the short class names known to the command line
+from genrec import runs
+from genrec.assets import Assets
+from genrec.assets.sasrec import SASRec  # noqa: F401
+from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
+from genrec.configuration import load_config
+from genrec.data import SequenceData
+from genrec.errors import GenrecError
+from genrec.evaluation import RankingModule
+from genrec.recommender import Recommender
+from genrec.report import environment, print_table
+
+RUN_VARIABLE = "GENREC_RUN"
+"""Names the run's folder to the processes that Lightning starts for data-parallel training."""
+
+
+class Trainer(L.Trainer):
+    """Lightning's trainer, with one more entry point."""
+
+    def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
+        """Load the data and build every asset that the model asks for, without training."""
+        model.trainer = self  # type: ignore[assignment]
+        self.datamodule = datamodule  # type: ignore[attr-defined]
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        model.setup("fit")
+
+
+class GenrecCLI(LightningCLI):
+    """LightningCLI with runs in folders of their own, shared assets, and results that are written down."""
+
+    datamodule: SequenceData
+    model: RankingModule
+
+    def __init__(self, name: str, run: Path | None, args: list[str]) -> None:
+        self.name = name
+        self.run_folder = run
+        super().__init__(
+            RankingModule,
+            SequenceData,
+            trainer_class=Trainer,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=42,
+            auto_configure_optimizers=False,
+            subclass_mode_model=True,
+            parser_kwargs={"exit_on_error": False},
+            args=args,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The commands and the arguments of the trainer's method that are not options."""
+        return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The options that every command has beside model, data and trainer."""
+        parser.add_class_arguments(Assets, "assets")
+        parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
+        parser.add_argument("--runs", type=str, default="runs", help="where the folders of runs are made")
+        parser.add_argument("--output", type=str | None, default=None, help="what predict writes: .parquet or .jsonl")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {
+                "trainer.use_distributed_sampler": False,  # the data module shards users itself
+                "trainer.num_sanity_val_steps": 0,
+                "trainer.log_every_n_steps": 20,
+                "checkpoint.monitor": "val/ndcg@10",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": Path(runs.BEST).stem,
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+                "early_stopping.monitor": "val/ndcg@10",
+                "early_stopping.mode": "max",
+                "early_stopping.patience": 10,
+            }
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Decide which run this is about, and let everything be written into its folder."""
+        config = self.config[self.subcommand]
+        root = Path(config.runs)
+        checkpoint = config.get("ckpt_path")
+        if self.subcommand == "fit":
+            if checkpoint == "last":
+                self.run_folder = self.run_folder or runs.newest_run(root, self.name, f"{runs.CHECKPOINTS}/{runs.LAST}")
+                config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.LAST)
+                print(f"resuming {self.run_folder}")
+            else:
+                self.run_folder = None
+        elif self.subcommand in ("test", "validate", "predict"):
+            self._find_checkpoint(config, root)
+        if config.get("ckpt_path") and not Path(config.ckpt_path).is_file():
+            raise GenrecError(f"there is no checkpoint file `{config.ckpt_path}`")
+        if self.subcommand != "prepare" and self.run_folder is None:
+            shared = os.environ.get(RUN_VARIABLE)
+            self.run_folder = Path(shared) if shared else runs.new_run(root, self.name)
+            os.environ[RUN_VARIABLE] = str(self.run_folder)
+        folder = self.run_folder or root / self.name
+        config.trainer.default_root_dir = str(folder)
+        config.checkpoint.dirpath = str(folder / runs.CHECKPOINTS)
+
+    def _find_checkpoint(self, config: Any, root: Path) -> None:
+        """The checkpoint to evaluate: the one that was named, or the best of the newest run."""
+        if config.get("ckpt_path"):
+            self.run_folder = runs.run_of(Path(config.ckpt_path)) or self.run_folder
+        elif _learns(config.model.class_path):
+            best = f"{runs.CHECKPOINTS}/{runs.BEST}"
+            self.run_folder = self.run_folder or runs.newest_run(root, self.name, best)
+            config.ckpt_path = str(self.run_folder / best)
+            print(f"using {config.ckpt_path}, the best checkpoint of the newest run of {self.name}")
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """The trainer, with loggers and callbacks that write into the run's folder."""
+        config = self.config_init[self.subcommand]
+        folder = config.trainer.default_root_dir
+        if config.trainer.logger in (None, True):
+            # Evaluation leaves the curves of the training alone.
+            fits = self.subcommand == "fit"
+            kwargs["logger"] = fits and [CSVLogger(folder, "logs"), TensorBoardLogger(folder, "tensorboard", version="")]
+        trainer = super().instantiate_trainer(**kwargs)
+        if self.subcommand == "fit":
+            trainer.callbacks.append(Throughput())  # type: ignore[attr-defined]
+        if self.subcommand == "predict":
+            output = Path(config.output) if config.output else Path(folder) / "predictions.parquet"
+            if output.suffix not in (".parquet", ".jsonl"):
+                raise GenrecError(f"predict writes .parquet or .jsonl, not `{output.name}` (--output)")
+            trainer.callbacks.append(PredictionWriter(output))  # type: ignore[attr-defined]
+        return trainer
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, unless there is nothing to learn."""
+        if not self.model.learns:
+            print(f"{type(self.model).__name__} has nothing to train: go on with `genrec test`")
+            return
+        self.trainer.fit(**kwargs)
+
+    def predict(self, **kwargs: Any) -> None:
+        """Predict; the callback writes, so nothing is returned."""
+        self.trainer.predict(**{**kwargs, "return_predictions": False})
+
+    def after_fit(self) -> None:
+        """Say where everything is."""
+        if self.trainer.is_global_zero and self.model.learns:
+            print(f"run folder: {self.run_folder}")
+
+    def after_test(self) -> None:
+        """Write ``metrics.json`` and print the table."""
+        if not self.trainer.is_global_zero:
+            return
+        assert self.run_folder is not None
+        results = self._results()
+        path = runs.set_aside(self.run_folder / runs.METRICS)
+        runs.write_text(path, json.dumps(results, indent=2) + "\n")
+        print_table([results])
+        print(f"wrote {path}")
+
+    def _results(self) -> dict[str, Any]:
+        config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
+        fit = self.run_folder / runs.FIT if self.run_folder else None
+        trained = isinstance(model, Recommender)
+        return {
+            "dataset": dataset.name,
+            "method": type(model.identifier if trained else model).__name__,
+            "backbone": model.backbone.describe() if trained else None,
+            "seed": config.seed_everything,
+            "split": "test",
+            "checkpoint": config.get("ckpt_path"),
+            "users": sum(dataset.test.lengths > 0).item(),
+            "items": len(dataset.catalog),
+            "settings": model.results,
+            "seconds": {
+                "fit": json.loads(fit.read_text())["seconds"] if fit and fit.is_file() else None,
+                "rank": model.rank_seconds,
+            },
+            **environment(),
+        }
+
+
+def _learns(class_path: str) -> bool:
+    return any(cls.learns for cls in _all_subclasses(RankingModule) if class_path in (cls.__name__, _path(cls)))
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _all_subclasses(cls: Any) -> Iterator[Any]:
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _all_subclasses(subclass)
+
+
+def run(arguments: list[str]) -> None:
+    """Parse and run a command.
+
+    Raises:
+        GenrecError: for every kind of bad input.
+    """
+    for entry in entry_points(group="genrec.identifiers"):
+        entry.load()
+    args, name, run_folder = _compose(arguments)
+    try:
+        GenrecCLI(name, run_folder, args)
+    except GenrecError:
+        raise
+    except Exception as error:
+        if type(error).__name__ != "ArgumentError":
+            raise
+        raise GenrecError(_explain(str(error))) from error
+
+
+def _compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
+    """Replace every ``--config NAME`` by the composed config; the last one's name becomes the run's.
+
+    A run's own ``config.yaml`` stands for that run.
+    """
+    args, name, run_folder = [], "run", None
+    rest = iter(arguments)
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        if flag not in ("--config", "-c"):
+            args.append(argument)
+            continue
+        config = value if equals else next(rest, None)
+        if config is None:
+            raise GenrecError("--config takes the name of a config file")
+        args += ["--config", yaml.safe_dump(load_config(config))]
+        path = Path(config)
+        name = path.stem
+        if path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir():
+            run_folder, name = path.parent, path.resolve().parent.parent.name
+    return args, name, run_folder
+
+
+def _explain(message: str) -> str:
+    """One line out of an argument parser's message; an unknown key comes with the nearest valid one."""
+    line = " ".join(message.split())
+    unknown = re.search(r"[Kk]ey ['\"`]([\w.]+)['\"`] is not expected|[Uu]nrecognized arguments?: --([\w.]+)", line)
+    if not unknown:
+        return line
+    key = next(group for group in unknown.groups() if group)
+    near = difflib.get_close_matches(key.split(".")[-1], _known_keys(), n=1, cutoff=0.5)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    return f"unknown config key `{key}`{hint}"
+
+
+def _known_keys() -> set[str]:
+    """The parameter names of everything that a config can name."""
+    classes = [Trainer, SequenceData, Assets, ModelCheckpoint, EarlyStopping]
+    for base in (*classes, RankingModule, *_component_bases()):
+        classes += [base, *_all_subclasses(base)]
+    keys = {"model", "data", "trainer", "assets", "checkpoint", "early_stopping", "seed_everything", "ckpt_path"}
+    keys |= {"runs", "output", "class_path", "init_args", "config"}
+    return keys.union(*(inspect.signature(cls.__init__).parameters for cls in classes)) - {"self"}
+
+
+def _component_bases() -> list[type]:
+    from genrec.assets import Asset
+    from genrec.backbones import Backbone
+    from genrec.data import Source
+    from genrec.identifiers import ItemIdentifier
+
+    return [Asset, Backbone, Source, ItemIdentifier]

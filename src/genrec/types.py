@@ -1,0 +1,104 @@
+"""The narrow waist: what a language model reads and writes, and what a recommender returns.
+
+Letters, used on every tensor of the library:
+
+====== =====================================  ====== =====================================
+B      users of a batch                       N      items of the catalogue
+T      history items                          L      length of an identifier
+K      tokens per item                        W      width of a beam
+S      tokens of a sequence                   V      size of the vocabulary
+Q      query slots                            C      candidate sets
+D      width of the backbone                  M      targets of a user
+====== =====================================  ====== =====================================
+
+An item id IS a row number ``0 .. N-1`` of the catalogue; padding is ``PAD`` (-1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PAD = -1
+"""Fills histories and target lists that are shorter than the longest of their batch."""
+
+ORDERED = -1
+"""The set number of a token that belongs to no set: its place in the sequence counts."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A batch of token sequences, together with what decides their order.
+
+    Positions and attention masks are derived from ``mask`` and ``sets`` (`genrec.backbones.masks`), never given.
+
+    Args:
+        embeds: [B, S, D] float, the input embeddings.
+        mask: [B, S] bool, True where a token is real.
+        sets: [B, S] long; `ORDERED` for an ordinary token, otherwise the number of its set. The members of a set
+            stand side by side, share one position and, by default, do not see each other.
+    """
+
+    embeds: Tensor
+    mask: Tensor
+    sets: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.embeds.shape[:2] == self.mask.shape == self.sets.shape, "Tokens: shapes [B, S, D], [B, S], [B, S]"
+
+    @staticmethod
+    def ordered(embeds: Tensor) -> Tokens:
+        """Real, ordered tokens from their embeddings [B, S, D]."""
+        shape = embeds.shape[:2]
+        return Tokens(
+            embeds,
+            torch.ones(shape, dtype=torch.bool, device=embeds.device),
+            torch.full(shape, ORDERED, dtype=torch.long, device=embeds.device),
+        )
+
+    @staticmethod
+    def one_set(embeds: Tensor) -> Tokens:
+        """Real tokens that are all members of one unordered set, from their embeddings [B, S, D]."""
+        tokens = Tokens.ordered(embeds)
+        return Tokens(tokens.embeds, tokens.mask, torch.zeros_like(tokens.sets))
+
+    @staticmethod
+    def concat(*parts: Tokens) -> Tokens:
+        """Sequences one after another. Set numbers must differ between the parts that hold sets."""
+        return Tokens(
+            torch.cat([part.embeds for part in parts], 1),
+            torch.cat([part.mask for part in parts], 1),
+            torch.cat([part.sets for part in parts], 1),
+        )
+
+
+class Ranking(NamedTuple):
+    """The best items of every user in every candidate set, best first.
+
+    Args:
+        items: [C, B, k] long, distinct and allowed rows of the catalogue.
+        scores: [C, B, k] float, falling.
+    """
+
+    items: Tensor
+    scores: Tensor
+
+
+class Batch(NamedTuple):
+    """What the data module hands over: ids only, no embeddings, no prompts.
+
+    Args:
+        users: [B] long, the users' rows.
+        history: [B, T] long, the most recent items, oldest first, `PAD` on the left.
+        target: [B] long, the next item; `PAD` for a user that has none.
+        targets: [B, M] long, everything the user took in the split that is ranked, `PAD` on the right; [B, 0] in
+            training.
+    """
+
+    users: Tensor
+    history: Tensor
+    target: Tensor
+    targets: Tensor

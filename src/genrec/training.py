@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -156,6 +157,10 @@ class GenrecCLI(LightningCLI):
             return
         self.trainer.fit(**kwargs)
 
+    def test(self, **kwargs: Any) -> None:
+        """Test; the table of `after_test` takes the place of Lightning's."""
+        self.trainer.test(**{**kwargs, "verbose": False})
+
     def predict(self, **kwargs: Any) -> None:
         """Predict; the callback writes, so nothing is returned."""
         self.trainer.predict(**{**kwargs, "return_predictions": False})
@@ -221,6 +226,8 @@ def run(arguments: list[str]) -> None:
     for entry in entry_points(group="genrec.identifiers"):
         entry.load()
     args, name, run_folder = _compose(arguments)
+    # We do hand over arguments beside those of the process: the same ones, with their configs composed.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
     try:
         GenrecCLI(name, run_folder, args)
     except GenrecError:

@@ -5,5 +5,22 @@ from genrec.data.dataset import Dataset, InMemory, Source
 from genrec.data.module import SequenceData
 from genrec.data.ragged import Ragged
 from genrec.data.release import Release
+from genrec.data.splits import DateSplit, LeaveOneOut, QuantileSplit, Split
+from genrec.data.synthetic import Synthetic
+from genrec.data.table import Table
 
-__all__ = ["Catalog", "Dataset", "InMemory", "Ragged", "Release", "SequenceData", "Source"]
+__all__ = [
+    "Catalog",
+    "Dataset",
+    "DateSplit",
+    "InMemory",
+    "LeaveOneOut",
+    "QuantileSplit",
+    "Ragged",
+    "Release",
+    "SequenceData",
+    "Source",
+    "Split",
+    "Synthetic",
+    "Table",
+]

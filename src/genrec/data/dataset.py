@@ -46,7 +46,7 @@ class Dataset:
             self._check(split, lists)
         if self.cf is not None and (self.cf.ndim != 2 or len(self.cf) != len(self.catalog)):
             raise GenrecError(
-                f"{self.name}: the collaborative embeddings have the shape {list(self.cf.shape)}, but the catalogue has "
+                f"{self.name}: the collaborative embeddings have shape {list(self.cf.shape)}, but the catalogue has "
                 f"{len(self.catalog)} items: there must be one row per item"
             )
 

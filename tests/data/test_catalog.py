@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from genrec.data import Catalog
+from genrec.errors import GenrecError
+
+
+def test_missing_columns_are_null_and_blank_text_too() -> None:
+    catalog = Catalog(pl.DataFrame({"item": ["a", "b"], "title": ["Tent", "  "], "price": [1.0, 2.0]}))
+    assert catalog.items.columns == ["item", "title", "brand", "description", "categories"]
+    assert len(catalog) == 2
+    assert catalog.keys == ["a", "b"]
+    assert catalog.titles == ["Tent", ""]
+    assert catalog.items["title"].to_list() == ["Tent", None]
+
+
+def test_texts_join_title_description_categories_brand() -> None:
+    catalog = Catalog(
+        pl.DataFrame(
+            {
+                "item": ["a", "b", "c"],
+                "title": ["Tent", None, None],
+                "brand": ["Halden", "Corvo", None],
+                "description": ["Sleeps two", None, None],
+                "categories": [["Outdoor", "Tents"], [], None],
+            }
+        )
+    )
+    assert catalog.texts() == ["Tent. Sleeps two. Outdoor, Tents. Halden", "Corvo", ""]
+
+
+def test_no_text_at_all_is_an_error() -> None:
+    with pytest.raises(GenrecError, match="none of the 2 items has any text"):
+        Catalog(pl.DataFrame({"item": ["a", "b"]})).texts()
+
+
+def test_extend_keeps_old_rows() -> None:
+    catalog = Catalog(pl.DataFrame({"item": ["a", "b"], "title": ["x", "y"]}))
+    longer = catalog.extend(pl.DataFrame({"item": ["c"], "brand": ["Corvo"]}))
+    assert longer.keys == ["a", "b", "c"]
+    assert longer.titles == ["x", "y", ""]
+    assert len(catalog) == 2
+
+
+def test_a_key_twice() -> None:
+    catalog = Catalog(pl.DataFrame({"item": ["a", "b"]}))
+    with pytest.raises(GenrecError, match="`b` is in the catalogue twice"):
+        catalog.extend(pl.DataFrame({"item": ["c", "b"]}))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ({"asin": ["a"]}, "needs the column `item`; its columns are: asin"),
+        ({"item": ["a", None]}, "row 1 of the item table has no key"),
+        ({"item": []}, "has no items"),
+        ({"item": ["a"], "categories": ["Outdoor"]}, "lists of text as categories"),
+    ],
+)
+def test_bad_item_tables(items: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(GenrecError, match=message):
+        Catalog(pl.DataFrame(items))

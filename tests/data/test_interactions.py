@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genrec.data.interactions import deduplicate, k_core
+
+PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 9)), max_size=60)
+
+
+def frame_of(triples: list[tuple[int, int, int]]) -> pl.DataFrame:
+    rows = [(f"u{user}", f"i{item}", time, row) for row, (user, item, time) in enumerate(triples)]
+    return pl.DataFrame(
+        rows, {"user": pl.String, "item": pl.String, "time": pl.Float64, "row": pl.UInt32}, orient="row"
+    )
+
+
+def test_deduplicate_keeps_the_earliest_and_then_the_first_row() -> None:
+    frame = deduplicate(frame_of([(0, 0, 5), (0, 0, 3), (0, 0, 3), (1, 0, 4)]))
+    assert frame.rows() == [("u0", "i0", 3.0, 1), ("u1", "i0", 4.0, 3)]
+
+
+def slow_core(pairs: set[tuple[str, str]], k: int) -> set[tuple[str, str]]:
+    """Remove one offending user or item at a time."""
+    for side in (0, 1):
+        for key in {pair[side] for pair in pairs}:
+            mine = {pair for pair in pairs if pair[side] == key}
+            if len(mine) < k:
+                return slow_core(pairs - mine, k)
+    return pairs
+
+
+@given(PAIRS, st.integers(1, 4))
+def test_k_core_equals_removal_one_by_one_and_is_idempotent(triples: list[tuple[int, int, int]], k: int) -> None:
+    frame = deduplicate(frame_of(triples))
+    core = k_core(frame, k)
+    assert set(core.select("user", "item").rows()) == slow_core(set(frame.select("user", "item").rows()), k)
+    assert k_core(core, k).equals(core)
+
+
+def test_one_pass_would_not_be_enough() -> None:
+    # Item 2 goes (one user), then user 2 has a single item left and goes too.
+    frame = deduplicate(frame_of([(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3), (2, 1, 4), (2, 2, 5)]))
+    assert set(k_core(frame, 2)["user"]) == {"u0", "u1"}

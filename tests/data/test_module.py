@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import lightning as L
+import polars as pl
+import pytest
+import torch
+
+from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
+from genrec.types import PAD, Batch
+
+
+def tiny() -> Dataset:
+    lists = [[0, 1, 2], [3, 4], [5, 0]], [[3], [], [1, 1, 2]], [[4, 5], [0], []]
+    catalog = Catalog(pl.DataFrame({"item": list("abcdef")}))
+    return Dataset("tiny", catalog, ["u", "v", "w"], *map(Ragged.from_lists, lists))
+
+
+def by_user(loader) -> dict[int, tuple[list[int], int, list[int]]]:
+    rows = {}
+    for batch in loader:
+        assert isinstance(batch, Batch)
+        assert all(tensor.dtype == torch.long for tensor in batch)
+        for user, history, target, targets in zip(*(tensor.tolist() for tensor in batch), strict=True):
+            assert user not in rows
+            rows[user] = ([i for i in history if i != PAD], target, [i for i in targets if i != PAD])
+    return rows
+
+
+def test_what_each_loader_shows() -> None:
+    data = SequenceData(InMemory(tiny()), rank_batch_size=2)
+    assert by_user(data.val_dataloader()) == {0: ([0, 1, 2], 3, [3]), 2: ([5, 0], 1, [1, 2])}
+    assert by_user(data.test_dataloader()) == {0: ([0, 1, 2, 3], 4, [4, 5]), 1: ([3, 4], 0, [0])}
+    assert by_user(data.predict_dataloader()) == {
+        0: ([0, 1, 2, 3, 4, 5], PAD, []),
+        1: ([3, 4, 0], PAD, []),
+        2: ([5, 0, 1, 1, 2], PAD, []),
+    }
+
+
+def test_modes_of_training_samples() -> None:
+    def targets(**options) -> list[int]:
+        loader = SequenceData(InMemory(tiny()), batch_size=2, **options).train_dataloader()
+        return sorted(target for batch in loader for target in batch.target.tolist())
+
+    assert targets() == sorted([0, 1, 2, 3, 4, 5, 0])
+    assert targets(empty_history=False) == sorted([1, 2, 4, 0])
+    assert targets(max_history=2) == sorted([1, 2, 3, 4, 5, 0])
+    assert targets(samples="users") == sorted([2, 4, 0])
+
+
+class Recorder(L.LightningModule):
+    """Learns nothing and remembers the batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[list[tuple[int, ...]]] = []
+
+    def on_train_epoch_start(self) -> None:
+        self.seen.append([])
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        self.seen[-1].append(tuple(zip(batch.users.tolist(), batch.target.tolist(), strict=True)))
+        return self.weight * 1.0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(folder: Path, epochs: int, checkpoint: str | None = None) -> list[list[tuple[int, ...]]]:
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    module = Recorder()
+    trainer.fit(module, SequenceData(InMemory(tiny()), batch_size=2), ckpt_path=checkpoint)
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return module.seen
+
+
+def test_lightning_advances_the_order_and_a_resumed_run_continues_it(tmp_path: Path) -> None:
+    whole = fit(tmp_path, 3)
+    assert whole[0] != whole[1]
+    assert fit(tmp_path, 1) == whole[:1]
+    assert fit(tmp_path, 3, str(tmp_path / "last.ckpt")) == whole[1:]
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_the_trainers_rank_and_world_count(share: int) -> None:
+    class Two:
+        global_rank, world_size = share, 2
+
+    data = SequenceData(InMemory(tiny()), batch_size=2)
+    data.trainer = Two()  # type: ignore[assignment]
+    other = 1 - share
+    mine = set(by_user(data.predict_dataloader()))
+    Two.global_rank = other
+    theirs = set(by_user(data.predict_dataloader()))
+    assert mine | theirs == {0, 1, 2}
+    assert not mine & theirs
+    assert len(data.train_dataloader()) == 2  # 7 samples are 4 batches of 2
+
+
+def test_an_epoch_of_real_batches_is_fast(shared: Path) -> None:
+    data = SequenceData(Release("toys"), root=str(shared / "data"))
+    data.setup("fit")
+    assert data.dataset is data.dataset
+    began = time.perf_counter()
+    samples = sum(len(batch.users) for batch in data.train_dataloader())
+    assert samples == 112_904  # the release's own number of samples
+    assert time.perf_counter() - began < 10

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genrec.data.samplers import LongestFirst, Share, ShuffledByLength
+
+SIZES = st.tuples(st.integers(1, 300), st.integers(1, 9), st.integers(1, 5))
+
+
+@given(SIZES)
+def test_training_shares_cover_everything_in_equally_many_batches(sizes: tuple[int, int, int]) -> None:
+    samples, batch_size, world = sizes
+    lengths = np.arange(samples) % 7
+    shares = [list(ShuffledByLength(lengths, batch_size, 0, Share(rank, world))) for rank in range(world)]
+    assert len({len(batches) for batches in shares}) == 1
+    assert len(ShuffledByLength(lengths, batch_size, 0, Share(0, world))) == len(shares[0])
+    batches = [batch for batches in shares for batch in batches]
+    alone = {tuple(batch) for batch in ShuffledByLength(lengths, batch_size, 0)}
+    assert {tuple(batch) for batch in batches} == alone
+    assert sorted(row for batch in alone for row in batch) == list(range(samples))
+    assert len(batches) - len(alone) < world  # only what evens out the shares is repeated
+    assert max(map(len, batches)) <= batch_size
+
+
+@given(SIZES)
+def test_ranking_shares_are_every_sample_once(sizes: tuple[int, int, int]) -> None:
+    samples, batch_size, world = sizes
+    lengths = np.arange(samples) % 7
+    rows = []
+    for rank in range(world):
+        sampler = LongestFirst(lengths, batch_size, Share(rank, world))
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        mine = np.concatenate([*batches, np.empty(0, int)]).astype(int)
+        assert (np.diff(lengths[mine]) <= 0).all()
+        rows += mine.tolist()
+    assert sorted(rows) == list(range(samples))
+
+
+def test_the_epoch_alone_decides_the_order() -> None:
+    lengths = np.random.default_rng(0).integers(0, 50, 1000)
+    sampler = ShuffledByLength(lengths, 10, seed=3)
+    first = [batch.tolist() for batch in sampler]
+    assert [batch.tolist() for batch in sampler] == first
+    sampler.set_epoch(1)
+    second = [batch.tolist() for batch in sampler]
+    assert sorted(map(sorted, second)) != sorted(map(sorted, first))  # other batches, not only another order of them
+    resumed = ShuffledByLength(lengths, 10, seed=3)
+    resumed.set_epoch(1)
+    assert [batch.tolist() for batch in resumed] == second
+    other = ShuffledByLength(lengths, 10, seed=4)
+    assert [batch.tolist() for batch in other] != first
+
+
+def test_little_of_a_batch_is_padding() -> None:
+    lengths = np.random.default_rng(0).geometric(0.15, 20_000)
+
+    def filled(batches: list[np.ndarray]) -> float:
+        return lengths.sum() / sum(len(batch) * lengths[batch].max() for batch in batches)
+
+    assert filled(list(ShuffledByLength(lengths, 128, 0))) > 0.9
+    assert filled(np.array_split(np.arange(20_000), 157)) < 0.3  # what batches at random would waste
+
+
+def test_batches_do_not_come_in_the_order_of_length() -> None:
+    lengths = np.random.default_rng(0).integers(0, 50, 6400)
+    longest = np.array([lengths[batch].max() for batch in ShuffledByLength(lengths, 100, 0)])
+    assert (np.diff(longest) < 0).sum() > 10

@@ -1,0 +1,117 @@
+"""The contract of `ItemIdentifier`, run on every concrete identifier that can be found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from inspect import isabstract
+from pathlib import Path
+
+import pytest
+import torch
+
+from genrec.assets import Assets, ItemAssets, ReleasedCF, TfidfText
+from genrec.backbones import Backbone, T5Backbone
+from genrec.data import Dataset
+from genrec.identifiers import ItemIdentifier
+from genrec.prompts import TEMPLATE, Prompt
+from genrec.types import PAD, Tokens
+
+SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
+TARGET = torch.tensor([3, 8, 0])
+
+
+def concrete(base: type[ItemIdentifier]) -> Iterator[type[ItemIdentifier]]:
+    for subclass in base.__subclasses__():
+        if not isabstract(subclass):
+            yield subclass
+        yield from concrete(subclass)
+
+
+for entry in entry_points(group="genrec.identifiers"):
+    entry.load()
+IDENTIFIERS = [cls for cls in concrete(ItemIdentifier) if cls.__module__.startswith("genrec")]
+
+
+class Model:
+    def __init__(self, cls: type[ItemIdentifier], dataset: Dataset, assets: ItemAssets) -> None:
+        torch.manual_seed(0)
+        self.catalog, self.assets = dataset.catalog, assets
+        self.backbone: Backbone = T5Backbone(sizes=SIZES)
+        self.backbone.setup([*dataset.catalog.titles, TEMPLATE])
+        self.prompt = Prompt()
+        self.prompt.setup(self.backbone)
+        self.identifier = cls()
+        self.identifier.setup(self.catalog, assets, self.backbone)
+
+    def context(self) -> Tokens:
+        return self.prompt(self.backbone, self.identifier.embed(HISTORY))
+
+    def rank(self, k: int, allowed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.identifier.eval()
+        self.backbone.eval()
+        with torch.no_grad():
+            return self.identifier.rank(self.backbone, self.backbone.read(self.context()), k, allowed)
+
+
+@pytest.fixture(params=IDENTIFIERS, ids=lambda cls: cls.__name__)
+def model(request: pytest.FixtureRequest, dataset: Dataset, tmp_path: Path) -> Model:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path))
+    return Model(request.param, dataset, assets.bind(dataset))
+
+
+def test_there_are_identifiers() -> None:
+    assert IDENTIFIERS
+
+
+def test_embed_hides_padding_and_keeps_the_order_of_items(model: Model) -> None:
+    tokens = model.identifier.embed(HISTORY)
+    assert tokens.embeds.shape[2] == model.backbone.width
+    assert tokens.mask[2].sum() == 0
+    assert tokens.mask[0].sum() >= 3
+
+
+def test_loss_is_finite_and_reaches_the_language_model(model: Model) -> None:
+    losses = model.identifier.loss(model.backbone, model.context(), HISTORY, TARGET)
+    assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
+    losses["loss"].backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.backbone.parameters())
+
+
+def test_rankings_are_distinct_allowed_and_sorted(model: Model) -> None:
+    allowed = torch.ones(2, 12, dtype=torch.bool)
+    allowed[1, ::3] = False
+    items, scores = model.rank(4, allowed)
+    assert items.shape == scores.shape == (2, 3, 4)
+    assert (scores.diff(dim=2) <= 0).all()
+    for candidates, of_users in zip(allowed, items, strict=True):
+        for row in of_users.tolist():
+            assert len(set(row)) == 4
+            assert candidates[row].all()
+
+
+def test_index_twice_changes_nothing(model: Model) -> None:
+    allowed = torch.ones(1, 12, dtype=torch.bool)
+    before = model.rank(4, allowed)
+    model.identifier.index(model.catalog, model.assets)
+    after = model.rank(4, allowed)
+    assert torch.equal(before[0], after[0])
+    torch.testing.assert_close(before[1], after[1])
+
+
+def test_a_saved_identifier_ranks_the_same(model: Model, dataset: Dataset) -> None:
+    with torch.no_grad():
+        for parameter in model.identifier.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    for value in list(model.identifier.rank_each(model.backbone, model.backbone.read(model.context()), 1, torch.ones(1, 12, dtype=torch.bool)))[:1]:
+        model.identifier.choose(value)
+    model.identifier.index(model.catalog, model.assets)
+    loaded = Model(type(model.identifier), dataset, model.assets)
+    loaded.backbone.load_state_dict(model.backbone.state_dict())
+    loaded.identifier.load_state_dict(model.identifier.state_dict())
+    loaded.identifier.index(loaded.catalog, loaded.assets)
+    allowed = torch.ones(1, 12, dtype=torch.bool)
+    expected, found = model.rank(4, allowed), loaded.rank(4, allowed)
+    assert torch.equal(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import lightning as L
 import torch
@@ -140,7 +139,3 @@ class RankingModule(L.LightningModule, ABC):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move the ids."""
-        return Batch(*(field.to(device, non_blocking=True) for field in batch))

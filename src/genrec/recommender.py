@@ -65,6 +65,16 @@ class Recommender(RankingModule):
         self.identifier.setup(self.catalog, self.item_assets, self.backbone)
         self._created = True
 
+    @property
+    def method(self) -> str:
+        """The identifier's name."""
+        return type(self.identifier).__name__
+
+    @property
+    def language_model(self) -> str:
+        """See `RankingModule.language_model`."""
+        return self.backbone.describe()
+
     def read(self, history: Tensor) -> Memory:
         """Encode the prompts of histories [B, T]."""
         return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))

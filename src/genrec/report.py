@@ -91,7 +91,9 @@ def report(runs: Sequence[str]) -> None:
         GenrecError: if no run is given or one has no results.
     """
     if not runs:
-        raise GenrecError("`genrec report` takes the folders of runs: genrec report runs/toys_setrec runs/toys_popularity")
+        raise GenrecError(
+            "`genrec report` takes the folders of runs: genrec report runs/toys_setrec runs/toys_popularity"
+        )
     by_dataset: dict[str, list[dict[str, Any]]] = {}
     for result in map(load_results, runs):
         by_dataset.setdefault(result["dataset"], []).append(result)

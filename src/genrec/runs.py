@@ -38,7 +38,8 @@ def newest_run(root: Path, name: str, file: str) -> Path:
     found = sorted((root / name).glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise GenrecError(
-            f"no run with a {file} under {root / name}: run `genrec fit` with the same config first, or give --ckpt_path"
+            f"no run with a {file} under {root / name}: run `genrec fit` with the same config first, or give "
+            "--ckpt_path"
         )
     return found[-1].parents[len(Path(file).parts) - 1]
 

@@ -28,7 +28,6 @@ from genrec.configuration import load_config
 from genrec.data import SequenceData
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
-from genrec.recommender import Recommender
 from genrec.report import environment, print_table
 
 RUN_VARIABLE = "GENREC_RUN"
@@ -40,8 +39,8 @@ class Trainer(L.Trainer):
 
     def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
         """Load the data and build every asset that the model asks for, without training."""
-        model.trainer = self  # type: ignore[assignment]
-        self.datamodule = datamodule  # type: ignore[attr-defined]
+        model.trainer = self
+        self.datamodule = datamodule
         datamodule.prepare_data()
         datamodule.setup("fit")
         model.setup("fit")
@@ -139,7 +138,10 @@ class GenrecCLI(LightningCLI):
         if config.trainer.logger in (None, True):
             # Evaluation leaves the curves of the training alone.
             fits = self.subcommand == "fit"
-            kwargs["logger"] = fits and [CSVLogger(folder, "logs"), TensorBoardLogger(folder, "tensorboard", version="")]
+            kwargs["logger"] = fits and [
+                CSVLogger(folder, "logs"),
+                TensorBoardLogger(folder, "tensorboard", version=""),
+            ]
         trainer = super().instantiate_trainer(**kwargs)
         if self.subcommand == "fit":
             trainer.callbacks.append(Throughput())  # type: ignore[attr-defined]
@@ -184,15 +186,14 @@ class GenrecCLI(LightningCLI):
     def _results(self) -> dict[str, Any]:
         config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
         fit = self.run_folder / runs.FIT if self.run_folder else None
-        trained = isinstance(model, Recommender)
         return {
             "dataset": dataset.name,
-            "method": type(model.identifier if trained else model).__name__,
-            "backbone": model.backbone.describe() if trained else None,
+            "method": model.method,
+            "backbone": model.language_model,
             "seed": config.seed_everything,
             "split": "test",
             "checkpoint": config.get("ckpt_path"),
-            "users": sum(dataset.test.lengths > 0).item(),
+            "users": int((dataset.test.lengths > 0).sum()),
             "items": len(dataset.catalog),
             "settings": model.results,
             "seconds": {
@@ -280,7 +281,7 @@ def _known_keys() -> set[str]:
         classes += [base, *_all_subclasses(base)]
     keys = {"model", "data", "trainer", "assets", "checkpoint", "early_stopping", "seed_everything", "ckpt_path"}
     keys |= {"runs", "output", "class_path", "init_args", "config"}
-    return keys.union(*(inspect.signature(cls.__init__).parameters for cls in classes)) - {"self"}
+    return keys.union(*(inspect.signature(cls).parameters for cls in classes))
 
 
 def _component_bases() -> list[type]:

@@ -21,7 +21,9 @@ def sequence(groups: list[tuple[int, list[bool]]]) -> Tokens:
 def sequences(draw: st.DrawFn) -> Tokens:
     kinds = draw(st.lists(st.booleans(), min_size=1, max_size=6))
     runs = [draw(st.lists(st.booleans(), min_size=1, max_size=4)) for _ in kinds]
-    return sequence([(number if is_set else ORDERED, run) for number, (is_set, run) in enumerate(zip(kinds, runs, strict=True))])
+    return sequence(
+        [(number if is_set else ORDERED, run) for number, (is_set, run) in enumerate(zip(kinds, runs, strict=True))]
+    )
 
 
 def slow_positions(mask: list[bool], sets: list[int]) -> dict[int, int]:

@@ -14,7 +14,7 @@ from genrec.types import PAD
 
 
 def measure(predictions: list[int], targets: list[int], k: int) -> tuple[float, float]:
-    wanted = torch.tensor([targets + [PAD]])
+    wanted = torch.tensor([[*targets, PAD]])
     hit, count = hits(torch.tensor([predictions]), wanted), torch.tensor([len(targets)])
     return recall(hit, count, k).item(), ndcg(hit, count, k).item()
 

@@ -104,7 +104,11 @@ def test_a_saved_identifier_ranks_the_same(model: Model, dataset: Dataset) -> No
     with torch.no_grad():
         for parameter in model.identifier.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    for value in list(model.identifier.rank_each(model.backbone, model.backbone.read(model.context()), 1, torch.ones(1, 12, dtype=torch.bool)))[:1]:
+    for value in list(
+        model.identifier.rank_each(
+            model.backbone, model.backbone.read(model.context()), 1, torch.ones(1, 12, dtype=torch.bool)
+        )
+    )[:1]:
         model.identifier.choose(value)
     model.identifier.index(model.catalog, model.assets)
     loaded = Model(type(model.identifier), dataset, model.assets)

@@ -181,7 +181,9 @@ def test_new_items_are_scaled_as_those_of_the_training_were() -> None:
     assert model.identifier.corpus.shape[0] == ITEMS + 1
 
 
-@pytest.mark.parametrize("options", [{"n_semantic": 0, "use_cf": False}, {"n_semantic": -1}, {"betas": [1.5]}, {"betas": []}])
+@pytest.mark.parametrize(
+    "options", [{"n_semantic": 0, "use_cf": False}, {"n_semantic": -1}, {"betas": [1.5]}, {"betas": []}]
+)
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(GenrecError, match="SETRec needs"):
         SETRec(**options)

@@ -31,13 +31,16 @@ VARIANTS = {
     "variant.paper.": {},
 }
 SIZES = {
-    "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4, "dropout_rate": 0.0,
+    "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
+    "dropout_rate": 0.0,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def golden(shared: Path) -> dict[str, Tensor]:
-    files = [np.load(shared / "golden" / f"{name}.npz") for name in ("t5_tiny", "ae_encoder", "ae_decoder", "items_300")]
+    files = [
+        np.load(shared / "golden" / f"{name}.npz") for name in ("t5_tiny", "ae_encoder", "ae_decoder", "items_300")
+    ]
     return {key: torch.from_numpy(np.asarray(file[key])) for file in files for key in file.files}
 
 
@@ -51,7 +54,11 @@ class Release:
         config._attn_implementation = ATTENTION
         self.backbone.t5, self.backbone.width = T5Model(config), 64
         weights = {key.removeprefix("weights."): value for key, value in golden.items() if key.startswith("weights.")}
-        t5 = {k.removeprefix("t5_model."): v for k, v in weights.items() if k.startswith("t5_model.") and "prompt_rows" not in k}
+        t5 = {
+            k.removeprefix("t5_model."): v
+            for k, v in weights.items()
+            if k.startswith("t5_model.") and "prompt_rows" not in k
+        }
         queries = t5.pop("decoder.query_emb.weight")
         missing, unexpected = self.backbone.t5.load_state_dict(t5, strict=False)
         assert not unexpected
@@ -131,7 +138,9 @@ def test_losses_of_the_release(golden: dict[str, Tensor], batch: str) -> None:
 
 
 def test_loss_of_the_paper(golden: dict[str, Tensor]) -> None:
-    torch.testing.assert_close(Release(golden).losses("b0")["loss"], golden["variant.paper.b0.loss"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        Release(golden).losses("b0")["loss"], golden["variant.paper.b0.loss"], atol=1e-4, rtol=1e-4
+    )
 
 
 def test_gradients_of_the_release(golden: dict[str, Tensor]) -> None:

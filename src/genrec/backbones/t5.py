@@ -8,7 +8,7 @@ that mask and nothing else. No model class is changed, no state is kept between 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +72,7 @@ class T5Backbone(Backbone):
     def __init__(
         self,
         pretrained: str | None = None,
-        sizes: dict[str, int | float | str] | None = None,
+        sizes: dict[str, Any] | None = None,
         tokenizer: str | None = None,
         sparse: bool = True,
         query_mask: Literal["blind", "additive"] = "blind",
@@ -80,7 +80,9 @@ class T5Backbone(Backbone):
     ) -> None:
         super().__init__()
         if (pretrained is None) == (sizes is None):
-            raise GenrecError("T5Backbone takes either `pretrained` (a model's name or folder) or `sizes` (a new model)")
+            raise GenrecError(
+                "T5Backbone takes either `pretrained` (a model's name or folder) or `sizes` (a new model)"
+            )
         self.pretrained = pretrained
         self.sizes = sizes or {}
         self.tokenizer_name = tokenizer

@@ -42,6 +42,16 @@ class RankingModule(L.LightningModule, ABC):
             raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks)}")
         self.ks = tuple(sorted(ks))
 
+    @property
+    def method(self) -> str:
+        """The method's name in the tables of results."""
+        return type(self).__name__
+
+    @property
+    def language_model(self) -> str | None:
+        """The language model in a few words; None for a method that has none."""
+        return None
+
     @abstractmethod
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """The k best items of every user in every candidate set.

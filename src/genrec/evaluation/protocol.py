@@ -1,4 +1,4 @@
-"""Which users, targets and candidates count: all, warm, cold and five popularity groups (SETRec, Section 4.1 and 4.3.2).
+"""Which users, targets and candidates count: all, warm, cold and popularity groups (SETRec, Section 4.1, 4.3.2).
 
 ======= ============================ ==========================================
 setting candidates                   targets that count
@@ -50,6 +50,8 @@ class RankingMetrics(Metric):
     """
 
     full_state_update = False
+    allowed: Tensor
+    counted: Tensor
     sums: Tensor
     users: Tensor
     seconds: Tensor

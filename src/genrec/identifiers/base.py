@@ -73,5 +73,5 @@ class ItemIdentifier(nn.Module, ABC):
         """
         return {0.0: self.rank(backbone, memory, k, allowed)}
 
-    def choose(self, value: float) -> None:  # noqa: B027 - a method without such a weight has nothing to keep
+    def choose(self, value: float) -> None:
         """Keep the value that validation found best for `rank`; it is saved with the parameters."""

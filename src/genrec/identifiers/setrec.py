@@ -222,4 +222,3 @@ class SETRec(ItemIdentifier):
         if not (self.use_cf and self.n_semantic):
             return torch.ones(self.n_tokens)
         return torch.tensor([1 - beta] + [beta] * self.n_semantic)
-

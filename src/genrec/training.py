@@ -19,10 +19,11 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-import genrec.references  # noqa: F401 - makes the short class names known to the command line
+import genrec.assets.sasrec
+import genrec.recommender
+import genrec.references  # noqa: F401 - imported, the modules' short class names are known to the command line
 from genrec import runs
 from genrec.assets import Assets
-from genrec.assets.sasrec import SASRec  # noqa: F401
 from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
 from genrec.configuration import load_config
 from genrec.data import SequenceData

@@ -42,7 +42,9 @@ def batch_of(history: Tensor, target: Tensor) -> Batch:
 def slow_states(network: SASRecNetwork, items: list[int]) -> Tensor:
     """The states [T, d] of one user without padding, position by position and head by head."""
     slots = range(network.positions.num_embeddings - len(items), network.positions.num_embeddings)
-    x = torch.stack([network.items.weight[i] * 8**0.5 + network.positions.weight[s] for i, s in zip(items, slots)])
+    x = torch.stack(
+        [network.items.weight[i] * 8**0.5 + network.positions.weight[s] for i, s in zip(items, slots, strict=True)]
+    )
     for block in network.blocks:
         normed = block.attention_norm(x)
         query, key, value = block.query(normed), block.key(x), block.value(x)
@@ -102,7 +104,7 @@ def test_softmax_loss_is_the_mean_over_real_positions(dataset: Dataset) -> None:
     for row, history in enumerate(HISTORY.tolist()):
         items = [item for item in history if item != PAD]
         states = model.network(HISTORY)[row, -len(items) :]
-        for state, following in zip(states, [*items[1:], target[row].item()]):
+        for state, following in zip(states, [*items[1:], target[row].item()], strict=True):
             scores = model.network.items.weight @ state
             surprises.append(torch.logsumexp(scores, 0) - scores[int(following)])
     assert len(surprises) == 3 + 5 + 1

@@ -84,7 +84,8 @@ class RankingModule(L.LightningModule, ABC):
             )
 
     def _new_metrics(self) -> RankingMetrics:
-        return RankingMetrics(self.dataset.frequency, self.ks).to(self.device)
+        # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.
+        return RankingMetrics(self.dataset.frequency, self.ks, sync=self.trainer.world_size > 1).to(self.device)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last pass."""

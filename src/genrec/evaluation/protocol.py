@@ -47,6 +47,7 @@ class RankingMetrics(Metric):
     Args:
         frequency: [N] counts in the training split; an item that was never seen is cold.
         ks: the cut-offs.
+        sync: add up over all processes; False where one of several processes works alone.
     """
 
     full_state_update = False
@@ -56,8 +57,8 @@ class RankingMetrics(Metric):
     users: Tensor
     seconds: Tensor
 
-    def __init__(self, frequency: np.ndarray, ks: Sequence[int]) -> None:
-        super().__init__()
+    def __init__(self, frequency: np.ndarray, ks: Sequence[int], sync: bool = True) -> None:
+        super().__init__(sync_on_compute=sync)
         self.ks = tuple(ks)
         warm = frequency > 0
         groups = popularity_groups(frequency)

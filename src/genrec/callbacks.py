@@ -30,27 +30,40 @@ class SaveConfig(SaveConfigCallback):
 
 
 class Throughput(L.Callback):
-    """Logs training examples per second, and keeps the seconds of the whole fit, resumed parts included.
+    """Logs training examples per second, and keeps the seconds of the fit: with its validations, and without.
 
-    The seconds are in every checkpoint, and in ``fit.json`` of the run's folder when the fit ends.
+    The seconds are in every checkpoint, so that a resumed fit goes on counting, and in ``fit.json`` of the run's folder
+    when the fit ends.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.training_seconds = 0.0
         self.examples = 0
+        self._evaluation = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds and examples so far."""
-        return {"seconds": self.seconds, "examples": self.examples}
+        return {"seconds": self.seconds, "training_seconds": self.training_seconds, "examples": self.examples}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting where the checkpoint stopped."""
         self.seconds, self.examples = state_dict["seconds"], state_dict["examples"]
+        self.training_seconds = state_dict["training_seconds"]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
         self._start = time.perf_counter()
+        self._evaluation = 0.0
         self._examples = 0
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember when the training was interrupted."""
+        self._interrupted = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Validation is no training."""
+        self._evaluation += time.perf_counter() - self._interrupted
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -59,16 +72,17 @@ class Throughput(L.Callback):
         self._examples += len(batch.users) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the speed of the epoch, its validation included."""
+        """Log the speed of the epoch's training."""
         seconds = time.perf_counter() - self._start
         self.seconds += seconds
+        self.training_seconds += seconds - self._evaluation
         self.examples += self._examples
-        pl_module.log("train/examples_per_second", self._examples / seconds, rank_zero_only=True)
+        pl_module.log("train/examples_per_second", self._examples / (seconds - self._evaluation), rank_zero_only=True)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write ``fit.json``."""
         if trainer.is_global_zero and self.seconds:
-            speed = self.examples / self.seconds
+            speed = self.examples / self.training_seconds
             record = {**self.state_dict(), "examples_per_second": speed, "epochs": trainer.current_epoch}
             write_text(Path(trainer.default_root_dir) / FIT, json.dumps(record, indent=2) + "\n")
 
@@ -108,6 +122,8 @@ def _frame(module: RankingModule, predictions: list[dict[str, Tensor]]) -> pl.Da
     users, items, scores = (
         torch.cat([batch[name] for batch in predictions]).cpu().numpy() for name in ("users", "items", "scores")
     )
+    order = users.argsort()
+    users, items, scores = users[order], items[order], scores[order]
     catalog, k = module.dataset.catalog, items.shape[1]
     keys, titles = catalog.keys, catalog.titles
     return pl.DataFrame(

@@ -82,7 +82,8 @@ class Recommender(RankingModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The identifier's loss for the next item of every history."""
         losses = self._losses(batch)
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, prog_bar=True)
+        for name, value in losses.items():
+            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -56,7 +56,7 @@ def results_table(results: Sequence[dict[str, Any]], settings: Sequence[str] = M
     """A table with a row per setting and method: metrics, users counted, seconds of ranking."""
     first = results[0]
     names = [name for name in first["settings"]["all"] if name != "users"]
-    table = Table(title=f"{first['dataset']}: {first['users']:,} test users, {first['items']:,} items")
+    table = Table(title=f"{first['dataset']}: {first['users']:,} {first['split']} users, {first['items']:,} items")
     table.add_column("setting")
     table.add_column("method")
     for name in names:

@@ -14,6 +14,7 @@ LAST = "last.ckpt"
 CONFIG = "config.yaml"
 FIT = "fit.json"
 METRICS = "metrics.json"
+VALIDATION = "validation.json"
 
 
 def new_run(root: Path, name: str) -> Path:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import json
+import logging
 import os
-import re
+import sys
 import warnings
-from collections.abc import Iterator
+import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -23,10 +21,10 @@ import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, the modules' short class names are known to the command line
 from genrec import runs
+from genrec.arguments import all_subclasses, compose, explain
 from genrec.assets import Assets
 from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
-from genrec.configuration import load_config
-from genrec.data import SequenceData
+from genrec.data import Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.report import environment, print_table
@@ -65,7 +63,8 @@ class GenrecCLI(LightningCLI):
             seed_everything_default=42,
             auto_configure_optimizers=False,
             subclass_mode_model=True,
-            parser_kwargs={"exit_on_error": False},
+            # No abbreviations: half a key is a mistake, and what it means could change with the next option.
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
             args=args,
         )
 
@@ -98,6 +97,13 @@ class GenrecCLI(LightningCLI):
             }
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and look at the checkpoint that was named before Lightning opens it."""
+        super().parse_arguments(parser, args)
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path and path != "last":
+            _check_checkpoint(Path(path))
+
     def before_instantiate_classes(self) -> None:
         """Decide which run this is about, and let everything be written into its folder."""
         config = self.config[self.subcommand]
@@ -112,10 +118,9 @@ class GenrecCLI(LightningCLI):
                 self.run_folder = None
         elif self.subcommand in ("test", "validate", "predict"):
             self._find_checkpoint(config, root)
-        if config.get("ckpt_path") and not Path(config.ckpt_path).is_file():
-            raise GenrecError(f"there is no checkpoint file `{config.ckpt_path}`")
         if self.subcommand != "prepare" and self.run_folder is None:
-            shared = os.environ.get(RUN_VARIABLE)
+            started_by_another = "LOCAL_RANK" in os.environ
+            shared = os.environ.get(RUN_VARIABLE) if started_by_another else None
             self.run_folder = Path(shared) if shared else runs.new_run(root, self.name)
             os.environ[RUN_VARIABLE] = str(self.run_folder)
         folder = self.run_folder or root / self.name
@@ -144,8 +149,7 @@ class GenrecCLI(LightningCLI):
                 TensorBoardLogger(folder, "tensorboard", version=""),
             ]
         trainer = super().instantiate_trainer(**kwargs)
-        if self.subcommand == "fit":
-            trainer.callbacks.append(Throughput())  # type: ignore[attr-defined]
+        trainer.callbacks.append(Throughput())  # type: ignore[attr-defined]
         if self.subcommand == "predict":
             output = Path(config.output) if config.output else Path(folder) / "predictions.parquet"
             if output.suffix not in (".parquet", ".jsonl"):
@@ -160,6 +164,10 @@ class GenrecCLI(LightningCLI):
             return
         self.trainer.fit(**kwargs)
 
+    def validate(self, **kwargs: Any) -> None:
+        """Validate; the table of `after_validate` takes the place of Lightning's."""
+        self.trainer.validate(**{**kwargs, "verbose": False})
+
     def test(self, **kwargs: Any) -> None:
         """Test; the table of `after_test` takes the place of Lightning's."""
         self.trainer.test(**{**kwargs, "verbose": False})
@@ -173,50 +181,52 @@ class GenrecCLI(LightningCLI):
         if self.trainer.is_global_zero and self.model.learns:
             print(f"run folder: {self.run_folder}")
 
+    def after_validate(self) -> None:
+        """Write ``validation.json`` and print the table."""
+        self._write_results("validation", self.datamodule.dataset.validation, runs.VALIDATION)
+
     def after_test(self) -> None:
         """Write ``metrics.json`` and print the table."""
+        self._write_results("test", self.datamodule.dataset.test, runs.METRICS)
+
+    def _write_results(self, split: str, targets: Ragged, file: str) -> None:
         if not self.trainer.is_global_zero:
             return
         assert self.run_folder is not None
-        results = self._results()
-        path = runs.set_aside(self.run_folder / runs.METRICS)
-        runs.write_text(path, json.dumps(results, indent=2) + "\n")
-        print_table([results])
-        print(f"wrote {path}")
-
-    def _results(self) -> dict[str, Any]:
         config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
-        fit = self.run_folder / runs.FIT if self.run_folder else None
-        return {
+        fit = self.run_folder / runs.FIT
+        results = {
             "dataset": dataset.name,
             "method": model.method,
             "backbone": model.language_model,
             "seed": config.seed_everything,
-            "split": "test",
+            "split": split,
             "checkpoint": config.get("ckpt_path"),
-            "users": int((dataset.test.lengths > 0).sum()),
+            "users": int((targets.lengths > 0).sum()),
             "items": len(dataset.catalog),
             "settings": model.results,
             "seconds": {
-                "fit": json.loads(fit.read_text())["seconds"] if fit and fit.is_file() else None,
+                "fit": json.loads(fit.read_text())["seconds"] if fit.is_file() else None,
                 "rank": model.rank_seconds,
             },
             **environment(),
         }
+        path = runs.set_aside(self.run_folder / file)
+        runs.write_text(path, json.dumps(results, indent=2) + "\n")
+        print_table([results])
+        print(f"wrote {path}")
+
+
+def _check_checkpoint(path: Path) -> None:
+    if not path.is_file():
+        raise GenrecError(f"there is no checkpoint file `{path}`")
+    if not zipfile.is_zipfile(path):
+        raise GenrecError(f"`{path}` is not a checkpoint, or not a whole one")
 
 
 def _learns(class_path: str) -> bool:
-    return any(cls.learns for cls in _all_subclasses(RankingModule) if class_path in (cls.__name__, _path(cls)))
-
-
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _all_subclasses(cls: Any) -> Iterator[Any]:
-    for subclass in cls.__subclasses__():
-        yield subclass
-        yield from _all_subclasses(subclass)
+    known = all_subclasses(RankingModule)
+    return any(cls.learns for cls in known if class_path in (cls.__name__, f"{cls.__module__}.{cls.__qualname__}"))
 
 
 def run(arguments: list[str]) -> None:
@@ -227,68 +237,31 @@ def run(arguments: list[str]) -> None:
     """
     for entry in entry_points(group="genrec.identifiers"):
         entry.load()
-    args, name, run_folder = _compose(arguments)
-    # We do hand over arguments beside those of the process: the same ones, with their configs composed.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    # A config may name a class of the user's own, in a module beside it: `class_path: my_module.MyIdentifier`.
+    sys.path.append(os.getcwd())
+    args, name, run_folder = compose(arguments)
+    _quieten()
     try:
         GenrecCLI(name, run_folder, args)
     except GenrecError:
         raise
     except Exception as error:
-        if type(error).__name__ != "ArgumentError":
-            raise
-        raise GenrecError(_explain(str(error))) from error
+        if type(error).__name__ == "ArgumentError":
+            raise GenrecError(explain(str(error))) from error
+        if "loading state_dict" in str(error):
+            reason = " ".join(str(error).split())[:200]
+            raise GenrecError(
+                f"the checkpoint was made with other settings than this config's; the config.yaml of its run has them "
+                f"({reason} ...)"
+            ) from error
+        raise
 
 
-def _compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
-    """Replace every ``--config NAME`` by the composed config; the last one's name becomes the run's.
-
-    A run's own ``config.yaml`` stands for that run.
-    """
-    args, name, run_folder = [], "run", None
-    rest = iter(arguments)
-    for argument in rest:
-        flag, equals, value = argument.partition("=")
-        if flag not in ("--config", "-c"):
-            args.append(argument)
-            continue
-        config = value if equals else next(rest, None)
-        if config is None:
-            raise GenrecError("--config takes the name of a config file")
-        args += ["--config", yaml.safe_dump(load_config(config))]
-        path = Path(config)
-        name = path.stem
-        if path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir():
-            run_folder, name = path.parent, path.resolve().parent.parent.name
-    return args, name, run_folder
-
-
-def _explain(message: str) -> str:
-    """One line out of an argument parser's message; an unknown key comes with the nearest valid one."""
-    line = " ".join(message.split())
-    unknown = re.search(r"[Kk]ey ['\"`]([\w.]+)['\"`] is not expected|[Uu]nrecognized arguments?: --([\w.]+)", line)
-    if not unknown:
-        return line
-    key = next(group for group in unknown.groups() if group)
-    near = difflib.get_close_matches(key.split(".")[-1], _known_keys(), n=1, cutoff=0.5)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
-    return f"unknown config key `{key}`{hint}"
-
-
-def _known_keys() -> set[str]:
-    """The parameter names of everything that a config can name."""
-    classes = [Trainer, SequenceData, Assets, ModelCheckpoint, EarlyStopping]
-    for base in (*classes, RankingModule, *_component_bases()):
-        classes += [base, *_all_subclasses(base)]
-    keys = {"model", "data", "trainer", "assets", "checkpoint", "early_stopping", "seed_everything", "ckpt_path"}
-    keys |= {"runs", "output", "class_path", "init_args", "config"}
-    return keys.union(*(inspect.signature(cls).parameters for cls in classes))
-
-
-def _component_bases() -> list[type]:
-    from genrec.assets import Asset
-    from genrec.backbones import Backbone
-    from genrec.data import Source
-    from genrec.identifiers import ItemIdentifier
-
-    return [Asset, Backbone, Source, ItemIdentifier]
+def _quieten() -> None:
+    """Silence what Lightning says to its own developers, so that the rest is read."""
+    # We do hand over arguments beside those of the process: the same ones, with their configs composed.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
+    tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    tips.addFilter(lambda record: "Tip: For seamless" not in record.getMessage())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,7 +75,7 @@ class SentenceText(TextAsset):
             texts,
             batch_size=self.batch_size,
             normalize_embeddings=self.normalize,
-            show_progress_bar=len(texts) > self.batch_size,
+            show_progress_bar=len(texts) > self.batch_size and sys.stderr.isatty(),
             convert_to_numpy=True,
         ).astype(np.float32)
 

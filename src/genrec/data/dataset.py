@@ -81,7 +81,7 @@ class Source(ABC):
     """Where a data set comes from: a recipe with a few parameters."""
 
     @abstractmethod
-    def load(self, root: Path) -> Dataset:
+    def load(self, root: str | Path) -> Dataset:
         """Read or make the data set.
 
         Args:
@@ -98,6 +98,6 @@ class InMemory(Source):
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def load(self, root: Path) -> Dataset:
+    def load(self, root: str | Path) -> Dataset:
         """The data set itself."""
         return self.dataset

@@ -37,13 +37,13 @@ class Release(Source):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def load(self, root: Path) -> Dataset:
+    def load(self, root: str | Path) -> Dataset:
         """Read the folder.
 
         Raises:
             GenrecError: if a file is missing or broken, or the files do not fit together.
         """
-        folder = self._folder(root)
+        folder = self._folder(Path(root))
         training = _lists(folder / TRAINING)
         users = list(training)
         train = Ragged.from_lists(training.values())

@@ -87,7 +87,7 @@ class Synthetic(Source):
         self.cold = cold
         self.seed = seed
 
-    def load(self, root: Path) -> Dataset:
+    def load(self, root: str | Path) -> Dataset:
         """Make the data set; nothing is read."""
         rng = np.random.default_rng(self.seed)
         shop = make_shop(self.items)

@@ -49,13 +49,14 @@ class Table(Source):
         self.k_core = k_core
         self.split = split or QuantileSplit()
 
-    def load(self, root: Path) -> Dataset:
+    def load(self, root: str | Path) -> Dataset:
         """Read, filter and cut.
 
         Raises:
             GenrecError: if a file or column is missing or broken, an interaction is of an item that the item table
                 lacks, or a split is empty.
         """
+        root = Path(root)
         frame = deduplicate(self._interactions(root / self.interactions))
         items = None
         if self.items is not None:

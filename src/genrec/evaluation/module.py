@@ -27,8 +27,8 @@ class RankingModule(L.LightningModule, ABC):
     Attributes:
         learns: whether there is anything to train.
         dataset: the data, there from `setup` on.
-        results: the means of the last test by setting (`RankingMetrics.compute`).
-        rank_seconds: wall-clock seconds that the last test spent on preparing tables and ranking.
+        results: the means of the last validation or test by setting (`RankingMetrics.compute`).
+        rank_seconds: wall-clock seconds that it spent on preparing tables and ranking.
     """
 
     learns = True
@@ -88,30 +88,35 @@ class RankingModule(L.LightningModule, ABC):
         return RankingMetrics(self.dataset.frequency, self.ks, sync=self.trainer.world_size > 1).to(self.device)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last pass."""
+        """Forget the last pass, and prepare the tables."""
+        start = self._clock()
         self.refresh()
         self._sweep: dict[float, RankingMetrics] = {}
         self._allowed = self._new_metrics().allowed
+        self.rank_seconds = self._clock() - start
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the validation users, once for every value that may be chosen."""
+        start = self._clock()
         rankings = self.rank_each(batch.history, max(self.ks), self._allowed)
+        self.rank_seconds += self._clock() - start
         for value, ranking in rankings.items():
             self._sweep.setdefault(value, self._new_metrics()).update(ranking, batch.targets)
 
     def on_validation_epoch_end(self) -> None:
         """Choose the value with the best NDCG over all items, and log its metrics as ``val/...``."""
         key = f"ndcg@{max(self.ks)}"
-        results = {value: metrics.compute() for value, metrics in self._sweep.items()}
-        best = max(results, key=lambda value: results[value]["all"][key])
+        sweep = {value: metrics.compute() for value, metrics in self._sweep.items()}
+        best = max(sweep, key=lambda value: sweep[value]["all"][key])
         self.choose(best)
-        if len(results) > 1:
+        self.results = sweep[best]
+        if len(sweep) > 1:
             self.log("val/chosen", best)
-            self.log_dict({f"val_sweep/{value:g}": result["all"][key] for value, result in results.items()})
+            self.log_dict({f"val_sweep/{value:g}": result["all"][key] for value, result in sweep.items()})
         for setting in ("warm", "cold"):
-            if results[best].get(setting, {}).get("users"):
-                self.log(f"val/{setting}/{key}", results[best][setting][key])
-        for name, value in results[best]["all"].items():
+            if self.results.get(setting, {}).get("users"):
+                self.log(f"val/{setting}/{key}", self.results[setting][key])
+        for name, value in self.results["all"].items():
             if name != "users":
                 self.log(f"val/{name}", value, prog_bar=name == key)
 

@@ -1,0 +1,5 @@
+"""``python -m genrec`` is ``genrec``."""
+
+from genrec.cli import main
+
+main()

@@ -1,0 +1,110 @@
+"""The command line's arguments: configs composed before they are parsed, complaints in one line."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from genrec import runs
+from genrec.assets import Asset, Assets
+from genrec.backbones import Backbone
+from genrec.configuration import load_config
+from genrec.data import SequenceData, Source
+from genrec.errors import GenrecError
+from genrec.evaluation import RankingModule
+from genrec.identifiers import ItemIdentifier
+
+
+def compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
+    """Replace every ``--config NAME`` by the composed config; the last one's name becomes the run's.
+
+    A run's own ``config.yaml`` stands for that run.
+    """
+    args, name, run_folder = [], "run", None
+    rest = iter(arguments)
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        if flag not in ("--config", "-c"):
+            args.append(argument)
+            continue
+        config = value if equals else next(rest, None)
+        if config is None:
+            raise GenrecError("--config takes the name of a config file")
+        args += ["--config", yaml.safe_dump(load_config(config))]
+        path = Path(config)
+        name = path.stem
+        if path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir():
+            run_folder, name = path.parent, path.resolve().parent.parent.name
+    return args, name, run_folder
+
+
+def explain(message: str) -> str:
+    """One line for people out of an argument parser's message.
+
+    An unknown key or class comes with the nearest one that exists; a value of the wrong type with the type it should
+    have. Anything else is passed on as it is.
+    """
+    line = " ".join(message.split())
+    if found := _UNKNOWN_KEY.search(line):
+        key = next(group for group in found.groups() if group)
+        known = _known_keys()
+        wrong = next((part for part in key.split(".") if part not in known), key)
+        return f"unknown config key `{key}`" + _nearest(wrong, known)
+    if found := _UNKNOWN_CLASS.search(line):
+        return f"unknown class `{found[1]}`" + _nearest(found[1], {cls.__name__ for cls in _components()})
+    _, *inner = _WRONG_VALUE.split(line)
+    if inner:
+        key, problem = inner[-2:]
+        value = re.search(r"Got value: (.+?)(?= - Expected|$)", problem) or re.search(r"Given value: (.+)$", problem)
+        types = re.findall(r"Expected an? <class '(\w+)'>", problem[: value.start()] if value else problem)
+        if value and types:
+            names = " or ".join("nothing" if name == "NoneType" else name for name in types)
+            return f"config key `{key}`: expected {names}, not `{value[1]}`"
+    if "arguments are required" in line:
+        return f"{line}: give a config file with --config, such as --config synthetic_setrec.yaml"
+    return line
+
+
+_UNKNOWN_KEY = re.compile(
+    r"[Kk]ey ['\"`]([\w.]+)['\"`] is not expected"
+    r"|[Uu]nrecognized arguments?: --([\w.]+)"
+    r"|does not accept option ['\"`]([\w.]+)"
+    r"|Option ['\"`]([\w.]+)['\"`] is not accepted"
+)
+_UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":')
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    by_lower = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean `{by_lower[near[0]]}`?" if near else ""
+
+
+def _components() -> list[type]:
+    """Every class that a config can name."""
+    bases: list[Any] = [RankingModule, ItemIdentifier, Backbone, Source, Asset]
+    return [cls for base in bases for cls in (base, *all_subclasses(base))]
+
+
+def _known_keys() -> set[str]:
+    """The parameter names of everything that a config can name."""
+    classes = [L.Trainer, SequenceData, Assets, ModelCheckpoint, EarlyStopping, *_components()]
+    keys = {"model", "data", "trainer", "assets", "checkpoint", "early_stopping", "seed_everything", "ckpt_path"}
+    keys |= {"runs", "output", "class_path", "init_args", "config"}
+    return keys.union(*(inspect.signature(cls).parameters for cls in classes))
+
+
+def all_subclasses(cls: Any) -> Iterator[Any]:
+    """Every class below one, at any depth."""
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from all_subclasses(subclass)

@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from genrec.cli import main
+from genrec.data import Synthetic
+from genrec.report import load_results
+
+SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
+QUICK = [*SMALL, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def genrec(command: str, *more: str) -> None:
+    main([*shlex.split(command), *more])
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return tmp_path
+
+
+def complaint(capsys: pytest.CaptureFixture[str], command: str, *more: str) -> str:
+    """What a command with bad input says: one line, exit code 2."""
+    with pytest.raises(SystemExit) as exit_:
+        genrec(command, *more)
+    said = capsys.readouterr().err
+    errors = [line for line in said.splitlines() if line.startswith("genrec: error: ")]
+    assert exit_.value.code == 2
+    assert said.splitlines()[-1:] == errors
+    assert "Traceback" not in said
+    return errors[0]
+
+
+# The way through all commands
+
+
+def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=2", *QUICK)
+    (run,) = (here / "runs" / "synthetic_setrec").iterdir()
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "config.yaml", "fit.json", "logs", "tensorboard"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    fit = json.loads((run / "fit.json").read_text())
+    assert fit["epochs"] == 2
+    assert fit["seconds"] > fit["training_seconds"] > 0
+    curve = pl.read_csv(run / "logs" / "version_0" / "metrics.csv")
+    assert curve["val/loss"].drop_nulls().len() == 2
+    assert {"train/loss", "train/generation", "train/examples_per_second", "val/chosen", "val_sweep/0.1"} <= set(
+        curve.columns
+    )
+
+    genrec("validate --config synthetic_setrec.yaml", *QUICK)
+    validated = json.loads((run / "validation.json").read_text())
+    assert validated["split"] == "validation"
+    assert validated["settings"]["all"]["ndcg@10"] == pytest.approx(curve["val/ndcg@10"].max(), abs=1e-6)
+
+    genrec("test --config synthetic_setrec.yaml", *QUICK)
+    genrec("test --config synthetic_setrec.yaml", *QUICK)
+    results = load_results(here / "runs" / "synthetic_setrec")
+    assert results["settings"] == json.loads((run / "metrics.1.json").read_text())["settings"], "nothing is overwritten"
+    assert set(results["settings"]) == {"all", "warm", "cold", "G1", "G2", "G3", "G4", "G5"}
+    assert results["seconds"]["fit"] == fit["seconds"]
+    assert results["settings"]["all"]["users"] == results["users"]
+
+    genrec("test --config synthetic_popularity.yaml", *QUICK)
+    capsys.readouterr()
+    genrec("report runs/synthetic_popularity runs/synthetic_setrec")
+    table = capsys.readouterr().out
+    for result in (results, load_results("runs/synthetic_popularity")):
+        for setting in ("all", "warm", "cold"):
+            assert re.search(
+                rf"{setting} *│ {result['method']} .*{result['settings'][setting]['ndcg@10']:.4f}", table
+            ), table
+
+    for name in ("best.parquet", "best.jsonl"):
+        genrec(f"predict --config synthetic_setrec.yaml --output {name}", *QUICK)
+    table, lines = pl.read_parquet("best.parquet"), pl.read_ndjson("best.jsonl")
+    assert table.columns == lines.columns == ["user", "rank", "item", "title", "score"]
+    assert table["user"].n_unique() * 10 == len(table)
+    assert table["rank"].to_list()[:11] == [*range(1, 11), 1]
+    assert table.group_by("user").agg(pl.col("item").n_unique())["item"].min() == 10
+    assert lines["item"].to_list() == table["item"].to_list()
+
+
+def test_a_run_is_tested_by_its_own_config(here: Path) -> None:
+    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=1", *QUICK)
+    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=1 --seed_everything=1", *QUICK)
+    first, second = sorted((here / "runs" / "synthetic_setrec").iterdir())
+    genrec(f"test --config {first / 'config.yaml'}")
+    assert (first / "metrics.json").is_file()
+    assert not (second / "metrics.json").exists()
+
+
+def test_prepare_builds_what_fit_would_and_only_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("prepare --config synthetic_setrec.yaml", *QUICK)
+    built = sorted((here / "data" / "assets").glob("*-*"))
+    assert "building text-tfidf-32" in capsys.readouterr().out
+    genrec("prepare --config synthetic_setrec.yaml", *QUICK)
+    assert "building" not in capsys.readouterr().out
+    assert sorted((here / "data" / "assets").glob("*-*")) == built
+    assert not (here / "runs").exists()
+
+
+def test_popularity_has_nothing_to_train(capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("fit --config synthetic_popularity.yaml", *QUICK)
+    assert "nothing to train" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_metrics(here: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        genrec(f"fit --config synthetic_setrec.yaml --trainer.max_epochs=2 --runs={name}", *QUICK)
+        genrec(f"test --config synthetic_setrec.yaml --runs={name}", *QUICK)
+        found.append(load_results(here / name / "synthetic_setrec")["settings"])
+    for setting, values in found[0].items():
+        assert found[1][setting] == pytest.approx(values, abs=1e-6, nan_ok=True)
+
+
+OWN_IDENTIFIER = '''
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from genrec.decoding.grounding import top_k
+from genrec.identifiers import ItemIdentifier
+from genrec.types import ORDERED, PAD, Tokens
+
+class Atomic(ItemIdentifier):
+    """One trainable vector per item."""
+
+    def __init__(self, scale: float = 1.0):
+        super().__init__()
+        self.scale = scale
+
+    def setup(self, catalog, assets, backbone):
+        self.items = nn.Embedding(len(catalog), backbone.width)
+        self.query = nn.Parameter(torch.randn(1, 1, backbone.width))
+
+    def index(self, catalog, assets):
+        pass
+
+    def embed(self, items):
+        real = items != PAD
+        return Tokens(self.items(items.clamp(min=0)), real, torch.full_like(items, ORDERED))
+
+    def loss(self, backbone, context, history, target):
+        written = backbone(context, Tokens.ordered(self.query))[:, 0]
+        return {"loss": cross_entropy(self.scale * written @ self.items.weight.T, target)}
+
+    def rank(self, backbone, memory, k, allowed):
+        written = backbone.write(memory, Tokens.ordered(self.query))[:, 0]
+        return top_k(written @ self.items.weight.T, allowed, k)
+'''
+
+
+def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> None:
+    (here / "atomic.py").write_text(OWN_IDENTIFIER)
+    (here / "mine.yaml").write_text(
+        "compose: [data/synthetic.yaml, backbone/t5_mini.yaml, trainer/quick.yaml]\n"
+        "model: {init_args: {identifier: {class_path: atomic.Atomic, init_args: {scale: 0.5}}}}\n"
+    )
+    for verb in ("fit", "test"):
+        subprocess.run(
+            [Path(sys.executable).with_name("genrec"), verb, "--config", "mine.yaml", "--trainer.max_epochs=1", *QUICK],
+            check=True,
+        )
+    assert load_results(here / "runs" / "mine")["method"] == "Atomic"
+
+
+# Killed
+
+
+@pytest.mark.slow
+def test_a_killed_fit_leaves_whole_files_and_goes_on(here: Path) -> None:
+    command = [sys.executable, "-m", "genrec", "fit", "--config", "synthetic_setrec.yaml", *QUICK]
+    command += ["--trainer.max_epochs=6", "--early_stopping.patience=6"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(here.glob("runs/synthetic_setrec/*/checkpoints/last.ckpt"))) == 0:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (run,) = (here / "runs" / "synthetic_setrec").iterdir()
+    assert not (run / "fit.json").exists(), "it was killed in the middle"
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for manifest in here.rglob("*.json"):
+        json.loads(manifest.read_text())
+
+    subprocess.run([*command, "--ckpt_path=last"], check=True, stdout=subprocess.DEVNULL)
+    assert [path.name for path in (here / "runs" / "synthetic_setrec").iterdir()] == [run.name]
+    fit = json.loads((run / "fit.json").read_text())
+    assert fit["epochs"] == 6
+    assert fit["examples"] > checkpoint["callbacks"]["Throughput"]["examples"] > 0
+    curves = [pl.read_csv(path / "metrics.csv") for path in sorted((run / "logs").iterdir())]
+    resumed = curves[-1].filter(pl.col("val/loss").is_not_null())["epoch"].to_list()
+    assert resumed == list(range(checkpoint["epoch"] + 1, 6)), "no epoch is trained twice"
+
+
+# Bad input
+
+
+@pytest.fixture
+def table(here: Path) -> Path:
+    """A folder with a table of 40 users who walk through 30 items, and a config that trains on it."""
+    rows = [
+        f"user{user},item{(user + step) % 30:02},{100 * step + user}"
+        for user in range(40)
+        for step in range(8)
+        if (user + step) % 30 < 24 or step > 6
+    ]
+    (here / "ratings.csv").write_text("\n".join(["user,item,timestamp", *rows]))
+    items = [{"item": f"item{item:02}", "title": f"thing number {item}"} for item in range(30)]
+    (here / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
+    (here / "mine.yaml").write_text(
+        "compose: [backbone/t5_mini.yaml, identifier/setrec.yaml, trainer/quick.yaml]\n"
+        "data:\n"
+        "  root: .\n"
+        "  source:\n"
+        "    class_path: Table\n"
+        "    init_args: {interactions: ratings.csv, items: items.jsonl}\n"
+        "assets: {text: {class_path: TfidfText, init_args: {dim: 4}}}\n"
+        "model: {init_args: {ks: [2], identifier: {init_args: {use_cf: false, n_semantic: 2}}}}\n"
+        "trainer: {max_epochs: 1, enable_progress_bar: false}\n"
+        "checkpoint: {monitor: val/ndcg@2}\n"
+        "early_stopping: {monitor: val/ndcg@2}\n"
+    )
+    return here
+
+
+def test_a_table_of_ones_own_trains(table: Path) -> None:
+    genrec("fit --config mine.yaml")
+    genrec("test --config mine.yaml")
+    assert load_results(table / "runs" / "mine")["items"] == 17, "those that are left of 30 by the 5-core"
+
+
+def test_a_missing_file(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (table / "ratings.csv").unlink()
+    assert "ratings.csv" in complaint(capsys, "fit --config mine.yaml")
+
+
+def test_a_missing_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "`nowhere/toys`" in complaint(capsys, "fit --config toys_setrec_small.yaml --data.root nowhere")
+
+
+def test_a_missing_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "toys_setrec.yaml" in complaint(capsys, "fit --config toy_setrec.yaml")
+    assert "--config" in complaint(capsys, "fit")
+    assert "--config" in complaint(capsys, "fit --config")
+
+
+def test_a_broken_json_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (table / "items.jsonl").read_text().splitlines()
+    lines[6] = lines[6][:20]
+    (table / "items.jsonl").write_text("\n".join(lines))
+    assert "items.jsonl, line 7" in complaint(capsys, "fit --config mine.yaml")
+
+
+class Attack:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.system, ("touch attacked",))
+
+
+def test_a_pickle_that_wants_more_than_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "toys").mkdir()
+    for name in ("training", "validation", "testing"):
+        np.save(here / "toys" / f"{name}_dict.npy", np.array({0: [0, Attack()]}, dtype=object), allow_pickle=True)
+    (here / "toys" / "SASRec_item_embed.pkl").write_bytes(pickle.dumps(Attack()))
+    said = complaint(capsys, "fit --config toys_setrec_small.yaml --data.root .")
+    assert "system" in said
+    assert "_dict.npy" in said
+    assert not (here / "attacked").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "nearest"),
+    [
+        ("trainer: {max_epochz: 3}", "trainer.max_epochz", "max_epochs"),
+        ("trainr: {max_epochs: 3}", "trainr.max_epochs", "trainer"),
+        ("model: {init_args: {identifier: {init_args: {alfa: 3}}}}", "alfa", "alpha"),
+        ("data: {max_hystory: 3}", "data.max_hystory", "max_history"),
+        ("model: {init_args: {identifier: {class_path: SetRec}}}", "SetRec", "SETRec"),
+    ],
+)
+def test_an_unknown_key_comes_with_the_nearest_valid_one(
+    here: Path, capsys: pytest.CaptureFixture[str], text: str, key: str, nearest: str
+) -> None:
+    (here / "bad.yaml").write_text(f"compose: [synthetic_setrec.yaml]\n{text}")
+    said = complaint(capsys, "fit --config bad.yaml")
+    assert f"`{key}`; did you mean `{nearest}`?" in said
+
+
+def test_half_an_option_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    said = complaint(capsys, "fit --config synthetic_setrec.yaml --trainer.max_epoch=3")
+    assert "did you mean `max_epochs`?" in said
+
+
+def test_a_value_of_the_wrong_type(capsys: pytest.CaptureFixture[str]) -> None:
+    said = complaint(capsys, "fit --config synthetic_setrec.yaml --trainer.max_epochs=many")
+    assert "`trainer.max_epochs`: expected int or nothing, not `many`" in said
+
+
+def test_a_history_with_an_item_that_is_not_in_the_catalogue(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (table / "items.jsonl").read_text().splitlines()
+    (table / "items.jsonl").write_text("\n".join(lines[:-8]))
+    assert "item22" in complaint(capsys, "fit --config mine.yaml")
+
+
+def test_an_empty_split(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split = '{class_path: DateSplit, init_args: {t1: "2030-01-01", t2: "2031-01-01"}}'
+    assert "empty" in complaint(capsys, "fit --config mine.yaml", f"--data.source.init_args.split={split}")
+
+
+def test_k_larger_than_the_candidate_set(capsys: pytest.CaptureFixture[str]) -> None:
+    said = complaint(capsys, "fit --config synthetic_setrec.yaml --model.init_args.ks=[5,100]", *QUICK)
+    assert re.search(r"k = 100 .*`cold` candidate set", said)
+
+
+def test_a_data_set_without_text(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (table / "items.jsonl").write_text("\n".join(json.dumps({"item": f"item{item:02}"}) for item in range(30)))
+    assert "text" in complaint(capsys, "fit --config mine.yaml")
+
+
+def test_checkpoints_that_are_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "genrec fit" in complaint(capsys, "test --config synthetic_setrec.yaml")
+    assert "genrec fit" in complaint(capsys, "fit --config synthetic_setrec.yaml --ckpt_path=last")
+    assert "`x.ckpt`" in complaint(capsys, "test --config synthetic_setrec.yaml --ckpt_path=x.ckpt")
+    (here / "x.ckpt").write_text("not one")
+    assert "not a checkpoint" in complaint(capsys, "test --config synthetic_setrec.yaml --ckpt_path=x.ckpt")
+
+
+def test_a_checkpoint_of_another_config(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=1", *QUICK)
+    other = "--model.init_args.identifier.init_args.n_semantic=2"
+    said = complaint(capsys, "test --config synthetic_setrec.yaml", other, *QUICK)
+    assert "other settings" in said
+
+
+def test_predictions_in_an_unknown_format(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "x.txt" in complaint(capsys, "predict --config synthetic_popularity.yaml --output x.txt", *QUICK)
+
+
+def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'fit'" in complaint(capsys, "fitt --config synthetic_setrec.yaml")
+
+
+# The README
+
+
+@pytest.mark.slow
+def test_quickstart_keeps_its_promise(here: Path) -> None:
+    """`make quickstart`, without the installation: twice popularity, and five times chance on new items."""
+    recipe = (ROOT / "Makefile").read_text().split("quickstart: install\n")[1].split("\n\n")[0]
+    for line in recipe.splitlines():
+        assert line.startswith("\t$(BIN)/genrec ")
+        genrec(line.removeprefix("\t$(BIN)/genrec "))
+    setrec, popularity = (load_results(f"runs/synthetic_{name}")["settings"] for name in ("setrec", "popularity"))
+    assert setrec["all"]["ndcg@10"] >= 2 * popularity["all"]["ndcg@10"]
+    chance = 10 / (~Synthetic().load(here).warm).sum()
+    assert setrec["cold"]["recall@10"] >= 5 * chance
+
+
+def test_the_readme_python_runs(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(code.replace('"DIR"', repr(str(shared / "data" / "setrec"))), {})
+    assert "15635 users, 11908 items, 11285 warm" in capsys.readouterr().out

@@ -174,11 +174,9 @@ def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> Non
         "compose: [data/synthetic.yaml, backbone/t5_mini.yaml, trainer/quick.yaml]\n"
         "model: {init_args: {identifier: {class_path: atomic.Atomic, init_args: {scale: 0.5}}}}\n"
     )
+    command = Path(sys.executable).with_name("genrec")
     for verb in ("fit", "test"):
-        subprocess.run(
-            [Path(sys.executable).with_name("genrec"), verb, "--config", "mine.yaml", "--trainer.max_epochs=1", *QUICK],
-            check=True,
-        )
+        subprocess.run([command, verb, "--config", "mine.yaml", "--trainer.max_epochs=1", *QUICK], check=True)
     assert load_results(here / "runs" / "mine")["method"] == "Atomic"
 
 

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from genrec import runs
+from genrec.errors import GenrecError
+
+
+def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
+    made = [runs.new_run(tmp_path, "toys") for _ in range(3)]
+    assert len({*made}) == 3
+    assert all(run.parent == tmp_path / "toys" for run in made)
+
+
+def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:
+    for name, time in (("a", 2), ("b", 1), ("c", 3)):
+        (tmp_path / "toys" / name / "checkpoints").mkdir(parents=True)
+        if name != "c":
+            path = tmp_path / "toys" / name / "checkpoints" / runs.BEST
+            path.touch()
+            os.utime(path, (time, time))
+    found = runs.newest_run(tmp_path, "toys", f"checkpoints/{runs.BEST}")
+    assert found == tmp_path / "toys" / "a", "b is older, c has none"
+    assert runs.run_of(found / "checkpoints" / runs.BEST) == found
+    assert runs.run_of(tmp_path / "elsewhere.ckpt") is None
+    with pytest.raises(GenrecError, match="genrec fit"):
+        runs.newest_run(tmp_path, "beauty", runs.METRICS)
+
+
+def test_older_files_are_renamed_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    for number in range(3):
+        runs.write_text(runs.set_aside(path), str(number))
+    assert [(tmp_path / name).read_text() for name in ("metrics.1.json", "metrics.2.json", "metrics.json")] == [
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_a_file_that_cannot_be_finished_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.write_text(tmp_path / "fit.json", "whole")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runs.write_text(tmp_path / "fit.json", "ha")
+    assert (tmp_path / "fit.json").read_text() == "whole"

@@ -25,6 +25,7 @@ from genrec.arguments import all_subclasses, compose, explain
 from genrec.assets import Assets
 from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
 from genrec.data import Ragged, SequenceData
+from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.report import environment, print_table
@@ -175,6 +176,14 @@ class GenrecCLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Predict; the callback writes, so nothing is returned."""
         self.trainer.predict(**{**kwargs, "return_predictions": False})
+
+    def after_prepare(self) -> None:
+        """Print the data card, and keep it beside the assets."""
+        contents = card(self.datamodule.dataset)
+        path = Path(self.config[self.subcommand].assets.root) / "cards" / f"{contents['name']}.json"
+        runs.write_text(path, json.dumps(contents, indent=2) + "\n")
+        print_card(contents)
+        print(f"wrote {path}")
 
     def after_fit(self) -> None:
         """Say where everything is."""

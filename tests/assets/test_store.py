@@ -84,7 +84,6 @@ def test_the_manifest_tells_what_lies_beside_it(store: AssetStore, asset: Rows, 
     assert len(folder.name) == len("rows-") + 16
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "numbers.npy", "names.npy"}
     assert manifest["fingerprint"]["factor"] == 1
-    assert manifest["files"]["numbers.npy"]["shape"] == [12]
     assert manifest["files"]["numbers.npy"]["bytes"] == (folder / "numbers.npy").stat().st_size
     assert "torch" in manifest["versions"]
 

@@ -32,7 +32,7 @@ TEN = [(0, 9, 0), (0, 1, 1), (1, 2, 2), (0, 3, 3), (1, 4, 4), (0, 5, 5), (1, 9, 
 def test_quantile_split_by_hand() -> None:
     dataset = split("ten", frame_of(TEN), None, QuantileSplit())
     assert dataset.users == ["u0", "u1"]
-    assert dataset.catalog.keys == ["i9", "i1", "i2", "i3", "i4", "i5", "i7", "i8"]  # by first appearance
+    assert sorted(dataset.catalog.keys) == ["i1", "i2", "i3", "i4", "i5", "i7", "i8", "i9"]
     assert keys(dataset, "train") == {"u0": ["i9", "i1", "i3", "i5", "i7"], "u1": ["i2", "i4", "i9"]}
     assert keys(dataset, "validation") == {"u0": ["i8"], "u1": []}
     assert keys(dataset, "test") == {"u0": [], "u1": ["i1"]}
@@ -101,7 +101,23 @@ def test_time_order_minimum_and_timelines(triples: list[tuple[int, int, int]], r
 def test_item_table_follows_the_rows() -> None:
     items = pl.DataFrame({"item": [f"i{n}" for n in range(40)], "title": [f"Title {n}" for n in range(40)]})
     dataset = split("ten", frame_of(TEN), items, QuantileSplit())
-    assert dataset.catalog.titles[:3] == ["Title 9", "Title 1", "Title 2"]
+    assert dataset.catalog.titles == [f"Title {key[1:]}" for key in dataset.catalog.keys]
+
+
+def test_row_numbers_say_nothing_about_the_order_of_events() -> None:
+    triples = [(user, 60 * user + step, 100 * user + step) for user in range(10) for step in range(60)]
+    frame = frame_of(triples)
+    dataset = split("walks", frame, None, LeaveOneOut())
+    steps = [step for items in dataset.train for step in abs(items[1:] - items[:-1]).tolist()]
+    # Of 600 shuffled rows, two that follow one another are 200 apart on average; unshuffled ones are 1 apart.
+    assert sum(steps) / len(steps) > 150
+    assert split("walks", frame, None, LeaveOneOut()).catalog.keys == dataset.catalog.keys, "drawn once and for all"
+
+
+def test_the_notes_say_who_was_left_out_and_when_the_cuts_are() -> None:
+    dataset = split("ten", frame_of([*TEN, (2, 30, 7), (2, 31, 9)]), None, DateSplit(t1=8, t2=9))
+    assert dataset.notes["users_left_out"] == {"fewer than 2 training interactions": 1}
+    assert dataset.notes["times"] == {"training": (0, 7), "validation": (8, 8), "test": (9, 9)}
 
 
 @pytest.mark.parametrize(

@@ -17,38 +17,6 @@ Cold = Literal["raw", "mean", "zero"]
 
 
 @dataclass(frozen=True)
-class ReleasedCF(CFAsset):
-    """The embeddings that came with the data set (`Dataset.cf`).
-
-    Args:
-        cold: what the rows of cold items hold, see `replace_cold`.
-    """
-
-    cold: Cold = "raw"
-
-    @property
-    def name(self) -> str:
-        """See `Asset.name`."""
-        return "cf-released"
-
-    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `Asset.fingerprint`."""
-        return {**asdict(self), "table": hash_arrays(_released(dataset)), "train": hash_lists(dataset.train)}
-
-    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
-        """See `Asset.build`."""
-        return {EMBEDDINGS: replace_cold(_released(dataset), dataset, self.cold)}
-
-
-def _released(dataset: Dataset) -> np.ndarray:
-    if dataset.cf is None:
-        raise GenrecError(
-            f"`{dataset.name}` came without collaborative embeddings: use SASRecCF as `assets.cf`, which trains them"
-        )
-    return dataset.cf
-
-
-@dataclass(frozen=True)
 class SASRecCF(CFAsset):
     """The item table of a SASRec that is trained on the training split (`genrec.assets.sasrec.SASRec`).
 
@@ -97,6 +65,44 @@ class SASRecCF(CFAsset):
             seed=self.seed,
         )
         return {EMBEDDINGS: replace_cold(table, dataset, self.cold)}
+
+
+@dataclass(frozen=True)
+class ReleasedCF(CFAsset):
+    """The embeddings that came with the data set (`Dataset.cf`).
+
+    Args:
+        cold: what the rows of cold items hold, see `replace_cold`.
+        otherwise: makes the embeddings of a data set that came without.
+    """
+
+    cold: Cold = "raw"
+    otherwise: SASRecCF | None = None
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return "cf-released"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`."""
+        if dataset.cf is None and self.otherwise:
+            return self.otherwise.fingerprint(dataset)
+        return {"cold": self.cold, "table": hash_arrays(_released(dataset)), "train": hash_lists(dataset.train)}
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`."""
+        if dataset.cf is None and self.otherwise:
+            return self.otherwise.build(dataset, folder)
+        return {EMBEDDINGS: replace_cold(_released(dataset), dataset, self.cold)}
+
+
+def _released(dataset: Dataset) -> np.ndarray:
+    if dataset.cf is None:
+        raise GenrecError(
+            f"`{dataset.name}` came without collaborative embeddings: use SASRecCF as `assets.cf`, which trains them"
+        )
+    return dataset.cf
 
 
 def replace_cold(table: np.ndarray, dataset: Dataset, cold: Cold) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Dataset:
         validation: what he took then; may be empty for a user.
         test: what he took last; may be empty for a user.
         cf: float32 [N, d], collaborative embeddings that came with the data.
+        notes: what its making found out and the lists do not show, as json: dates, who was left out, bad lines.
 
     Raises:
         GenrecError: if a split is empty or has other users, an item is outside the catalogue, or the embeddings do
@@ -40,6 +42,7 @@ class Dataset:
     validation: Ragged
     test: Ragged
     cf: np.ndarray | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for split, lists in self._splits():

@@ -18,12 +18,18 @@ def chronological(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort(TIME, ROW)
 
 
-def k_core(frame: pl.DataFrame, k: int) -> pl.DataFrame:
-    """Drop users and items with fewer than `k` interactions, again and again until nothing changes."""
+def k_core(frame: pl.DataFrame, k: int, item_k: int | None = None) -> pl.DataFrame:
+    """Drop users with fewer than `k` interactions and items with fewer than `item_k`, until nothing changes.
+
+    Args:
+        frame: interactions.
+        k: for users, and for items unless ``item_k`` is given.
+        item_k: for items.
+    """
     while True:
         kept = frame
-        for column in (USER, ITEM):
-            kept = kept.filter(pl.len().over(column) >= k)
+        for column, least in ((USER, k), (ITEM, k if item_k is None else item_k)):
+            kept = kept.filter(pl.len().over(column) >= least)
         if len(kept) == len(frame):
             return kept
         frame = kept

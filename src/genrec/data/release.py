@@ -32,10 +32,12 @@ class Release(Source):
 
     Args:
         name: of the folder and of the data set.
+        otherwise: makes the data set where there is no such folder.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, otherwise: Source | None = None) -> None:
         self.name = name
+        self.otherwise = otherwise
 
     def load(self, root: str | Path) -> Dataset:
         """Read the folder.
@@ -44,6 +46,8 @@ class Release(Source):
             GenrecError: if a file is missing or broken, or the files do not fit together.
         """
         folder = self._folder(Path(root))
+        if folder is None:
+            return self._elsewhere(Path(root))
         training = _lists(folder / TRAINING)
         users = list(training)
         train = Ragged.from_lists(training.values())
@@ -56,12 +60,16 @@ class Release(Source):
             catalog = Catalog(pl.DataFrame({KEY: range(highest + 1 if cf is None else len(cf))}))
         return Dataset(self.name, catalog, [str(user) for user in users], train, validation, test.unique(), cf)
 
-    def _folder(self, root: Path) -> Path:
-        places = [root / self.name, root / "setrec" / self.name, root]
-        for place in places:
-            if (place / TRAINING).is_file():
-                return place
-        looked = ", ".join(f"`{place}`" for place in places)
+    def _folder(self, root: Path) -> Path | None:
+        return next((place for place in self._places(root) if (place / TRAINING).is_file()), None)
+
+    def _places(self, root: Path) -> list[Path]:
+        return [root / self.name, root / "setrec" / self.name, root]
+
+    def _elsewhere(self, root: Path) -> Dataset:
+        if self.otherwise is not None:
+            return self.otherwise.load(root)
+        looked = ", ".join(f"`{place}`" for place in self._places(root))
         raise GenrecError(f"no data set `{self.name}`: there is no {TRAINING} in {looked} (set --data.root)")
 
 

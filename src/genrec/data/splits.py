@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from math import floor
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +22,10 @@ from genrec.errors import GenrecError
 SPLIT = "split"
 """The column that `Split.label` adds: 0 for training, 1 for validation, 2 for test."""
 NAMES = ("training", "validation", "test")
+SHUFFLE = 0
+"""Draws the order of the catalogue's rows."""
+Notes = Mapping[str, Any]
+NOTHING: Notes = MappingProxyType({})
 
 
 class Split(ABC):
@@ -115,22 +122,24 @@ class LeaveOneOut(Split):
         return frame.with_columns((2 - from_end).clip(0, 2).alias(SPLIT))
 
 
-def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split) -> Dataset:
+def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split, notes: Notes = NOTHING) -> Dataset:
     """Cut interactions into a data set.
 
-    Users and items get their rows in the order of their first appearance in the file; items that no remaining user
-    took are left out of the catalogue.
+    Items that no remaining user took are left out of the catalogue. Its rows are in an order that is drawn once and for
+    all: rows in the order of first appearance would tell a model, by their numbers alone, what came with what.
 
     Args:
         name: how the data set is called.
         frame: interactions without repetitions; the columns of `genrec.data.interactions`.
         items: what is known about the items, columns as in `Catalog`; None: nothing but their keys.
         rule: where the cuts are.
+        notes: what is known about the making so far (`Dataset.notes`); dates and users left out are added.
 
     Raises:
         GenrecError: if a split is empty.
     """
     frame = rule.label(chronological(frame))
+    all_users = frame[USER].n_unique()
     frame = frame.filter((pl.col(SPLIT) == 0).sum().over(USER) >= rule.min_train)
     for number, part in enumerate(NAMES):
         if not (frame[SPLIT] == number).any():
@@ -140,6 +149,8 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
             )
     users, user_rows = _number(frame, USER)
     keys, item_rows = _number(frame, ITEM)
+    shuffled = np.random.default_rng(SHUFFLE).permutation(len(keys))
+    keys, item_rows = keys[shuffled], np.argsort(shuffled)[item_rows]
     labels = frame[SPLIT].to_numpy()
     train, validation, test = (
         Ragged.from_rows(user_rows[labels == number], item_rows[labels == number], len(users))
@@ -147,7 +158,14 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
     )
     known = pl.DataFrame({KEY: keys})
     catalog = Catalog(known if items is None else known.join(items, on=KEY, how="left", maintain_order="left"))
-    return Dataset(name, catalog, users.to_list(), train, validation, test)
+    times = frame.group_by(SPLIT).agg(pl.col(TIME).min().alias("first"), pl.col(TIME).max().alias("last")).sort(SPLIT)
+    left_out = {f"fewer than {rule.min_train} training interactions": all_users - len(users)}
+    notes = {
+        **notes,
+        "times": dict(zip(NAMES, times.select("first", "last").rows(), strict=True)),
+        "users_left_out": {**notes.get("users_left_out", {}), **left_out},
+    }
+    return Dataset(name, catalog, users.to_list(), train, validation, test, notes=notes)
 
 
 def _cut(frame: pl.DataFrame, t1: float, t2: float) -> pl.DataFrame:

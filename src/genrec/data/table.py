@@ -6,11 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
+from genrec.data.build import build, check_items
 from genrec.data.catalog import CATEGORIES, KEY
 from genrec.data.dataset import Dataset, Source
 from genrec.data.files import read_table
-from genrec.data.interactions import ITEM, ROW, TIME, USER, deduplicate, k_core
-from genrec.data.splits import QuantileSplit, Split, split
+from genrec.data.interactions import ITEM, ROW, TIME, USER
+from genrec.data.splits import QuantileSplit, Split
 from genrec.errors import GenrecError
 
 
@@ -57,23 +58,12 @@ class Table(Source):
                 lacks, or a split is empty.
         """
         root = Path(root)
-        frame = deduplicate(self._interactions(root / self.interactions))
+        frame = self._interactions(root / self.interactions)
         items = None
         if self.items is not None:
             items = self._items(root / self.items)
-            unknown = frame.join(items, left_on=ITEM, right_on=KEY, how="anti")
-            if len(unknown):
-                raise GenrecError(
-                    f"item `{unknown[ITEM][0]}` of `{root / self.interactions}` is not in `{root / self.items}` "
-                    f"({unknown[ITEM].n_unique()} such items in {len(unknown)} interactions)"
-                )
-        core = k_core(frame, self.k_core)
-        if core.is_empty():
-            raise GenrecError(
-                f"`{root / self.interactions}`: nothing is left of {len(frame)} interactions when every user and item "
-                f"needs {self.k_core}: lower k_core"
-            )
-        return split(Path(self.interactions).stem, core, items, self.split)
+            check_items(frame, items, f"`{root / self.interactions}` is not in `{root / self.items}`")
+        return build(Path(self.interactions).stem, frame, items, self.k_core, self.split)
 
     def _interactions(self, path: Path) -> pl.DataFrame:
         table = read_table(path)

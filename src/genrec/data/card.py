@@ -1,0 +1,96 @@
+"""The data card: what is in a data set, what was left out, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, TITLE
+from genrec.data.dataset import Dataset
+
+FIRST_DATE = 1e8
+"""Times above this are seconds since 1970 (from 1973 on); smaller ones are numbers of some other kind."""
+
+
+def card(dataset: Dataset) -> dict[str, Any]:
+    """Counts and shares, as json.
+
+    ``density`` is the share of (user, item) pairs that occur; ``repeated`` the share of interactions with an item that
+    the user had taken before; ``text`` the share of items with each kind of text; ``history`` the lengths of the
+    training lists. What a source has noted (`Dataset.notes`) comes last.
+    """
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    timelines = dataset.train.join(dataset.validation).join(dataset.test)
+    total, distinct = len(timelines.values), len(timelines.unique().values)
+    lengths, items = dataset.train.lengths, dataset.catalog.items
+    warm_targets = int(dataset.warm[dataset.test.values].sum())
+    return {
+        "name": dataset.name,
+        "users": len(dataset.users),
+        "items": len(dataset.catalog),
+        "warm": int(dataset.warm.sum()),
+        "cold": int((~dataset.warm).sum()),
+        "interactions": {**{name: len(lists.values) for name, lists in parts.items()}, "total": total},
+        "users_with": {name: int((lists.lengths > 0).sum()) for name, lists in parts.items()},
+        "test_targets": {"warm": warm_targets, "cold": len(dataset.test.values) - warm_targets},
+        "density": distinct / (len(dataset.users) * len(dataset.catalog)),
+        "repeated": 1 - distinct / total,
+        "history": {
+            "min": int(lengths.min()),
+            "median": float(np.median(lengths)),
+            "mean": round(float(lengths.mean()), 2),
+            "max": int(lengths.max()),
+        },
+        "text": {
+            name: round(1 - items[name].null_count() / len(items), 4)
+            for name in (TITLE, BRAND, CATEGORIES, DESCRIPTION)
+        },
+        **dataset.notes,
+    }
+
+
+def print_card(card: Mapping[str, Any]) -> None:
+    """Print a card as a table of two columns."""
+    table = Table(title=f"data card of {card['name']}", show_header=False)
+    table.add_column()
+    table.add_column()
+    for name, value in _lines(card):
+        table.add_row(name, value)
+    Console(width=100).print(table)
+
+
+def _lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in card.items():
+        if name == "name" or value == [] or value == {}:
+            continue
+        if name == "times":
+            value = {part: " to ".join(_moment(time) for time in times) for part, times in value.items()}
+        elif name in ("text", "density", "repeated"):
+            value = {key: f"{share:.2%}" for key, share in value.items()} if name == "text" else f"{value:.4%}"
+        elif name == "bad_lines":
+            value = {
+                lines["file"]: f"{lines['bad']:,} of {lines['of']:,}"
+                + (f", the first: {', '.join(map(str, lines['first']))}" if lines["bad"] else "")
+                for lines in value
+            }
+        elif name == "raw_files":
+            value = {file: f"sha256 {digest[:16]}" for file, digest in value.items()}
+        yield name.replace("_", " "), _said(value)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {_said(each)}" for name, each in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _moment(time: float) -> str:
+    if time < FIRST_DATE:
+        return f"{time:g}"
+    moment = datetime.fromtimestamp(time, timezone.utc)
+    return moment.strftime("%Y-%m-%d" if time % 86400 == 0 else "%Y-%m-%d %H:%M:%S")

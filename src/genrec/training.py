@@ -177,8 +177,8 @@ class GenrecCLI(LightningCLI):
         """Predict; the callback writes, so nothing is returned."""
         self.trainer.predict(**{**kwargs, "return_predictions": False})
 
-    def after_prepare(self) -> None:
-        """Print the data card, and keep it beside the assets."""
+    def before_prepare(self) -> None:
+        """Print the data card, and keep it beside the assets: whatever the model will need, the data are there."""
         contents = card(self.datamodule.dataset)
         path = Path(self.config[self.subcommand].assets.root) / "cards" / f"{contents['name']}.json"
         runs.write_text(path, json.dumps(contents, indent=2) + "\n")

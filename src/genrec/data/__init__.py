@@ -3,6 +3,7 @@
 from genrec.data.catalog import Catalog
 from genrec.data.dataset import Dataset, InMemory, Source
 from genrec.data.module import SequenceData
+from genrec.data.public import Amazon, MovieLens, Public, Steam
 from genrec.data.ragged import Ragged
 from genrec.data.release import Release
 from genrec.data.splits import DateSplit, LeaveOneOut, QuantileSplit, Split
@@ -10,17 +11,21 @@ from genrec.data.synthetic import Synthetic
 from genrec.data.table import Table
 
 __all__ = [
+    "Amazon",
     "Catalog",
     "Dataset",
     "DateSplit",
     "InMemory",
     "LeaveOneOut",
+    "MovieLens",
+    "Public",
     "QuantileSplit",
     "Ragged",
     "Release",
     "SequenceData",
     "Source",
     "Split",
+    "Steam",
     "Synthetic",
     "Table",
 ]

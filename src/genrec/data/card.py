@@ -78,6 +78,12 @@ def _lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 + (f", the first: {', '.join(map(str, lines['first']))}" if lines["bad"] else "")
                 for lines in value
             }
+        elif name == "expected":
+            found = {**card, **card["interactions"]}
+            value = {
+                key: f"{count:,} " + ("(so it is)" if found[key] == count else f"(NOT SO: {found[key]:,})")
+                for key, count in value.items()
+            }
         elif name == "raw_files":
             value = {file: f"sha256 {digest[:16]}" for file, digest in value.items()}
         yield name.replace("_", " "), _said(value)

@@ -36,6 +36,8 @@ class Split(ABC):
 
     min_train: int
     remedy: str
+    hides_the_future = True
+    """Whether all of training lies before all of validation, and that before all of test."""
 
     @abstractmethod
     def label(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -115,6 +117,7 @@ class LeaveOneOut(Split):
 
     min_train: int = 2
     remedy = "users need at least min_train + 2 interactions"
+    hides_the_future = False
 
     def label(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Number every user's interactions from the end."""
@@ -159,10 +162,13 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
     known = pl.DataFrame({KEY: keys})
     catalog = Catalog(known if items is None else known.join(items, on=KEY, how="left", maintain_order="left"))
     times = frame.group_by(SPLIT).agg(pl.col(TIME).min().alias("first"), pl.col(TIME).max().alias("last")).sort(SPLIT)
+    spans = times.select("first", "last").rows()
+    if rule.hides_the_future and not spans[0][1] < spans[1][0] <= spans[1][1] < spans[2][0]:
+        raise GenrecError(f"{name}: the splits overlap in time ({spans}), so training would see the future")
     left_out = {f"fewer than {rule.min_train} training interactions": all_users - len(users)}
     notes = {
         **notes,
-        "times": dict(zip(NAMES, times.select("first", "last").rows(), strict=True)),
+        "times": dict(zip(NAMES, spans, strict=True)),
         "users_left_out": {**notes.get("users_left_out", {}), **left_out},
     }
     return Dataset(name, catalog, users.to_list(), train, validation, test, notes=notes)

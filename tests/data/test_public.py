@@ -1,0 +1,266 @@
+"""Every public source from a web server to a data card."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genrec.cli import main
+from genrec.data import Amazon, Dataset, MovieLens, Public, Steam, download
+from genrec.data.card import card
+from genrec.errors import GenrecError
+
+from .server import FileServer, serve
+
+DAY = 86400
+START = 1_300_000_000 // DAY * DAY
+USERS, ITEMS, EVENTS = 40, 30, 12
+
+
+def visits() -> Iterator[tuple[int, int, int]]:
+    """User, item, day: everybody walks through the items, five steps apart from his neighbour."""
+    for user in range(USERS):
+        for step in range(EVENTS):
+            yield user, (5 * user + step) % ITEMS, 10 * step + user % 7
+
+
+def lines(records: Iterator[object] | list[object], write=json.dumps) -> bytes:
+    return gzip.compress("".join(write(record) + "\n" for record in records).encode())
+
+
+def amazon(version: int) -> dict[str, bytes]:
+    if version == 2014:
+        reviews = [
+            {"reviewerID": f"A{u}", "asin": f"B00{i}", "unixReviewTime": START + DAY * t, "reviewText": "so so"}
+            for u, i, t in visits()
+        ]
+        meta = [
+            {"asin": f"B00{i}", "title": f"Widget &amp; Co {i}", "categories": [["Toys", f"Kind {i % 3}"], ["Other"]]}
+            for i in range(ITEMS)
+        ]
+        return {"reviews_Pens_5.json.gz": lines(reviews), "meta_Pens.json.gz": lines(meta, write=repr)}
+    reviews = [
+        {"user_id": f"A{u}", "parent_asin": f"B00{i}", "asin": "variant", "timestamp": (START + DAY * t) * 1000}
+        for u, i, t in visits()
+    ]
+    meta = [
+        {
+            "parent_asin": f"B00{i}",
+            "title": f"Widget & Co {i}",
+            "store": "Acme",
+            "categories": ["Toys", f"Kind {i % 3}"],
+        }
+        for i in range(ITEMS)
+    ]
+    return {"Pens.jsonl.gz": lines(reviews), "meta_Pens.jsonl.gz": lines(meta)}
+
+
+def steam() -> dict[str, bytes]:
+    reviews = [
+        {"username": f"u{u}", "product_id": str(i), "date": time.strftime("%Y-%m-%d", time.gmtime(START + DAY * t))}
+        for u, i, t in visits()
+    ]
+    games = [{"id": str(i), "app_name": f"Game {i}", "genres": ["Action"], "developer": "Valve"} for i in range(ITEMS)]
+    return {"steam_reviews.json.gz": lines(reviews, write=repr), "steam_games.json.gz": lines(games, write=repr)}
+
+
+def zipped(**members: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text.encode("latin-1"))
+    return buffer.getvalue()
+
+
+def movielens() -> dict[str, bytes]:
+    ratings = [(u, i, 4, START + DAY * t) for u, i, t in visits()]
+    flags = "|".join(["0"] * 5 + ["1"] + ["0"] * 13)
+    hundred = {
+        "ml-100k/u.data": "".join("\t".join(map(str, row)) + "\n" for row in ratings),
+        "ml-100k/u.item": "".join(f"{i}|Caf\xe9 {i} (1999)|01-Jan-1999||http://x|{flags}\n" for i in range(ITEMS)),
+    }
+    million = {
+        "ml-1m/ratings.dat": "".join("::".join(map(str, row)) + "\n" for row in ratings),
+        "ml-1m/movies.dat": "".join(f"{i}::Caf\xe9 {i} (1999)::Comedy|War\n" for i in range(ITEMS)),
+    }
+    latest = {
+        "ml-latest-small/ratings.csv": "userId,movieId,rating,timestamp\n"
+        + "".join(",".join(map(str, row)) + "\n" for row in ratings),
+        "ml-latest-small/movies.csv": "movieId,title,genres\n"
+        + "".join(f'{i},"Film, the {i} (1999)",Comedy|War\n' for i in range(ITEMS)),
+    }
+    archives = {"ml-100k.zip": hundred, "ml-1m.zip": million, "ml-latest-small.zip": latest}
+    return {name: zipped(**members) for name, members in archives.items()}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setattr(download, "BACKOFF", 0)
+    with serve() as server:
+        server.files = {**amazon(2014), **amazon(2023), **steam(), **movielens()}
+        yield server
+
+
+SOURCES = {
+    "amazon-2014": lambda mirror: Amazon("Pens", 2014, mirror=mirror),
+    "amazon-2023": lambda mirror: Amazon("Pens", 2023, mirror=mirror),
+    "steam": lambda mirror: Steam(k_core=5, mirror=mirror),
+    "movielens-100k": lambda mirror: MovieLens("100k", mirror=mirror),
+    "movielens-1m": lambda mirror: MovieLens("1m", mirror=mirror),
+    "movielens-latest-small": lambda mirror: MovieLens("latest-small", mirror=mirror),
+}
+
+
+def timelines(dataset: Dataset) -> list[list[str]]:
+    keys = dataset.catalog.keys
+    joined = dataset.train.join(dataset.validation).join(dataset.test)
+    return [[keys[item] for item in items] for items in joined]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_from_the_server_to_the_card(server: FileServer, tmp_path: Path, name: str) -> None:
+    source: Public = SOURCES[name](server.url)
+    dataset = source.load(tmp_path)
+    found = card(dataset)
+    assert (found["users"], found["items"], found["interactions"]["total"]) == (USERS, ITEMS, USERS * EVENTS)
+    assert found["text"]["title"] == found["text"]["categories"] == 1
+    assert [lines["bad"] for lines in found["bad_lines"]] == [0, 0]
+    assert len(found["raw_files"]) == len(source.remote_files())
+    assert all(len(digest) == 64 for digest in found["raw_files"].values())
+    walk = [int(key.removeprefix("B00")) for key in timelines(dataset)[1]]
+    assert walk == [(5 + step) % ITEMS for step in range(EVENTS)], "in the order of time"
+    # Again: nothing is asked of the server, nothing is made.
+    requests, made = len(server.requests), {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    again = SOURCES[name](server.url).load(tmp_path)
+    assert timelines(again) == timelines(dataset)
+    assert again.catalog.items.equals(dataset.catalog.items)
+    assert len(server.requests) == requests
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == made
+
+
+def test_text_is_cleaned(server: FileServer, tmp_path: Path) -> None:
+    fourteen = Amazon("Pens", 2014, mirror=server.url).load(tmp_path).catalog
+    row = fourteen.keys.index("B004")
+    assert fourteen.texts()[row] == "Widget & Co 4. Toys, Kind 1"
+    catalog = MovieLens("100k", mirror=server.url).load(tmp_path).catalog
+    assert catalog.titles[catalog.keys.index("3")] == "Caf\xe9 3 (1999)"
+
+
+def test_the_real_gift_cards_from_the_server(server: FileServer, shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data" / "others" / "amazon-2018-gift-cards"
+    for path in folder.glob("*.gz"):
+        server.files[path.name] = path.read_bytes()
+    found = card(Amazon("Gift_Cards", 2018, k_core=1, mirror=server.url).load(tmp_path))
+    assert found["interactions_read"] == 2972
+    assert found["text"]["title"] == 1
+    again = card(Amazon("Gift_Cards", 2018, k_core=1, files=str(folder)).load(tmp_path))
+    assert again == found
+
+
+def test_the_real_movielens_from_a_folder(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data" / "others" / "movielens-latest-small-2016"
+    dataset = MovieLens("latest-small", k_core=1, files=str(folder)).load(tmp_path)
+    assert dataset.notes["interactions_read"] == 100_004
+    assert card(dataset)["text"]["title"] == 1
+
+
+def test_another_setting_or_file_is_another_data_set(server: FileServer, tmp_path: Path) -> None:
+    Amazon("Pens", 2014, mirror=server.url).load(tmp_path)
+    Amazon("Pens", 2014, k_core=6, mirror=server.url).load(tmp_path)
+    assert len(list((tmp_path / "prepared").glob("pens-*"))) == 2
+    for path in (tmp_path / "raw" / "amazon-2014").iterdir():
+        path.unlink()
+    server.files["reviews_Pens_5.json.gz"] = lines(
+        [
+            {"reviewerID": f"A{u}", "asin": f"B00{i}", "unixReviewTime": START + DAY * t}
+            for u, i, t in visits()
+            if u < 30
+        ]
+    )
+    assert len(Amazon("Pens", 2014, mirror=server.url).load(tmp_path).users) == 30
+
+
+def test_published_counts_are_compared(server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = "{users: 40, items: 31}"
+    source = f"{{class_path: Amazon, init_args: {{category: Pens, mirror: '{server.url}', expected: {expected}}}}}"
+    config = tmp_path / "pens.yaml"
+    config.write_text(
+        f"data: {{root: {tmp_path}, source: {source}}}\nassets: {{root: {tmp_path}}}\n"
+        "model: {class_path: Popularity, init_args: {ks: [1]}}"
+    )
+    main(["prepare", "--config", str(config)])
+    said = capsys.readouterr().out
+    assert "users: 40 (so it is)" in said
+    assert "items: 31 (NOT SO: 30)" in said
+    assert json.loads((tmp_path / "cards" / "pens.json").read_text())["items"] == 30
+
+
+def test_what_is_not_in_the_folder_of_files(tmp_path: Path) -> None:
+    with pytest.raises(GenrecError, match=r"no reviews_Pens_5\.json\.gz and no meta_Pens\.json\.gz in"):
+        Amazon("Pens", files=str(tmp_path)).load(tmp_path)
+    with pytest.raises(GenrecError, match="there are: 100k, 1m"):
+        MovieLens("2m")
+
+
+def test_a_raw_file_that_is_no_raw_file(server: FileServer, tmp_path: Path) -> None:
+    server.files["reviews_Pens_5.json.gz"] = b"<html>come back tomorrow</html>\n"
+    with pytest.raises(GenrecError, match=r"reviews_Pens_5\.json\.gz"):
+        Amazon("Pens", mirror=server.url).load(tmp_path)
+    assert not list((tmp_path / "prepared").glob("pens-*"))
+
+
+def _load(url: str, root: Path) -> None:
+    Amazon("Pens", mirror=url).load(root)
+
+
+@pytest.mark.slow
+def test_processes_at_the_same_time_prepare_once(server: FileServer, tmp_path: Path) -> None:
+    # Fresh processes: polars has threads, which do not survive a fork.
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_load, args=(server.url, tmp_path)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(server.requests) == 2, "each file is asked for once"
+    assert len(list((tmp_path / "prepared").glob("pens-*"))) == 1
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_run_makes_the_same(server: FileServer, tmp_path: Path) -> None:
+    whole = Amazon("Pens", mirror=server.url).load(tmp_path / "whole")
+    spawn = multiprocessing.get_context("forkserver")
+    spawn.set_forkserver_preload(["genrec.data"])
+    seconds = []
+    for _ in range(2):
+        process = spawn.Process(target=_load, args=(server.url, tmp_path / f"timed{len(seconds)}"))
+        start = time.monotonic()
+        process.start()
+        process.join()
+        seconds.append(time.monotonic() - start)
+    rng = random.Random(0)
+    for attempt in range(20):
+        root = tmp_path / str(attempt)
+        process = spawn.Process(target=_load, args=(server.url, root))
+        process.start()
+        time.sleep(rng.uniform(0, seconds[-1]))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        process.join()
+        after = Amazon("Pens", mirror=server.url).load(root)
+        assert timelines(after) == timelines(whole)
+        assert after.catalog.items.equals(whole.catalog.items)
+        assert not list((root / "raw").rglob("*.part"))
+        assert not list((root / "prepared").glob(".*.unfinished"))

@@ -34,9 +34,12 @@ def load(folder: Path) -> Dataset:
     notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
     users = pl.read_parquet(folder / USERS)["user"].to_list()
     interactions = pl.read_parquet(folder / INTERACTIONS)
-    lists = []
-    for split in SPLITS:
+
+    def lists(split: str) -> Ragged:
         part = interactions.filter(pl.col("split") == split)
         rows, values = (part[column].to_numpy().astype(np.int64) for column in ("user", "item"))
-        lists.append(Ragged.from_rows(rows, values, len(users)))
-    return Dataset(notes["name"], Catalog(pl.read_parquet(folder / ITEMS)), users, *lists, notes=notes["notes"])
+        return Ragged.from_rows(rows, values, len(users))
+
+    train, validation, test = map(lists, SPLITS)
+    catalog = Catalog(pl.read_parquet(folder / ITEMS))
+    return Dataset(notes["name"], catalog, users, train, validation, test, notes=notes["notes"])

@@ -174,6 +174,7 @@ def test_metadata_of_2014(tmp_path: Path) -> None:
         "0005": NOTHING | {"price": 12.0},
     }
     assert list(products(tmp_path / "meta.json.gz", 2014, ["0003", "0002", "missing"])) == ["0002", "0003"]
+    assert products(tmp_path / "meta.json.gz", 2014, ["missing"]) == {}
 
 
 def test_bad_metadata(tmp_path: Path, monkeypatch: Any) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from genrec.backbones import Backbone
 from genrec.errors import GenrecError
-from genrec.types import Tokens
+from genrec.types import Packed, Tokens
 
 TEMPLATE = "What would the user be likely to purchase next after buying items <history>?;"
 HISTORY = "<history>"
@@ -43,7 +43,21 @@ class Prompt(nn.Module):
     def forward(self, backbone: Backbone, history: Tokens) -> Tokens:
         """The whole input sequence, [B, P + T*K + suffix, D]."""
         users = len(history.embeds)
-        prefix, suffix = (
-            Tokens.ordered(backbone.words(ids).expand(users, -1, -1)) for ids in (self.prefix, self.suffix)
+        return Tokens.concat(
+            self._words(backbone, self.prefix, users), history, self._words(backbone, self.suffix, users)
         )
-        return Tokens.concat(prefix, history, suffix)
+
+    def packed(self, backbone: Backbone, history: Tokens, users: Tensor, cuts: Tensor) -> Packed:
+        """The prompts of many beginnings of the same histories.
+
+        Args:
+            backbone: the language model.
+            history: [B, T*K, D].
+            users: [R] long, rising, whose history.
+            cuts: [R] long, how many columns of the history each prompt has.
+        """
+        trunk = Tokens.concat(self._words(backbone, self.prefix, len(history.embeds)), history)
+        return Packed(trunk, self._words(backbone, self.suffix, 1), users, len(self.prefix) + cuts)
+
+    def _words(self, backbone: Backbone, ids: Tensor, users: int) -> Tokens:
+        return Tokens.ordered(backbone.words(ids).expand(users, -1, -1))

@@ -13,10 +13,12 @@ from transformers import get_cosine_schedule_with_warmup
 
 from genrec.assets import Assets
 from genrec.backbones import Backbone, Memory
+from genrec.data.samples import windows
+from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
 from genrec.prompts import TEMPLATE, Prompt
-from genrec.types import Batch, Ranking
+from genrec.types import PAD, Batch, Ranking
 
 
 class Recommender(RankingModule):
@@ -31,6 +33,8 @@ class Recommender(RankingModule):
         template: the prompt, with ``<history>`` in it.
         optimizer: makes the optimiser from the parameters.
         warmup_steps: steps of linear warm-up; the learning rate then falls to zero on a cosine.
+        packed: learn all prefixes of a user's sequence from one reading of it. Needs a backbone that can (a
+            `CausalBackbone`) and ``data.samples: windows``; the loss is that of the separate prefixes.
         ks: the cut-offs of the metrics.
     """
 
@@ -42,6 +46,7 @@ class Recommender(RankingModule):
         template: str = TEMPLATE,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         warmup_steps: int = 100,
+        packed: bool = False,
         ks: Sequence[int] = (5, 10),
     ) -> None:
         super().__init__(ks)
@@ -51,11 +56,18 @@ class Recommender(RankingModule):
         self.prompt = Prompt(template)
         self.optimizer = optimizer
         self.warmup_steps = warmup_steps
+        self.packed = packed
         self._created = False
 
     def setup(self, stage: str) -> None:
         """Create all parameters; the assets that the identifier asks for are built now, if they are missing."""
         super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.packed != (data.samples is windows) and stage == "fit":
+            raise GenrecError(
+                "`packed: true` of the model and `samples: windows` of the data belong together: set both or none"
+            )
+        self.empty_history = data.empty_history
         if self._created:
             return
         self.catalog = self.dataset.catalog
@@ -81,7 +93,7 @@ class Recommender(RankingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The identifier's loss for the next item of every history."""
-        losses = self._losses(batch)
+        losses = self._packed_losses(batch) if self.packed else self._losses(batch)
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return losses["loss"]
@@ -94,6 +106,13 @@ class Recommender(RankingModule):
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         context = self.prompt(self.backbone, self.identifier.embed(batch.history))
         return self.identifier.loss(self.backbone, context, batch.history, batch.target)
+
+    def _packed_losses(self, batch: Batch) -> dict[str, Tensor]:
+        users, stops, history, target = all_prefixes(batch, self.empty_history)
+        tokens = self.identifier.embed(batch.history)
+        per_item = tokens.mask.shape[1] // max(1, batch.history.shape[1])
+        context = self.prompt.packed(self.backbone, tokens, users, stops * per_item)
+        return self.identifier.loss(self.backbone, context, history, target)
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""
@@ -121,9 +140,41 @@ class Recommender(RankingModule):
         self.item_assets = self.item_assets.extend(self.catalog)
         self.refresh()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what the backbone brings along itself."""
+        for name in self.backbone.kept_elsewhere():
+            del checkpoint["state_dict"][f"backbone.{name}"]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put it back in."""
+        mine = self.backbone.state_dict()
+        checkpoint["state_dict"].update({f"backbone.{name}": mine[name] for name in self.backbone.kept_elsewhere()})
+
     def configure_optimizers(self) -> Any:
         """The optimiser over everything trainable, with warm-up and a cosine over the whole run."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, min(self.warmup_steps, steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def all_prefixes(batch: Batch, empty_history: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Every prefix of every user's sequence, as samples of their own.
+
+    Args:
+        batch: windows: history [B, T] and the target after it.
+        empty_history: whether the first item of a sequence is a target too.
+
+    Returns:
+        users [R], rising; stops [R], the columns of ``batch.history`` that the prefix has; history [R, T] and target
+        [R], as if the prefixes were samples of a batch.
+    """
+    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
+    real = sequence != PAD
+    wanted = real if empty_history else real & (real.long().cumsum(1) > 1)
+    users, stops = wanted.nonzero(as_tuple=True)
+    width = batch.history.shape[1]
+    # Padded on the left again: the last item of a prefix stands in the last column.
+    columns = torch.arange(width, device=stops.device) + stops[:, None] - width
+    history = batch.history[users].gather(1, columns.clamp(min=0)) if width else batch.history[users]
+    return users, stops, torch.where(columns >= 0, history, PAD), sequence[users, stops]

@@ -75,6 +75,23 @@ class Tokens:
         )
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Many prompts that share their beginnings: a trunk per user, and branches that each see a part of it.
+
+    Args:
+        trunk: [B, S, D], the users' sequences.
+        suffix: [1, U, D], ordered tokens that follow in every branch.
+        users: [R] long, rising, the trunk of every branch.
+        cuts: [R] long, how many columns of the trunk a branch sees, padding included.
+    """
+
+    trunk: Tokens
+    suffix: Tokens
+    users: Tensor
+    cuts: Tensor
+
+
 class Ranking(NamedTuple):
     """The best items of every user in every candidate set, best first.
 

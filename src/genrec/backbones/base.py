@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from genrec.types import Tokens
+from genrec.errors import GenrecError
+from genrec.types import Packed, Tokens
 
 Memory = Any
 """What `Backbone.read` keeps of a prompt; only the backbone that made it looks inside."""
@@ -60,6 +61,26 @@ class Backbone(nn.Module, ABC):
             [B, Q, D], the model's last hidden state at every query token.
         """
 
-    def forward(self, context: Tokens, query: Tokens) -> Tensor:
-        """Training: read and write in one pass, [B, Q, D]."""
+    def kept_elsewhere(self) -> set[str]:
+        """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""
+        return set()
+
+    def forward(self, context: Tokens | Packed, query: Tokens) -> Tensor:
+        """Training: read and write in one pass.
+
+        Args:
+            context: a prompt per user, or the `Packed` prompts of a backbone that can read them.
+            query: Q tokens per prompt, or one row that serves all.
+
+        Returns:
+            [B, Q, D], or [R, Q, D] for R packed prompts.
+
+        Raises:
+            GenrecError: if this backbone cannot read packed prompts.
+        """
+        if isinstance(context, Packed):
+            raise GenrecError(
+                f"{type(self).__name__} reads every prefix by itself: give `packed: false` and `data.samples: "
+                "prefixes`, or a CausalBackbone"
+            )
         return self.write(self.read(context), query)

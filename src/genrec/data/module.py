@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from genrec.data.dataset import Dataset, Source
 from genrec.data.samplers import LongestFirst, Share, ShuffledByLength
-from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking
+from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
 from genrec.types import Batch
 
 
@@ -39,8 +39,9 @@ class SequenceData(L.LightningDataModule):
         rank_batch_size: users of a batch when ranking.
         max_history: the most recent items of a user that are looked at.
         empty_history: train on first items too, predicted from nothing.
-        samples: "prefixes" predicts every position of the last `max_history` training items; "users" gives one sample
-            per user, his last training item, to a model that learns all positions from it.
+        samples: "prefixes" predicts every position of the last `max_history` training items; "windows" gives the same
+            items as one sample per user, to a recommender that makes the prefixes itself (`packed`); "users" gives
+            a user's last training item and the `max_history` before it, to a model that learns all positions from it.
         seed: decides the order of the training batches.
     """
 
@@ -52,7 +53,7 @@ class SequenceData(L.LightningDataModule):
         rank_batch_size: int = 256,
         max_history: int = 50,
         empty_history: bool = True,
-        samples: Literal["prefixes", "users"] = "prefixes",
+        samples: Literal["prefixes", "windows", "users"] = "prefixes",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class SequenceData(L.LightningDataModule):
         self.rank_batch_size = rank_batch_size
         self.max_history = max_history
         self.empty_history = empty_history
-        self.samples = {"prefixes": prefixes, "users": last_positions}[samples]
+        self.samples = {"prefixes": prefixes, "windows": windows, "users": last_positions}[samples]
         self.seed = seed
 
     @cached_property

@@ -60,6 +60,19 @@ def prefixes(train: Ragged, max_history: int, empty_history: bool) -> Samples:
     return _training(train, users, stops, widths, empty_history)
 
 
+def windows(train: Ragged, max_history: int, empty_history: bool) -> Samples:
+    """One sample per user, his last `max_history` items, from which all samples of `prefixes` can be made.
+
+    Args:
+        train: the training lists.
+        max_history: the size of the window.
+        empty_history: keep windows of one item.
+    """
+    users = np.flatnonzero(train.lengths)
+    stops = train.lengths[users] - 1
+    return _training(train, users, stops, np.minimum(stops, max_history - 1), empty_history)
+
+
 def last_positions(train: Ragged, max_history: int, empty_history: bool) -> Samples:
     """One sample per user: his last item, after the `max_history` before it. A causal model learns all positions."""
     users = np.flatnonzero(train.lengths)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
 from genrec.data import Catalog
-from genrec.types import Ranking, Tokens
+from genrec.types import Packed, Ranking, Tokens
 
 
 class ItemIdentifier(nn.Module, ABC):
@@ -36,12 +36,12 @@ class ItemIdentifier(nn.Module, ABC):
         """The tokens of items in a history: [B, T] rows (`PAD` = -1) to [B, T*K, D]."""
 
     @abstractmethod
-    def loss(self, backbone: Backbone, context: Tokens, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The training loss and its parts.
 
         Args:
             backbone: the language model.
-            context: the prompt around the embedded history.
+            context: the prompts around the embedded histories; only the backbone looks inside.
             history: [B, T] rows, `PAD` = -1, that ``context`` was made from.
             target: [B] rows, the items that came next.
 

@@ -19,7 +19,7 @@ from genrec.data import Catalog
 from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
-from genrec.types import ORDERED, PAD, Ranking, Tokens
+from genrec.types import ORDERED, PAD, Packed, Ranking, Tokens
 
 HIDDEN = (512, 256, 128)
 QUERY_STD = 0.02
@@ -169,7 +169,7 @@ class SETRec(ItemIdentifier):
             tokens.flatten(1, 2), real.repeat_interleave(self.n_tokens, 1), sets.repeat_interleave(self.n_tokens, 1)
         )
 
-    def loss(self, backbone: Backbone, context: Tokens, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction."""
         corpus = self._tokens(torch.arange(len(self.corpus), device=target.device)) if self.training else self.corpus
         written = backbone(context, self._query())

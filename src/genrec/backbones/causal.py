@@ -1,0 +1,267 @@
+"""Decoder-only language models (Qwen2.5, Llama ...): prompt and query tokens are one sequence.
+
+Hugging Face's models take mask and positions as arguments: those that we derive from the tokens' sets. What the prompt
+leaves behind, its keys and values, is kept once per user and only read: queries and beams are more tokens of the same
+sequence, never copies of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from genrec.backbones import masks
+from genrec.backbones.base import Backbone
+from genrec.backbones.lora import LoRA
+from genrec.backbones.words import load_tokenizer
+from genrec.errors import GenrecError
+from genrec.types import ORDERED, Packed, Tokens
+
+
+class CausalMemory(NamedTuple):
+    """A prompt that was read.
+
+    Args:
+        keys: of every layer, [B, heads, S, d].
+        values: of every layer, [B, heads, S, d].
+        mask: [B, S] bool, the real tokens.
+        length: [B] long, the position after the last one.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor
+    length: Tensor
+
+
+class _Recorder:
+    """Takes the place of a cache: hands the keys and values of a layer on, and remembers them."""
+
+    def __init__(self) -> None:
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        self.keys.append(keys)
+        self.values.append(values)
+        return keys, values
+
+    def get_seq_length(self, *_: object) -> int:
+        return 0
+
+
+class _Reader:
+    """Takes the place of a cache: puts a prompt's keys and values before those of the new tokens, and keeps nothing."""
+
+    def __init__(self, memory: CausalMemory) -> None:
+        self.memory = memory
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        return torch.cat([self.memory.keys[layer], keys], 2), torch.cat([self.memory.values[layer], values], 2)
+
+    def get_seq_length(self, *_: object) -> int:
+        return self.memory.mask.shape[1]
+
+
+class CausalBackbone(Backbone):
+    """A decoder-only model by name, or a new one from its sizes.
+
+    Args:
+        pretrained: name or folder of a pre-trained model, such as ``Qwen/Qwen2.5-1.5B``; None makes a new one.
+        sizes: fields of the model's configuration (``hidden_size``, ``num_hidden_layers`` ...) of a new model.
+        family: what kind of model a new one is, ``qwen2`` or ``llama``.
+        tokenizer: folder or name of a tokenizer for a new model; None builds one from the catalogue's words.
+        tuning: what of a pre-trained model learns: ``full``, ``frozen``, or `lora`'s adapters alone.
+        lora: the adapters' sizes.
+        dtype: the numbers of the model's weights, ``float32`` or ``bfloat16``.
+        bits: load the frozen weights in 8 or 4 bits (bitsandbytes, a GPU).
+        activation_checkpointing: compute activations twice rather than keep them.
+        sparse: members of a set are hidden from each other.
+        gguf_file: the file of the folder that holds the weights, where they are in this format.
+
+    Raises:
+        GenrecError: if the arguments do not fit together, or the model cannot be had.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        sizes: dict[str, Any] | None = None,
+        family: Literal["qwen2", "llama"] = "qwen2",
+        tokenizer: str | None = None,
+        tuning: Literal["lora", "full", "frozen"] = "full",
+        lora: LoRA | None = None,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        bits: Literal[4, 8] | None = None,
+        activation_checkpointing: bool = False,
+        sparse: bool = True,
+        gguf_file: str | None = None,
+    ) -> None:
+        super().__init__()
+        if (pretrained is None) == (sizes is None):
+            raise GenrecError(
+                "CausalBackbone takes either `pretrained` (a model's name or folder) or `sizes` (a new model)"
+            )
+        if bits is not None and tuning == "full":
+            raise GenrecError("weights of 8 or 4 bits cannot be trained: choose `tuning: lora` or `frozen`")
+        self.pretrained = pretrained
+        self.sizes = sizes or {}
+        self.family = family
+        self.tokenizer_name = tokenizer
+        self.tuning = tuning
+        self.lora = lora or LoRA()
+        self.dtype = getattr(torch, dtype)
+        self.bits = bits
+        self.activation_checkpointing = activation_checkpointing
+        self.sparse = sparse
+        self.gguf_file = gguf_file
+
+    def setup(self, texts: Sequence[str]) -> None:
+        """See `Backbone.setup`."""
+        if self.pretrained is None:
+            self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
+            config = AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
+            self.model = AutoModel.from_config(config, attn_implementation="sdpa", dtype=self.dtype)
+        else:
+            self._load(self.pretrained)
+        self.width = self.model.config.hidden_size
+        if self.tuning != "full":
+            self.model.requires_grad_(False)
+        if self.tuning == "lora":
+            self.lora.insert(self.model)
+        if self.activation_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def _load(self, name: str) -> None:
+        files = {"gguf_file": self.gguf_file} if self.gguf_file else {}
+        options: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": self.dtype, **files}
+        if self.bits is not None:
+            from transformers import BitsAndBytesConfig
+
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_8bit=self.bits == 8, load_in_4bit=self.bits == 4, bnb_4bit_compute_dtype=torch.bfloat16
+            )
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(name, **files)
+            self.model = AutoModel.from_pretrained(name, **options)
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise GenrecError(
+                f"cannot load the model `{name}`: {reason} Check the name and the connection, give a local folder, or "
+                "use a `..._small.yaml` config, which needs no network"
+            ) from error
+
+    def describe(self) -> str:
+        """See `Backbone.describe`."""
+        if self.pretrained is None:
+            return f"new {self.family}, " + ", ".join(f"{key} {value}" for key, value in self.sizes.items())
+        return f"{self.pretrained}, {self.tuning}"
+
+    def kept_elsewhere(self) -> set[str]:
+        """See `Backbone.kept_elsewhere`: the weights of a pre-trained model that do not learn."""
+        if self.pretrained is None:
+            return set()
+        learned = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        return set(self.state_dict()) - learned
+
+    def words(self, ids: Tensor) -> Tensor:
+        """See `Backbone.words`."""
+        return self.model.get_input_embeddings()(ids).float()
+
+    def forward(self, context: Tokens | Packed, query: Tokens) -> Tensor:
+        """See `Backbone.forward`; `Packed` prompts are read once for all their branches."""
+        if isinstance(context, Packed):
+            return self._branches(context, query)
+        sequence = _follow(context, query)
+        seen = masks.visible_before(sequence, self.sparse)
+        states = self._run(sequence.embeds, seen, masks.positions(sequence))
+        return states[:, context.mask.shape[1] :]
+
+    def read(self, context: Tokens) -> CausalMemory:
+        """See `Backbone.read`."""
+        recorder = _Recorder()
+        place = masks.positions(context)
+        self._run(context.embeds, masks.visible_before(context, self.sparse), place, recorder)
+        return CausalMemory(recorder.keys, recorder.values, context.mask, place[:, -1] + 1)
+
+    def write(self, memory: CausalMemory, query: Tokens, parents: Tensor | None = None) -> Tensor:
+        """See `Backbone.write`."""
+        users = len(memory.mask)
+        if parents is not None:
+            seen, place = masks.ancestors(parents), masks.depths(parents)
+        else:
+            seen, place = masks.visible_before(query, self.sparse), masks.positions(query).clamp(min=0)
+        count = query.mask.shape[1]
+        prompt = memory.mask[:, None, :].expand(-1, count, -1)
+        seen = torch.cat([prompt, seen.expand(users, -1, -1)], 2)
+        embeds = query.embeds.expand(users, -1, -1)
+        return self._run(embeds, seen, memory.length[:, None] + place, _Reader(memory))
+
+    def _branches(self, packed: Packed, query: Tokens) -> Tensor:
+        """All branches of all trunks in one pass: each sees its part of the trunk, and itself.
+
+        Returns:
+            [R, Q, D], the query tokens of every branch.
+        """
+        trunk, branch = packed.trunk, _follow(packed.suffix, query)
+        users, columns = trunk.mask.shape
+        count = branch.mask.shape[1]
+        place, own_place = masks.positions(trunk), masks.positions(branch)
+        # Where a branch stands among those of its user.
+        first = torch.searchsorted(packed.users, torch.arange(users, device=packed.users.device))
+        slot = torch.arange(len(packed.users), device=packed.users.device) - first[packed.users]
+        slots = int(slot.max()) + 1
+        at = (packed.users, slot)
+
+        embeds = trunk.embeds.new_zeros(users, slots, count, trunk.embeds.shape[2])
+        embeds[at] = branch.embeds.to(embeds).expand(len(slot), -1, -1)
+        before = torch.cat([torch.zeros_like(place[:, :1]), place + 1], 1)
+        places = place.new_zeros(users, slots, count)
+        places[at] = before[packed.users, packed.cuts][:, None] + own_place
+
+        sees_trunk = trunk.mask.new_zeros(users, slots, columns)
+        inside = torch.arange(columns, device=slot.device) < packed.cuts[:, None]
+        sees_trunk[at] = inside & trunk.mask[packed.users]
+        sees_own = trunk.mask.new_zeros(users, slots, count, count)
+        sees_own[at] = masks.visible_before(branch, self.sparse)
+
+        total = columns + slots * count
+        # A slot without a branch sees itself, so that no softmax is taken over nothing.
+        seen = torch.eye(total, dtype=torch.bool, device=slot.device).repeat(users, 1, 1)
+        seen[:, :columns, :columns] |= masks.visible_before(trunk, self.sparse)
+        seen[:, columns:, :columns] = sees_trunk.repeat_interleave(count, 1)
+        blocks = seen[:, columns:, columns:].view(users, slots, count, slots, count)
+        index = torch.arange(slots, device=slot.device)
+        blocks[:, index, :, index] |= sees_own.transpose(0, 1)
+
+        states = self._run(
+            torch.cat([trunk.embeds, embeds.flatten(1, 2)], 1), seen, torch.cat([place, places.flatten(1)], 1)
+        )
+        written = states[:, columns:].unflatten(1, (slots, count))[at]
+        return written[:, packed.suffix.mask.shape[1] :]
+
+    def _run(self, embeds: Tensor, seen: Tensor, place: Tensor, cache: _Recorder | _Reader | None = None) -> Tensor:
+        """The last hidden states [B, S, D] of tokens, given who sees whom [B, S, S'] and where each stands [B, S]."""
+        out = self.model(
+            inputs_embeds=embeds.to(self.dtype),
+            attention_mask=seen[:, None],
+            position_ids=place.clamp(min=0).expand(len(embeds), -1),
+            past_key_values=cache,
+            use_cache=False,
+        )
+        return out.last_hidden_state.float()
+
+
+def _follow(context: Tokens, query: Tokens) -> Tokens:
+    """One sequence of both; the sets of the query get numbers of their own."""
+    rows = max(len(context.mask), len(query.mask))
+    above = context.sets.max() + 1
+    sets = torch.where(query.sets == ORDERED, ORDERED, query.sets + above)
+    parts = (context, Tokens(query.embeds, query.mask, sets))
+    return Tokens.concat(
+        *(Tokens(t.embeds.expand(rows, -1, -1), t.mask.expand(rows, -1), t.sets.expand(rows, -1)) for t in parts)
+    )

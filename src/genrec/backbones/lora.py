@@ -1,0 +1,44 @@
+"""Low-rank adapters (Hu et al., 2022), by peft."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+
+from genrec.errors import GenrecError
+
+
+class LoRA:
+    """The adapters' sizes; the defaults are SETRec's for Qwen2.5.
+
+    Args:
+        rank: r.
+        alpha: the adapters' output is scaled by alpha / r.
+        dropout: before the adapters.
+        targets: the linear layers that get one, by the ends of their names.
+    """
+
+    def __init__(
+        self,
+        rank: int = 8,
+        alpha: int = 16,
+        dropout: float = 0.02,
+        targets: Sequence[str] = ("q_proj", "v_proj", "o_proj"),
+    ) -> None:
+        self.config = LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
+        )
+
+    def insert(self, model: nn.Module) -> None:
+        """Give a frozen model its adapters, which learn.
+
+        Raises:
+            GenrecError: if the model has none of the layers.
+        """
+        try:
+            inject_adapter_in_model(self.config, model)
+        except ValueError as error:
+            targets = ", ".join(sorted(self.config.target_modules))
+            raise GenrecError(f"the model has no layers named {targets}: give `lora.targets` that it has") from error

@@ -95,4 +95,4 @@ def test_killed_at_any_moment_nothing_is_trusted_wrongly(tmp_path: Path) -> None
             assert whole(folder), "a folder under its own name is whole"
             json.loads((folder / MANIFEST).read_text())
         assert whole(build_once(root, "rows", {}, build(log)))
-        assert not list(root.glob(".*.unfinished"))
+        assert not list(root.glob(".*.unfinished/result"))

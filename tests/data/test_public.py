@@ -263,4 +263,4 @@ def test_killed_at_any_moment_the_next_run_makes_the_same(server: FileServer, tm
         assert timelines(after) == timelines(whole)
         assert after.catalog.items.equals(whole.catalog.items)
         assert not list((root / "raw").rglob("*.part"))
-        assert not list((root / "prepared").glob(".*.unfinished"))
+        assert not list((root / "prepared").glob(".*.unfinished/result"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.data import Release
+from genrec.data import Dataset, Release, Source
 from genrec.errors import GenrecError
 
 
@@ -140,3 +140,19 @@ def test_the_published_cold_items(shared: Path) -> None:
     folder = shared / "data" / "setrec" / "toys"
     cold = np.flatnonzero(~Release("toys").load(folder).warm)
     assert set(cold.tolist()) == load_npy(folder / "cold_item.npy")
+
+
+class Elsewhere(Source):
+    def __init__(self, dataset: Dataset | None) -> None:
+        self.dataset = dataset
+
+    def load(self, root: str | Path) -> Dataset:
+        if self.dataset is None:
+            raise GenrecError("no net")
+        return self.dataset
+
+
+def test_a_data_set_that_is_not_there_is_made_elsewhere(tmp_path: Path, dataset: Dataset) -> None:
+    assert Release("toys", Elsewhere(dataset)).load(tmp_path) is dataset
+    with pytest.raises(GenrecError, match=r"no training_dict.npy in .*toys`.* cannot be made from raw files: no net"):
+        Release("toys", Elsewhere(None)).load(tmp_path)

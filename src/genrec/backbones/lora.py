@@ -27,8 +27,9 @@ class LoRA:
         dropout: float = 0.02,
         targets: Sequence[str] = ("q_proj", "v_proj", "o_proj"),
     ) -> None:
+        self.targets = list(targets)
         self.config = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none"
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.targets, bias="none"
         )
 
     def insert(self, model: nn.Module) -> None:
@@ -40,5 +41,5 @@ class LoRA:
         try:
             inject_adapter_in_model(self.config, model)
         except ValueError as error:
-            targets = ", ".join(sorted(self.config.target_modules))
-            raise GenrecError(f"the model has no layers named {targets}: give `lora.targets` that it has") from error
+            names = ", ".join(self.targets)
+            raise GenrecError(f"the model has no layers named {names}: give `lora.targets` that it has") from error

@@ -22,9 +22,10 @@ CHECKSUMS = "checksums.json"
 CHUNK = 2**16
 TIMEOUT = 30
 """Seconds of silence after which a connection counts as broken."""
-ATTEMPTS = 6
+ATTEMPTS = 4
+"""How many attempts may bring nothing, one after another."""
 BACKOFF = 1.0
-"""Seconds before the second attempt; they double with every further one."""
+"""Seconds of rest after an attempt that brought nothing; they double with every further one."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,11 @@ def _checksums(folder: Path) -> dict[str, dict[str, object]]:
 
 def _download(url: str, path: Path) -> None:
     """Fill ``path`` from a url, in as many attempts as it takes."""
-    problem = ""
+    problem, fruitless = "", 0
     with _progress() as progress:
         bar = progress.add_task(PurePosixPath(url).name, total=None)
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(BACKOFF * 2 ** (attempt - 1))
+        while fruitless < ATTEMPTS:
+            before = _size(path)
             try:
                 return _attempt(url, path, progress, bar)
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
@@ -124,6 +124,9 @@ def _download(url: str, path: Path) -> None:
                     break
             except requests.RequestException as error:
                 raise GenrecError(f"cannot download `{url}`: {error}") from error
+            fruitless = 0 if _size(path) > before else fruitless + 1
+            if 0 < fruitless < ATTEMPTS:
+                time.sleep(BACKOFF * 2 ** (fruitless - 1))
     raise GenrecError(
         f"cannot download `{url}`: {problem}; try again later (what has arrived is kept), give another `mirror`, or "
         "put the file into a folder and give it as `files`"
@@ -133,7 +136,7 @@ def _download(url: str, path: Path) -> None:
 def _attempt(url: str, path: Path, progress: Progress, bar: object) -> None:
     """Fetch what is missing; raises if less than everything arrived."""
     tag = path.with_name(path.name + ".etag")
-    have = path.stat().st_size if path.is_file() else 0
+    have = _size(path)
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -160,6 +163,10 @@ def _attempt(url: str, path: Path, progress: Progress, bar: object) -> None:
     if total is not None and path.stat().st_size != total:
         raise requests.ConnectionError("the connection ended early")
     tag.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _progress() -> Progress:

@@ -67,10 +67,14 @@ class Release(Source):
         return [root / self.name, root / "setrec" / self.name, root]
 
     def _elsewhere(self, root: Path) -> Dataset:
-        if self.otherwise is not None:
-            return self.otherwise.load(root)
         looked = ", ".join(f"`{place}`" for place in self._places(root))
-        raise GenrecError(f"no data set `{self.name}`: there is no {TRAINING} in {looked} (set --data.root)")
+        absent = f"no data set `{self.name}`: there is no {TRAINING} in {looked} (set --data.root)"
+        if self.otherwise is None:
+            raise GenrecError(absent)
+        try:
+            return self.otherwise.load(root)
+        except GenrecError as error:
+            raise GenrecError(f"{absent}, and it cannot be made from raw files: {error}") from error
 
 
 def _lists(path: Path) -> dict[int, list[int]]:

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from genrec.assets import Assets, ReleasedCF, TfidfText
-from genrec.backbones import T5Backbone
-from genrec.data import Dataset, SequenceData
-from genrec.data.dataset import InMemory
+from genrec.backbones import CausalBackbone, T5Backbone
+from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
-from genrec.recommender import Recommender
+from genrec.recommender import Recommender, all_prefixes
+from genrec.types import PAD, Batch
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
 
@@ -102,3 +102,108 @@ def test_cut_offs_must_fit_the_candidates(dataset: Dataset, tmp_path: Path) -> N
         made.trainer().fit(made.module, made.data)
     with pytest.raises(GenrecError, match="positive"):
         Recommender(SETRec(), T5Backbone(sizes=dict(SIZES)), ks=())
+
+
+# One pass per user
+
+
+def causal(dataset: Dataset, folder: Path, packed: bool, empty_history: bool) -> tuple[Recommender, SequenceData]:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    module = Recommender(
+        SETRec(n_semantic=2),
+        CausalBackbone(sizes={**sizes, "intermediate_size": 64}),
+        Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(folder)),
+        packed=packed,
+        ks=(1, 2),
+    )
+    samples = "windows" if packed else "prefixes"
+    return module, SequenceData(
+        InMemory(dataset), batch_size=1000, max_history=5, samples=samples, empty_history=empty_history
+    )
+
+
+@pytest.fixture
+def uneven(dataset: Dataset) -> Dataset:
+    """Training lists of 1 to 8 items; windows of 5 cut some of them."""
+    rng = torch.Generator().manual_seed(0)
+    lists = [torch.randperm(9, generator=rng)[: user + 1].tolist() for user in range(8)]
+    parts = (Ragged.from_lists(lists), dataset.validation, dataset.test)
+    return Dataset("uneven", dataset.catalog, dataset.users, *parts, cf=dataset.cf)
+
+
+@pytest.mark.parametrize("empty_history", [True, False])
+def test_packed_training_is_training_on_every_prefix(uneven: Dataset, tmp_path: Path, empty_history: bool) -> None:
+    found = []
+    for packed in (True, False):
+        module, data = causal(uneven, tmp_path, packed, empty_history)
+        L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, max_steps=0).fit(module, data)
+        (batch,) = data.train_dataloader()
+        losses = module.train()._packed_losses(batch) if packed else module.train()._losses(batch)
+        losses["loss"].backward()
+        found.append((losses, {name: p.grad for name, p in module.named_parameters() if p.grad is not None}))
+    for name, loss in found[0][0].items():
+        torch.testing.assert_close(loss, found[1][0][name], atol=1e-5, rtol=1e-5)
+    assert found[0][1].keys() == found[1][1].keys()
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(gradient, found[1][1][name], atol=1e-5, rtol=1e-4, msg=lambda said, n=name: n + said)
+
+
+def test_every_prefix_once() -> None:
+    batch = Batch(torch.arange(2), torch.tensor([[PAD, 4, 5], [1, 2, 3]]), torch.tensor([6, 0]), torch.empty(2, 0))
+    users, stops, history, target = all_prefixes(batch, empty_history=True)
+    assert users.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert stops.tolist() == [1, 2, 3, 0, 1, 2, 3]
+    assert target.tolist() == [4, 5, 6, 1, 2, 3, 0]
+    assert history.tolist() == [
+        [PAD, PAD, PAD],
+        [PAD, PAD, 4],
+        [PAD, 4, 5],
+        [PAD, PAD, PAD],
+        [PAD, PAD, 1],
+        [PAD, 1, 2],
+        [1, 2, 3],
+    ]
+    users, _, _, target = all_prefixes(batch, empty_history=False)
+    assert target.tolist() == [5, 6, 2, 3, 0]
+
+
+def test_packed_and_windows_belong_together(dataset: Dataset, tmp_path: Path) -> None:
+    module, _ = causal(dataset, tmp_path, packed=True, empty_history=True)
+    _, data = causal(dataset, tmp_path, packed=False, empty_history=True)
+    with pytest.raises(GenrecError, match="belong together"):
+        L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False).fit(module, data)
+
+
+def test_a_checkpoint_of_adapters_is_small_and_complete(dataset: Dataset, tmp_path: Path) -> None:
+    module, data = causal(dataset, tmp_path, packed=True, empty_history=True)
+    L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, max_steps=0).fit(module, data)
+    module.backbone.model.save_pretrained(tmp_path / "base")
+    module.backbone.tokenizer.save_pretrained(tmp_path / "base")
+
+    def adapted() -> Recommender:
+        module, _ = causal(dataset, tmp_path, packed=True, empty_history=True)
+        module.backbone = CausalBackbone(pretrained=str(tmp_path / "base"), tuning="lora")
+        return module
+
+    trained = adapted()
+    trainer = L.Trainer(
+        default_root_dir=tmp_path, logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=2
+    )
+    trainer.fit(trained, data)
+    trainer.save_checkpoint(tmp_path / "adapters.ckpt", weights_only=True)
+    saved = torch.load(tmp_path / "adapters.ckpt", weights_only=True)["state_dict"]
+    of_model = [name for name in saved if name.startswith("backbone")]
+    assert of_model
+    assert all("lora_" in name for name in of_model)
+
+    loaded = adapted()
+    trainer = L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.validate(loaded, data, ckpt_path=tmp_path / "adapters.ckpt", verbose=False)
+    history, everything = torch.tensor([[0, 1, 2]]), torch.ones(1, 12, dtype=torch.bool)
+    for module in (trained, loaded):
+        module.eval().refresh()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded.rank(history, 12, everything).scores, trained.rank(history, 12, everything).scores, atol=1e-5, rtol=0
+        )

@@ -29,7 +29,8 @@ class ShuffledByLength(Sampler[np.ndarray]):
 
     All samples are shuffled and cut into chunks of `CHUNK` batches; a chunk is sorted by length and cut into batches;
     the batches are shuffled. The order is a function of seed and epoch alone, so a resumed run continues as it would
-    have. Several processes take turns; the first batches are repeated until all have the same number.
+    have. Several processes share every batch: P processes with batches of B train as one with batches of P * B. A last
+    batch of fewer than P samples repeats some, so that each process has one.
 
     Args:
         lengths: int64 [samples].
@@ -49,22 +50,23 @@ class ShuffledByLength(Sampler[np.ndarray]):
         """Choose the order; Lightning calls it before every epoch."""
         self.epoch = epoch
 
-    def __len__(self) -> int:
-        return -(-self._batches // self.share.world)
-
     @property
-    def _batches(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+    def _together(self) -> int:
+        """Samples of a batch of all processes."""
+        return self.batch_size * self.share.world
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self._together)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(len(self.lengths))
         # A stable sort by length within chunks: samples of equal length stay shuffled.
-        chunk = np.arange(len(order)) // (CHUNK * self.batch_size)
+        chunk = np.arange(len(order)) // (CHUNK * self._together)
         order = order[np.lexsort((self.lengths[order], chunk))]
-        turns = np.arange(self.share.rank, len(self) * self.share.world, self.share.world) % max(1, self._batches)
-        for batch in rng.permutation(self._batches)[turns]:
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        for batch in rng.permutation(len(self)):
+            rows = order[batch * self._together : (batch + 1) * self._together]
+            yield np.resize(rows, max(len(rows), self.share.world))[self.share.rank :: self.share.world]
 
 
 class LongestFirst(Sampler[np.ndarray]):

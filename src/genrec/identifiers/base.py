@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, distributed, nn
 
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
@@ -65,6 +66,19 @@ class ItemIdentifier(nn.Module, ABC):
         Raises:
             GenrecError: if a candidate set holds fewer than k items.
         """
+
+    def batch_mean(self, total: Tensor, count: Tensor | int) -> Tensor:
+        """A sum over this process's batch as a mean, for `loss`; 0 where there is nothing to count.
+
+        While training in several processes, it is divided by what a process has on average: the average of the
+        processes, which is what data-parallel training takes, is then the mean over all their batches, however uneven.
+        """
+        count = torch.as_tensor(count, dtype=total.dtype, device=total.device)
+        if self.training and distributed.is_initialized():
+            count = count.clone()
+            distributed.all_reduce(count)
+            count = count / distributed.get_world_size()
+        return total / torch.where(count > 0, count, 1)
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """`rank` for every value of a weight that is chosen on validation, still from one read and one write.

@@ -136,13 +136,12 @@ class SETRec(ItemIdentifier):
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Keep the frozen embeddings [N, .] and the token corpus [N, K, D]."""
-        device = self.queries.device
         if self.use_cf:
-            self.cf = assets.cf.to(device)
+            self.cf = assets.cf.to(self.queries)
         if self.n_semantic:
-            self.text = (assets.text.to(device) - self.text_mean) / self.text_std
+            self.text = (assets.text.to(self.queries) - self.text_mean) / self.text_std
         with torch.no_grad():
-            self.corpus = self._tokens(torch.arange(len(catalog), device=device))
+            self.corpus = self._tokens(torch.arange(len(catalog), device=self.queries.device))
 
     def _tokens(self, items: Tensor) -> Tensor:
         """The tokens of item rows [...], from the current parameters: [..., K, D]."""
@@ -174,7 +173,8 @@ class SETRec(ItemIdentifier):
         corpus = self._tokens(torch.arange(len(self.corpus), device=target.device)) if self.training else self.corpus
         written = backbone(context, self._query())
         scores = torch.bmm(written.transpose(0, 1), corpus.permute(1, 2, 0))
-        generation = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens))
+        total = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens), reduction="sum")
+        generation = self.batch_mean(total, self.n_tokens * len(target))
         if not self.n_semantic:
             return {"loss": generation, "generation": generation}
         reconstruction = self._reconstruction(history)
@@ -192,7 +192,7 @@ class SETRec(ItemIdentifier):
         rows, counts = history[history != PAD].unique(return_counts=True)
         text = self.text[rows]
         errors = (self.autoencoder.decode(self.autoencoder.encode(text)) - text).square().mean(1)
-        return (errors * counts).sum() / counts.sum().clamp(min=1)
+        return self.batch_mean((errors * counts).sum(), counts.sum())
 
     def _query(self) -> Tokens:
         """The same queries for every user, [1, K, D]."""

@@ -1,0 +1,45 @@
+"""Two processes on one machine (gloo) must give what one gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+# Adam makes steps of the same size out of gradients that are all but zero, so rounding errors grow: double precision.
+EXACT = ["--model.init_args.backbone.init_args.sizes.dropout_rate=0", "--trainer.precision=64-true"]
+
+
+def genrec(folder: Path, *arguments: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "genrec", *arguments, *SMALL, *QUIET]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_count_as_one(tmp_path: Path) -> None:
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    curves, results = [], []
+    for name, batch, devices in (("one", 32, ["--trainer.accelerator=cpu"]), ("two", 16, two)):
+        genrec(
+            tmp_path,
+            *("fit", "--config", "synthetic_setrec.yaml", "--trainer.max_epochs=2", f"--runs={name}"),
+            *(f"--data.batch_size={batch}", *EXACT, *devices),
+        )
+        genrec(tmp_path, "test", "--config", "synthetic_setrec.yaml", f"--runs={name}", *EXACT, *devices)
+        (run,) = (tmp_path / name / "synthetic_setrec").iterdir()
+        curves.append(pl.read_csv(run / "logs" / "version_0" / "metrics.csv").filter(pl.col("val/loss").is_not_null()))
+        results.append(json.loads((run / "metrics.json").read_text())["settings"])
+    assert len(curves[0]) == len(curves[1]) == 2
+    for name in ("val/ndcg@10", "val/recall@10", "val/warm/ndcg@10", "val/cold/ndcg@10"):
+        assert curves[1][name].to_list() == pytest.approx(curves[0][name].to_list(), abs=1e-4), name
+    for setting, values in results[0].items():
+        assert results[1][setting]["users"] == values["users"], "every user is counted once"
+        assert results[1][setting] == pytest.approx(values, abs=1e-4, nan_ok=True)

@@ -104,7 +104,7 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         """Write one file."""
         assert isinstance(pl_module, RankingModule)
-        path = self.path
+        path = trainer.strategy.broadcast(self.path)
         if trainer.world_size > 1:
             path = path.with_name(f"{path.stem}.rank{trainer.global_rank}{path.suffix}")
         frame = _frame(pl_module, predictions)

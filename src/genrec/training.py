@@ -16,6 +16,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 import genrec.assets.sasrec
 import genrec.recommender
@@ -29,9 +30,6 @@ from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.report import environment, print_table
-
-RUN_VARIABLE = "GENREC_RUN"
-"""Names the run's folder to the processes that Lightning starts for data-parallel training."""
 
 
 class Trainer(L.Trainer):
@@ -120,10 +118,9 @@ class GenrecCLI(LightningCLI):
         elif self.subcommand in ("test", "validate", "predict"):
             self._find_checkpoint(config, root)
         if self.subcommand != "prepare" and self.run_folder is None:
-            started_by_another = "LOCAL_RANK" in os.environ
-            shared = os.environ.get(RUN_VARIABLE) if started_by_another else None
-            self.run_folder = Path(shared) if shared else runs.new_run(root, self.name)
-            os.environ[RUN_VARIABLE] = str(self.run_folder)
+            # Only the first of several processes writes into it.
+            first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+            self.run_folder = runs.new_run(root, self.name) if first else root / self.name
         folder = self.run_folder or root / self.name
         config.trainer.default_root_dir = str(folder)
         config.checkpoint.dirpath = str(folder / runs.CHECKPOINTS)

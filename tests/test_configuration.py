@@ -22,6 +22,8 @@ def test_another_class_replaces_the_arguments_too() -> None:
     below = {"class_path": "A", "init_args": {"x": 1}}
     assert merge({"m": below}, {"m": {"class_path": "B"}}) == {"m": {"class_path": "B"}}
     assert merge({"m": below}, {"m": {"init_args": {"y": 2}}})["m"]["init_args"] == {"x": 1, "y": 2}
+    early = {"init_args": {"x": 1}}
+    assert merge({"m": early}, {"m": {"class_path": "B"}}) == {"m": {"class_path": "B", "init_args": {"x": 1}}}
 
 
 def test_a_packaged_config_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,9 +71,10 @@ def load_config(name: str, beside: Path | None = None) -> dict[str, Any]:
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     """``base`` with the keys of ``override`` in it, mappings key by key.
 
-    A mapping that names another ``class_path`` replaces the one below it: its arguments are another class's.
+    A mapping that names another ``class_path`` replaces the one below it: its arguments are another class's. Arguments
+    that were given before any class was named are for whichever comes.
     """
-    if override.get("class_path", base.get("class_path")) != base.get("class_path"):
+    if "class_path" in base and override.get("class_path", base["class_path"]) != base["class_path"]:
         return override
     merged = dict(base)
     for key, value in override.items():

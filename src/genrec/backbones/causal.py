@@ -8,6 +8,8 @@ sequence, never copies of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -20,6 +22,8 @@ from genrec.backbones.lora import LoRA
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 from genrec.types import ORDERED, Packed, Tokens
+
+PACKAGE = "package:"
 
 
 class CausalMemory(NamedTuple):
@@ -71,7 +75,8 @@ class CausalBackbone(Backbone):
     """A decoder-only model by name, or a new one from its sizes.
 
     Args:
-        pretrained: name or folder of a pre-trained model, such as ``Qwen/Qwen2.5-1.5B``; None makes a new one.
+        pretrained: name or folder of a pre-trained model, such as ``Qwen/Qwen2.5-1.5B``, or ``package:NAME`` for the
+            folder of an installed Python package that holds one; None makes a new one.
         sizes: fields of the model's configuration (``hidden_size``, ``num_hidden_layers`` ...) of a new model.
         family: what kind of model a new one is, ``qwen2`` or ``llama``.
         tokenizer: folder or name of a tokenizer for a new model; None builds one from the catalogue's words.
@@ -137,6 +142,8 @@ class CausalBackbone(Backbone):
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def _load(self, name: str) -> None:
+        if name.startswith(PACKAGE):
+            name = _package_folder(name.removeprefix(PACKAGE))
         files = {"gguf_file": self.gguf_file} if self.gguf_file else {}
         options: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": self.dtype, **files}
         if self.bits is not None:
@@ -254,6 +261,13 @@ class CausalBackbone(Backbone):
             use_cache=False,
         )
         return out.last_hidden_state.float()
+
+
+def _package_folder(package: str) -> str:
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise GenrecError(f"the model of package `{package}` is not there: install it with pip")
+    return str(Path(found.origin).parent)
 
 
 def _follow(context: Tokens, query: Tokens) -> Tokens:

@@ -17,7 +17,7 @@ def test_counts_by_hand(dataset: Dataset) -> None:
     assert found["test_targets"] == {"warm": 0, "cold": 8}
     assert found["density"] == 48 / 96
     assert found["history"] == {"min": 4, "median": 4, "mean": 4, "max": 4}
-    assert found["text"] == {"title": 1, "brand": 0.5, "categories": 1, "description": 0}
+    assert found["text"] == {"title": 1, "brand": 0.5, "categories": 1, "description": 0, "price": 0}
     assert found["repeated"] == 0
 
 

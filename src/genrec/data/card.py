@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, TITLE
+from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, PRICE, TITLE
 from genrec.data.dataset import Dataset
 
 FIRST_DATE = 1e8
@@ -21,8 +21,8 @@ def card(dataset: Dataset) -> dict[str, Any]:
     """Counts and shares, as json.
 
     ``density`` is the share of (user, item) pairs that occur; ``repeated`` the share of interactions with an item that
-    the user had taken before; ``text`` the share of items with each kind of text; ``history`` the lengths of the
-    training lists. What a source has noted (`Dataset.notes`) comes last.
+    the user had taken before; ``text`` the share of items with each kind of text, and with a price; ``history`` the
+    lengths of the training lists. What a source has noted (`Dataset.notes`) comes last.
     """
     parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     timelines = dataset.train.join(dataset.validation).join(dataset.test)
@@ -48,7 +48,7 @@ def card(dataset: Dataset) -> dict[str, Any]:
         },
         "text": {
             name: round(1 - items[name].null_count() / len(items), 4)
-            for name in (TITLE, BRAND, CATEGORIES, DESCRIPTION)
+            for name in (TITLE, BRAND, CATEGORIES, DESCRIPTION, PRICE)
         },
         **dataset.notes,
     }

@@ -9,12 +9,14 @@ import polars as pl
 from genrec.errors import GenrecError
 
 KEY, TITLE, BRAND, DESCRIPTION, CATEGORIES = "item", "title", "brand", "description", "categories"
+PRICE = "price"
 SCHEMA = {
     KEY: pl.String(),
     TITLE: pl.String(),
     BRAND: pl.String(),
     DESCRIPTION: pl.String(),
     CATEGORIES: pl.List(pl.String()),
+    PRICE: pl.Float64(),
 }
 
 
@@ -24,8 +26,8 @@ class Catalog:
 
     Args:
         items: one row per item. The column ``item`` holds the item's key; ``title``, ``brand``, ``description`` (text)
-            and ``categories`` (list of text, from the widest to the narrowest) may be missing or null. Other columns
-            are dropped, and text of white space alone becomes null.
+            ``categories`` (list of text, from the widest to the narrowest) and ``price`` (a number) may be missing or
+            null. Other columns are dropped, and text of white space alone becomes null.
 
     Raises:
         GenrecError: if there is no item, or a key is missing or given twice.
@@ -94,7 +96,7 @@ def _conform(items: pl.DataFrame) -> pl.DataFrame:
         column = (pl.col(name) if name in items.columns else pl.lit(None)).cast(dtype)
         if name == CATEGORIES:
             column = pl.when(column.list.len() > 0).then(column)
-        else:
+        elif dtype == pl.String:
             column = column.str.strip_chars()
             column = pl.when(column != "").then(column)
         columns.append(column.alias(name))
@@ -102,4 +104,6 @@ def _conform(items: pl.DataFrame) -> pl.DataFrame:
         return items.select(columns)
     except pl.exceptions.PolarsError as error:
         got = ", ".join(f"{name}: {items.schema[name]}" for name in SCHEMA if name in items.columns)
-        raise GenrecError(f"an item table holds text, and lists of text as {CATEGORIES}; got {got}") from error
+        raise GenrecError(
+            f"an item table holds text, lists of text as {CATEGORIES} and numbers as {PRICE}; got {got}"
+        ) from error

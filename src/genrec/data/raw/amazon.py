@@ -7,14 +7,13 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, KEY, TITLE
+from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, KEY, PRICE, TITLE
 from genrec.data.interactions import ITEM, ROW, TIME, USER
 from genrec.data.raw import text
 from genrec.data.raw.lines import EVERY, BadLines, read_json_lines, read_literal_lines
 from genrec.data.raw.separated import read_separated_lines
 from genrec.errors import GenrecError
 
-PRICE = "price"
 Version = Literal[2014, 2018, 2023]
 
 

@@ -264,3 +264,29 @@ def test_killed_at_any_moment_the_next_run_makes_the_same(server: FileServer, tm
         assert after.catalog.items.equals(whole.catalog.items)
         assert not list((root / "raw").rglob("*.part"))
         assert not list((root / "prepared").glob(".*.unfinished/result"))
+
+
+def test_a_named_config_goes_from_nothing_to_ready_data(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    start = 1_381_795_200  # 2013-10-15: the release's two days lie within the 116 days of visits
+    reviews = [{"reviewerID": f"A{u}", "asin": f"B{i}", "unixReviewTime": start + DAY * t} for u, i, t in visits()]
+    meta = [{"asin": f"B{i}", "title": f"Toy train number {i}", "categories": [["Toys"]]} for i in range(ITEMS)]
+    server.files["reviews_Toys_and_Games_5.json.gz"] = lines(reviews)
+    server.files["meta_Toys_and_Games.json.gz"] = lines(meta, write=repr)
+    command = ["--config", "toys_setrec_small.yaml", "--model.init_args.ks=[1,2]"]
+    command += [f"--data.source.init_args.otherwise.init_args.mirror={server.url}"]
+    command += ["--assets.text=TfidfText", "--assets.text.init_args.dim=8"]
+    command += ["--assets.cf.init_args.otherwise.init_args.max_epochs=1"]
+    main(["prepare", *command])
+    said = capsys.readouterr().out
+    assert "data card of toys" in said
+    assert "users: 15,635 (NOT SO: 40)" in said
+    assert "validation: 2013-11-2" in said
+    built = sorted(path.name for path in (tmp_path / "data" / "assets").glob("*-*"))
+    assert [name.rsplit("-", 1)[0] for name in built] == ["cf-released", "text-tfidf-8"]
+    requests = len(server.requests)
+    main(["prepare", *command])
+    assert "built" not in capsys.readouterr().out
+    assert len(server.requests) == requests == 2

@@ -284,7 +284,7 @@ def test_a_named_config_goes_from_nothing_to_ready_data(
     assert "data card of toys" in said
     assert "users: 15,635 (NOT SO: 40)" in said
     assert "validation: 2013-11-2" in said
-    built = sorted(path.name for path in (tmp_path / "data" / "assets").glob("*-*"))
+    built = sorted(path.name for path in (tmp_path / "data" / "assets").glob("[!.]*-*"))
     assert [name.rsplit("-", 1)[0] for name in built] == ["cf-released", "text-tfidf-8"]
     requests = len(server.requests)
     main(["prepare", *command])

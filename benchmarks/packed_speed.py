@@ -2,8 +2,8 @@
 
     python benchmarks/packed_speed.py [--history 10 50] [--users 16] [--tokens 5]
 
-Both do the same work (the loss and gradients of SETRec for every prefix of the same users) and run in turn in one
-process; prefixes one by one are batched by length, as the data module does. The model is that of
+Both do the same work (the loss and gradients of SETRec for every prefix of the same users), one after the other, in
+processes of their own; prefixes one by one are batched by length, as the data module does. The model is that of
 ``backbone/qwen_tiny.yaml``; the catalogue has 2,000 items, so that scoring it does not hide the difference.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,19 +10,19 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from genrec.data import Ragged
+from genrec.data import Dataset, Ragged
 from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.types import PAD, Ranking
 
 
-class Popularity(RankingModule):
-    """The same list for everybody: items by how often they occur in the training split.
+class _OneList(RankingModule):
+    """The same list for everybody.
 
     Args:
         ks: the cut-offs of the metrics.
-        seed: items of equal frequency, all cold ones among them, are ordered at random; this decides how.
+        seed: items that nothing else orders are ordered at random; this decides how.
     """
 
     learns = False
@@ -31,40 +32,46 @@ class Popularity(RankingModule):
         super().__init__(ks)
         self.seed = seed
 
+    @abstractmethod
+    def score(self, dataset: Dataset) -> Tensor:
+        """The items' scores [N], without the random part, which is in [0, 1)."""
+
     def setup(self, stage: str) -> None:
-        """Count the training split."""
+        """Score the items."""
         super().setup(stage)
-        frequency = torch.from_numpy(self.dataset.frequency).float()
-        self.register_buffer("scores", frequency + _ties(len(frequency), self.seed), persistent=False)
+        scores = self.score(self.dataset) + _ties(len(self.dataset.catalog), self.seed)
+        self.register_buffer("scores", scores, persistent=False)
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""
-        return _for_everybody(self.scores, history, k, allowed)
+        ranking = top_k(self.scores[None], allowed, k)
+        return Ranking(*(part.expand(-1, len(history), -1) for part in ranking))
 
 
-class Random(RankingModule):
-    """One random order of the items for everybody: the floor, and what a method without any knowledge amounts to.
+class Popularity(_OneList):
+    """Items by how often they occur in training; those of equal frequency, all cold ones among them, at random.
+
+    Args:
+        ks: the cut-offs of the metrics.
+        seed: decides the random order.
+    """
+
+    def score(self, dataset: Dataset) -> Tensor:
+        """Count the training split."""
+        return torch.from_numpy(dataset.frequency).float()
+
+
+class Random(_OneList):
+    """One random order of the items: the floor, and what a method without any knowledge amounts to.
 
     Args:
         ks: the cut-offs of the metrics.
         seed: draws the order.
     """
 
-    learns = False
-    scores: Tensor
-
-    def __init__(self, ks: Sequence[int] = (5, 10), seed: int = 0) -> None:
-        super().__init__(ks)
-        self.seed = seed
-
-    def setup(self, stage: str) -> None:
-        """Draw the order."""
-        super().setup(stage)
-        self.register_buffer("scores", _ties(len(self.dataset.catalog), self.seed), persistent=False)
-
-    def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
-        """See `RankingModule.rank`."""
-        return _for_everybody(self.scores, history, k, allowed)
+    def score(self, dataset: Dataset) -> Tensor:
+        """Nothing is known."""
+        return torch.zeros(len(dataset.catalog))
 
 
 class ItemKNN(RankingModule):
@@ -142,8 +149,3 @@ def similarities(lists: Ragged, items: int, window: int) -> sparse.csr_array:
 def _ties(items: int, seed: int) -> Tensor:
     """A number in [0, 1) for every item."""
     return torch.rand(items, generator=torch.Generator().manual_seed(seed))
-
-
-def _for_everybody(scores: Tensor, history: Tensor, k: int, allowed: Tensor) -> Ranking:
-    ranking = top_k(scores[None], allowed, k)
-    return Ranking(*(part.expand(-1, len(history), -1) for part in ranking))

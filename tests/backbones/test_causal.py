@@ -14,7 +14,9 @@ from transformers import AutoModel
 
 from genrec.backbones import CausalBackbone, LoRA, T5Backbone
 from genrec.errors import GenrecError
-from genrec.types import ORDERED, Packed, Tokens
+from genrec.types import Packed, Tokens
+
+from .tokens import random_tokens, with_padding
 
 SIZES = {
     "hidden_size": 32,
@@ -41,10 +43,6 @@ def made(**options: object) -> CausalBackbone:
 @pytest.fixture(scope="module", params=["qwen2", "llama"])
 def causal(request: pytest.FixtureRequest) -> CausalBackbone:
     return made(family=request.param)
-
-
-def random_tokens(users: int, length: int, seed: int = 0) -> Tokens:
-    return Tokens.ordered(torch.randn(users, length, 32, generator=torch.Generator().manual_seed(seed)))
 
 
 def items(users: int, count: int, size: int, seed: int = 3) -> Tokens:
@@ -75,19 +73,6 @@ def test_reading_and_writing_apart_is_the_same(causal: CausalBackbone) -> None:
     close(causal.write(memory, query), causal(context, query))
     close(causal.write(memory, query), causal(context, query))  # writing leaves the memory alone
     assert memory.keys[0].shape[2] == context.mask.shape[1]
-
-
-def with_padding(tokens: Tokens, count: int, at: int) -> Tokens:
-    users = len(tokens.embeds)
-
-    def insert(part: Tensor, filler: Tensor) -> Tensor:
-        return torch.cat([part[:, :at], filler, part[:, at:]], 1)
-
-    return Tokens(
-        insert(tokens.embeds, torch.full((users, count, 32), 7.0)),
-        insert(tokens.mask, torch.zeros(users, count, dtype=torch.bool)),
-        insert(tokens.sets, torch.full((users, count), ORDERED)),
-    )
 
 
 @pytest.mark.parametrize("at", [0, 4, 9])

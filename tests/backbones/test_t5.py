@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import T5Model
 
 from genrec.backbones import T5Backbone
 from genrec.errors import GenrecError
 from genrec.types import Tokens
+
+from .tokens import random_tokens, with_padding
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
 WORDS = ["What would the user be likely to purchase next", "red train", "blue train"]
@@ -29,10 +30,6 @@ def t5() -> T5Backbone:
     return backbone.eval()
 
 
-def random_tokens(users: int, length: int, seed: int = 0) -> Tokens:
-    return Tokens.ordered(torch.randn(users, length, 32, generator=torch.Generator().manual_seed(seed)))
-
-
 def test_ordered_tokens_give_what_a_stock_t5_gives(t5: T5Backbone) -> None:
     stock = T5Model(t5.t5.config).eval()
     stock.load_state_dict(t5.t5.state_dict())
@@ -41,19 +38,6 @@ def test_ordered_tokens_give_what_a_stock_t5_gives(t5: T5Backbone) -> None:
     with torch.no_grad():
         expected = stock(inputs_embeds=context.embeds, decoder_inputs_embeds=query.embeds).last_hidden_state
         torch.testing.assert_close(t5(context, query), expected, atol=1e-5, rtol=1e-5)
-
-
-def with_padding(tokens: Tokens, count: int, at: int) -> Tokens:
-    users = len(tokens.embeds)
-
-    def insert(part: Tensor, filler: Tensor) -> Tensor:
-        return torch.cat([part[:, :at], filler, part[:, at:]], 1)
-
-    return Tokens(
-        insert(tokens.embeds, torch.full((users, count, 32), 7.0)),
-        insert(tokens.mask, torch.zeros(users, count, dtype=torch.bool)),
-        insert(tokens.sets, torch.full((users, count), -1)),
-    )
 
 
 @pytest.mark.parametrize("at", [0, 4, 9])

@@ -254,13 +254,13 @@ class CausalBackbone(Backbone):
     def _run(self, embeds: Tensor, seen: Tensor, place: Tensor, cache: _Recorder | _Reader | None = None) -> Tensor:
         """The last hidden states [B, S, D] of tokens, given who sees whom [B, S, S'] and where each stands [B, S]."""
         out = self.model(
-            inputs_embeds=embeds.to(self.dtype),
+            inputs_embeds=embeds.to(self.model.dtype),
             attention_mask=seen[:, None],
             position_ids=place.clamp(min=0).expand(len(embeds), -1),
             past_key_values=cache,
             use_cache=False,
         )
-        return out.last_hidden_state.float()
+        return out.last_hidden_state.to(embeds.dtype)
 
 
 def _package_folder(package: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from genrec.data.catalog import KEY
 from genrec.data.dataset import Dataset
 from genrec.data.interactions import ITEM, USER, deduplicate, k_core
 from genrec.data.splits import NOTHING, Notes, Split, split
@@ -50,17 +49,3 @@ def build(
     }
     kept = kept.with_columns(pl.col(USER, ITEM).cast(pl.String))
     return split(name, kept, items, rule, notes)
-
-
-def check_items(interactions: pl.DataFrame, items: pl.DataFrame, where: str) -> None:
-    """Refuse interactions with items that the item table lacks.
-
-    Raises:
-        GenrecError: naming the first.
-    """
-    unknown = interactions.join(items, left_on=ITEM, right_on=KEY, how="anti")
-    if len(unknown):
-        raise GenrecError(
-            f"item `{unknown[ITEM][0]}` of {where} ({unknown[ITEM].n_unique()} such items in {len(unknown)} "
-            "interactions)"
-        )

@@ -8,10 +8,19 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
+from typing import Any
 
 import requests
 from filelock import FileLock
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from genrec.errors import GenrecError
 from genrec.runs import write_text
@@ -65,7 +74,7 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
     path = folder / file.name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{file.name}.lock"):
-        recorded = _checksums(folder).get(file.name)
+        recorded = checksums(folder).get(file.name)
         if path.is_file() and recorded and path.stat().st_size == recorded["bytes"]:
             return path
         if path.is_file():
@@ -79,7 +88,7 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
         return path
 
 
-def _accept(unchecked: Path, path: Path, file: RemoteFile, recorded: dict[str, object] | None) -> None:
+def _accept(unchecked: Path, path: Path, file: RemoteFile, recorded: dict[str, Any] | None) -> None:
     """Give a file its name if it is what was expected, and record what it is."""
     found = {"url": file.url, "bytes": unchecked.stat().st_size, "sha256": sha256(unchecked)}
     expected = {"bytes": file.bytes, "sha256": file.sha256}
@@ -93,12 +102,17 @@ def _accept(unchecked: Path, path: Path, file: RemoteFile, recorded: dict[str, o
                 f"delete it to download it again{f', or its entry in {CHECKSUMS} if it may change' * bool(recorded)}"
             )
     # First the record: a file of the right name without one would be read and hashed once more, no harm done.
-    checksums = _checksums(path.parent)
-    write_text(path.parent / CHECKSUMS, json.dumps({**checksums, path.name: found}, indent=2, sort_keys=True) + "\n")
+    record = {**checksums(path.parent), path.name: found}
+    write_text(path.parent / CHECKSUMS, json.dumps(record, indent=2, sort_keys=True) + "\n")
     unchecked.replace(path)
 
 
-def _checksums(folder: Path) -> dict[str, dict[str, object]]:
+def checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """What is recorded of the files of a folder: url, bytes and sha256 by name.
+
+    Raises:
+        GenrecError: if the record is broken.
+    """
     try:
         return json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -133,7 +147,7 @@ def _download(url: str, path: Path) -> None:
     )
 
 
-def _attempt(url: str, path: Path, progress: Progress, bar: object) -> None:
+def _attempt(url: str, path: Path, progress: Progress, bar: TaskID) -> None:
     """Fetch what is missing; raises if less than everything arrived."""
     tag = path.with_name(path.name + ".etag")
     have = _size(path)
@@ -155,11 +169,11 @@ def _attempt(url: str, path: Path, progress: Progress, bar: object) -> None:
         total = have + int(length) if length is not None else None
         if etag := answer.headers.get("ETag"):
             tag.write_text(etag, encoding="utf-8")
-        progress.update(bar, total=total, completed=have)  # type: ignore[arg-type]
+        progress.update(bar, total=total, completed=have)
         with path.open("ab" if have else "wb") as file:
             for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
-                progress.update(bar, advance=len(chunk))  # type: ignore[arg-type]
+                progress.update(bar, advance=len(chunk))
     if total is not None and path.stat().st_size != total:
         raise requests.ConnectionError("the connection ended early")
     tag.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,7 +14,7 @@ from genrec.data import prepared
 from genrec.data.build import build
 from genrec.data.catalog import KEY
 from genrec.data.dataset import Dataset, Source
-from genrec.data.download import CHECKSUMS, RemoteFile, extract, fetch
+from genrec.data.download import RemoteFile, checksums, extract, fetch
 from genrec.data.interactions import ITEM
 from genrec.data.raw import BadLines, amazon, movielens, steam
 from genrec.data.splits import QuantileSplit, Split
@@ -114,7 +113,7 @@ class Public(Source):
 def _identity(path: Path, downloads: Path) -> str:
     """The hash of a raw file: from the record if it was downloaded, by reading it otherwise."""
     if path.parent == downloads:
-        return json.loads((downloads / CHECKSUMS).read_text(encoding="utf-8"))[path.name]["sha256"]
+        return checksums(downloads)[path.name]["sha256"]
     return sha256(path)
 
 

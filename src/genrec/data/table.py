@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec.data.build import build, check_items
+from genrec.data.build import build
 from genrec.data.catalog import CATEGORIES, KEY
 from genrec.data.dataset import Dataset, Source
 from genrec.data.files import read_table
@@ -62,7 +62,12 @@ class Table(Source):
         items = None
         if self.items is not None:
             items = self._items(root / self.items)
-            check_items(frame, items, f"`{root / self.interactions}` is not in `{root / self.items}`")
+            unknown = frame.join(items, left_on=ITEM, right_on=KEY, how="anti")
+            if len(unknown):
+                raise GenrecError(
+                    f"item `{unknown[ITEM][0]}` of `{root / self.interactions}` is not in `{root / self.items}` "
+                    f"({unknown[ITEM].n_unique()} such items in {len(unknown)} interactions)"
+                )
         return build(Path(self.interactions).stem, frame, items, self.k_core, self.split)
 
     def _interactions(self, path: Path) -> pl.DataFrame:

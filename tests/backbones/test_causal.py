@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModel
+from transformers import AutoModel, Qwen2Config, Qwen2ForCausalLM
 
 from genrec.backbones import CausalBackbone, LoRA, T5Backbone
 from genrec.errors import GenrecError
 from genrec.types import Packed, Tokens
 
-from .tokens import random_tokens, with_padding
+from .tokens import grows_like_its_branches, random_tokens, with_padding
 
 SIZES = {
     "hidden_size": 32,
@@ -263,3 +263,34 @@ def test_bad_models_are_told_in_one_line(make: Callable[[], object], said: str) 
     with pytest.raises(GenrecError, match=said) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@torch.no_grad()
+def test_a_tree_that_grows_equals_its_branches_one_by_one(causal: CausalBackbone) -> None:
+    grows_like_its_branches(causal)
+
+
+@torch.no_grad()
+def test_a_trees_prompt_is_not_copied(causal: CausalBackbone) -> None:
+    memory = causal.read(random_tokens(2, 6))
+    before = [part.data_ptr() for part in (*memory.keys, *memory.values)]
+    tree = causal.tree(memory)
+    tree.write(random_tokens(2, 1).embeds)
+    tree.write(random_tokens(2, 9).embeds, torch.zeros(2, 9, dtype=torch.long))
+    assert [part.data_ptr() for part in (*memory.keys, *memory.values)] == before
+    assert tree.cache.keys[0].shape[2] == 1 + 9  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@torch.no_grad()
+def test_logits_are_those_of_a_stock_model(tied: bool, tmp_path: Path) -> None:
+    config = Qwen2Config(**SIZES, vocab_size=300, tie_word_embeddings=tied)  # type: ignore[arg-type]
+    stock = Qwen2ForCausalLM(config).eval()
+    stock.save_pretrained(tmp_path)
+    made().tokenizer.save_pretrained(tmp_path)
+    backbone = CausalBackbone(pretrained=str(tmp_path))
+    backbone.setup([])
+    context, query = random_tokens(2, 5), random_tokens(2, 3, seed=1)
+    expected = stock(inputs_embeds=torch.cat([context.embeds, query.embeds], 1)).logits[:, 5:]
+    assert backbone.tied is tied
+    close(backbone.head_scale * backbone.eval()(context, query) @ backbone.head().T, expected, atol=1e-4)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import T5Model
+from transformers import T5ForConditionalGeneration, T5Model
 
 from genrec.backbones import T5Backbone
 from genrec.errors import GenrecError
 from genrec.types import Tokens
 
-from .tokens import random_tokens, with_padding
+from .tokens import grows_like_its_branches, random_tokens, with_padding
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
 WORDS = ["What would the user be likely to purchase next", "red train", "blue train"]
@@ -133,3 +133,20 @@ def test_a_saved_t5_loads_from_its_folder(t5: T5Backbone, tmp_path: Path) -> Non
     context, query = random_tokens(1, 5), random_tokens(1, 2, seed=1)
     with torch.no_grad():
         torch.testing.assert_close(loaded.eval()(context, query), t5(context, query))
+
+
+@torch.no_grad()
+def test_a_tree_that_grows_equals_its_branches_one_by_one(t5: T5Backbone) -> None:
+    grows_like_its_branches(t5)
+
+
+@torch.no_grad()
+def test_logits_are_those_of_a_stock_t5(t5: T5Backbone) -> None:
+    stock = T5ForConditionalGeneration(t5.t5.config).eval()
+    stock.load_state_dict({**t5.t5.state_dict(), "lm_head.weight": t5.t5.shared.weight})
+    stock.set_attn_implementation("eager")
+    context, query = random_tokens(2, 9), random_tokens(2, 5, seed=1)
+    expected = stock(inputs_embeds=context.embeds, decoder_inputs_embeds=query.embeds).logits
+    found = t5.head_scale * t5(context, query) @ t5.head().T
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert (t5.start, t5.end) == (stock.config.pad_token_id, stock.config.eos_token_id)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from genrec.backbones.tree import Tree
 from genrec.errors import GenrecError
 from genrec.types import Packed, Tokens
 
@@ -22,10 +23,16 @@ class Backbone(nn.Module, ABC):
     Attributes:
         tokenizer: the Hugging Face tokenizer; there after `setup`.
         width: D, the size of an embedding; there after `setup`.
+        start: token id of the word that opens what is written; there after `setup`.
+        end: token id of the word that closes it; there after `setup`.
+        head_scale: what a hidden state is multiplied with before it is compared with the rows of `head`.
     """
 
     tokenizer: PreTrainedTokenizerBase
     width: int
+    start: int
+    end: int
+    head_scale: float = 1.0
 
     @abstractmethod
     def setup(self, texts: Sequence[str]) -> None:
@@ -44,6 +51,15 @@ class Backbone(nn.Module, ABC):
         """The model's own word embeddings of token ids of any shape [...]: [..., D]."""
 
     @abstractmethod
+    def head(self) -> Tensor:
+        """Output embeddings [V, D]: ``head_scale * states @ head().T`` are the logits of the next word."""
+
+    @property
+    @abstractmethod
+    def tied(self) -> bool:
+        """Whether words are read and written with the same table."""
+
+    @abstractmethod
     def read(self, context: Tokens) -> Memory:
         """Encode the prompt, once per user."""
 
@@ -60,6 +76,10 @@ class Backbone(nn.Module, ABC):
         Returns:
             [B, Q, D], the model's last hidden state at every query token.
         """
+
+    @abstractmethod
+    def tree(self, memory: Memory) -> Tree:
+        """Begin to write tokens after a prompt generation by generation, as a tree of beams; `write` stays possible."""
 
     def kept_elsewhere(self) -> set[str]:
         """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""

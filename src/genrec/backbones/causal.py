@@ -10,65 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from genrec.backbones import masks
+from genrec.backbones.attention import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.base import Backbone
 from genrec.backbones.lora import LoRA
+from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 from genrec.types import ORDERED, Packed, Tokens
 
 PACKAGE = "package:"
-
-
-class CausalMemory(NamedTuple):
-    """A prompt that was read.
-
-    Args:
-        keys: of every layer, [B, heads, S, d].
-        values: of every layer, [B, heads, S, d].
-        mask: [B, S] bool, the real tokens.
-        length: [B] long, the position after the last one.
-    """
-
-    keys: list[Tensor]
-    values: list[Tensor]
-    mask: Tensor
-    length: Tensor
-
-
-class _Recorder:
-    """Takes the place of a cache: hands the keys and values of a layer on, and remembers them."""
-
-    def __init__(self) -> None:
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
-
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        self.keys.append(keys)
-        self.values.append(values)
-        return keys, values
-
-    def get_seq_length(self, *_: object) -> int:
-        return 0
-
-
-class _Reader:
-    """Takes the place of a cache: puts a prompt's keys and values before those of the new tokens, and keeps nothing."""
-
-    def __init__(self, memory: CausalMemory) -> None:
-        self.memory = memory
-
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        return torch.cat([self.memory.keys[layer], keys], 2), torch.cat([self.memory.values[layer], values], 2)
-
-    def get_seq_length(self, *_: object) -> int:
-        return self.memory.mask.shape[1]
 
 
 class CausalBackbone(Backbone):
@@ -130,12 +87,15 @@ class CausalBackbone(Backbone):
         if self.pretrained is None:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
             config = AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
-            self.model = AutoModel.from_config(config, attn_implementation="sdpa", dtype=self.dtype)
+            self.model = AutoModel.from_config(config, attn_implementation=ATTENTION, dtype=self.dtype)
         else:
             self._load(self.pretrained)
         self.width = self.model.config.hidden_size
+        # What a prompt is answered with begins on a new line; every tokenizer here has that word.
+        self.start = self.tokenizer("\n", add_special_tokens=False)["input_ids"][-1]
+        self.end = self.tokenizer.eos_token_id
         if self.tuning != "full":
-            self.model.requires_grad_(False)
+            self.requires_grad_(False)
         if self.tuning == "lora":
             self.lora.insert(self.model)
         if self.activation_checkpointing:
@@ -145,7 +105,7 @@ class CausalBackbone(Backbone):
         if name.startswith(PACKAGE):
             name = _package_folder(name.removeprefix(PACKAGE))
         files = {"gguf_file": self.gguf_file} if self.gguf_file else {}
-        options: dict[str, Any] = {"attn_implementation": "sdpa", "dtype": self.dtype, **files}
+        options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": self.dtype, **files}
         if self.bits is not None:
             from transformers import BitsAndBytesConfig
 
@@ -154,13 +114,16 @@ class CausalBackbone(Backbone):
             )
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(name, **files)
-            self.model = AutoModel.from_pretrained(name, **options)
+            whole = AutoModelForCausalLM.from_pretrained(name, **options)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise GenrecError(
                 f"cannot load the model `{name}`: {reason} Check the name and the connection, give a local folder, or "
                 "use a `..._small.yaml` config, which needs no network"
             ) from error
+        self.model = whole.base_model
+        if not whole.config.tie_word_embeddings:
+            self.output = whole.get_output_embeddings()
 
     def describe(self) -> str:
         """See `Backbone.describe`."""
@@ -179,6 +142,15 @@ class CausalBackbone(Backbone):
         """See `Backbone.words`."""
         return self.model.get_input_embeddings()(ids).float()
 
+    def head(self) -> Tensor:
+        """See `Backbone.head`."""
+        return self.model.get_input_embeddings().weight if self.tied else self.output.weight
+
+    @property
+    def tied(self) -> bool:
+        """See `Backbone.tied`."""
+        return "output" not in self._modules
+
     def forward(self, context: Tokens | Packed, query: Tokens) -> Tensor:
         """See `Backbone.forward`; `Packed` prompts are read once for all their branches."""
         if isinstance(context, Packed):
@@ -190,7 +162,7 @@ class CausalBackbone(Backbone):
 
     def read(self, context: Tokens) -> CausalMemory:
         """See `Backbone.read`."""
-        recorder = _Recorder()
+        recorder = Recorder()
         place = masks.positions(context)
         self._run(context.embeds, masks.visible_before(context, self.sparse), place, recorder)
         return CausalMemory(recorder.keys, recorder.values, context.mask, place[:, -1] + 1)
@@ -206,7 +178,11 @@ class CausalBackbone(Backbone):
         prompt = memory.mask[:, None, :].expand(-1, count, -1)
         seen = torch.cat([prompt, seen.expand(users, -1, -1)], 2)
         embeds = query.embeds.expand(users, -1, -1)
-        return self._run(embeds, seen, memory.length[:, None] + place, _Reader(memory))
+        return self._run(embeds, seen, memory.length[:, None] + place, Grower(memory))
+
+    def tree(self, memory: CausalMemory) -> Tree:
+        """See `Backbone.tree`."""
+        return _CausalTree(self, memory)
 
     def _branches(self, packed: Packed, query: Tokens) -> Tensor:
         """All branches of all trunks in one pass: each sees its part of the trunk, and itself.
@@ -251,16 +227,33 @@ class CausalBackbone(Backbone):
         written = states[:, columns:].unflatten(1, (slots, count))[at]
         return written[:, packed.suffix.mask.shape[1] :]
 
-    def _run(self, embeds: Tensor, seen: Tensor, place: Tensor, cache: _Recorder | _Reader | None = None) -> Tensor:
+    def _run(self, embeds: Tensor, seen: Tensor, place: Tensor, cache: Recorder | Grower | None = None) -> Tensor:
         """The last hidden states [B, S, D] of tokens, given who sees whom [B, S, S'] and where each stands [B, S]."""
+        options = {"prompt": cache.memory} if isinstance(cache, Grower) else {}
         out = self.model(
             inputs_embeds=embeds.to(self.model.dtype),
             attention_mask=seen[:, None],
             position_ids=place.clamp(min=0).expand(len(embeds), -1),
             past_key_values=cache,
             use_cache=False,
+            **options,
         )
         return out.last_hidden_state.to(embeds.dtype)
+
+
+class _CausalTree(Tree):
+    """Tokens behind a prompt whose keys and values stay where they are."""
+
+    def __init__(self, backbone: CausalBackbone, memory: CausalMemory) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.cache = Grower(memory)
+
+    def _decode(self, embeds: Tensor, seen: Tensor, generations: Tensor) -> Tensor:
+        memory, count = self.cache.memory, embeds.shape[1]
+        seen = torch.cat([memory.mask[:, None, :].expand(-1, count, -1), seen], 2)
+        place = memory.length[:, None] + generations[None, -count:]
+        return self.backbone._run(embeds, seen, place, self.cache)
 
 
 def _package_folder(package: str) -> str:

@@ -13,10 +13,19 @@ from typing import Any, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoTokenizer, T5Config, T5Model
+from transformers import (
+    AttentionInterface,
+    AutoTokenizer,
+    DynamicCache,
+    EncoderDecoderCache,
+    PreTrainedModel,
+    T5Config,
+    T5Model,
+)
 
 from genrec.backbones import masks
 from genrec.backbones.base import Backbone
+from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 from genrec.types import Tokens
@@ -104,10 +113,19 @@ class T5Backbone(Backbone):
                 ) from error
         else:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
-            config = T5Config(vocab_size=len(self.tokenizer), use_cache=False, **self.sizes)
+            config = T5Config(
+                vocab_size=len(self.tokenizer),
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+                use_cache=False,
+                **self.sizes,
+            )
             config._attn_implementation = ATTENTION
             self.t5 = T5Model(config)
         self.width = self.t5.config.d_model
+        self.start, self.end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        # The first T5 divides by sqrt(d_model) before its tied head, versions 1.1 do not.
+        self.head_scale = self.width**-0.5 if self.t5.config.scale_decoder_outputs else 1.0
 
     def describe(self) -> str:
         """See `Backbone.describe`."""
@@ -117,10 +135,19 @@ class T5Backbone(Backbone):
         """See `Backbone.words`."""
         return self.t5.shared(ids)
 
+    def head(self) -> Tensor:
+        """See `Backbone.head`."""
+        return self.t5.shared.weight
+
+    @property
+    def tied(self) -> bool:
+        """See `Backbone.tied`."""
+        return True
+
     def read(self, context: Tokens) -> T5Memory:
         """See `Backbone.read`."""
-        seen = masks.visible(context, self.sparse)
-        mask = self._mask(self.t5.encoder, seen, self.positions(context))
+        seen, place = masks.visible(context, self.sparse), self.positions(context)
+        mask = additive_mask(self.t5.encoder, seen, place, place)
         states = self.t5.encoder(inputs_embeds=context.embeds, attention_mask=mask).last_hidden_state
         return T5Memory(states, context.mask)
 
@@ -130,32 +157,73 @@ class T5Backbone(Backbone):
             seen, place = masks.ancestors(parents), masks.depths(parents)
         else:
             seen, place = masks.visible_before(query, self.query_mask == "blind"), masks.positions(query)
-        mask = self._mask(self.t5.decoder, seen, place)
+        mask = additive_mask(self.t5.decoder, seen, place, place)
         if parents is None and self.query_mask == "additive":
             mask = mask + torch.eye(mask.shape[-1], dtype=mask.dtype, device=mask.device)
-        prompt = torch.zeros_like(memory.mask, dtype=mask.dtype).masked_fill(~memory.mask, torch.finfo(mask.dtype).min)
         out = self.t5.decoder(
             inputs_embeds=query.embeds.expand(len(memory.states), -1, -1),
             attention_mask=mask,
             encoder_hidden_states=memory.states,
-            encoder_attention_mask=prompt[:, None, None, :],
+            encoder_attention_mask=_hide(memory.mask, mask.dtype),
             use_cache=False,
         )
         return out.last_hidden_state
 
-    def _mask(self, stack: nn.Module, seen: Tensor, place: Tensor) -> Tensor:
-        """The additive mask [B, heads, S, S]: T5's learned bias of every distance, and -max where nothing is seen."""
-        attention = stack.block[0].layer[0].SelfAttention  # type: ignore[union-attr, index]
-        place = place.clamp(min=0)
-        # The bias depends on the distance alone: look each possible distance up once, then pick.
-        reach = seen.shape[-1]
-        distances = torch.arange(-reach, reach + 1, device=place.device)
-        buckets = attention._relative_position_bucket(
-            distances,
-            bidirectional=not attention.is_decoder,
-            num_buckets=attention.relative_attention_num_buckets,
-            max_distance=attention.relative_attention_max_distance,
+    def tree(self, memory: T5Memory) -> Tree:
+        """See `Backbone.tree`."""
+        return _T5Tree(self.t5.decoder, memory)
+
+
+class _T5Tree(Tree):
+    """Keys and values of the prompt are computed in the first call, once per user, and kept."""
+
+    def __init__(self, decoder: PreTrainedModel, memory: T5Memory) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.memory = memory
+        self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+    def _decode(self, embeds: Tensor, seen: Tensor, generations: Tensor) -> Tensor:
+        mask = additive_mask(self.decoder, seen, generations[None, -embeds.shape[1] :], generations[None])
+        out = self.decoder(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            encoder_hidden_states=self.memory.states,
+            encoder_attention_mask=_hide(self.memory.mask, mask.dtype),
+            past_key_values=self.cache,
+            use_cache=False,
         )
-        table = attention.relative_attention_bias(buckets)
-        bias = F.embedding(place[:, None, :] - place[:, :, None] + reach, table).permute(0, 3, 1, 2)
-        return bias.masked_fill(~seen[:, None], torch.finfo(bias.dtype).min)
+        return out.last_hidden_state
+
+
+def _hide(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """[B, 1, 1, S] additive: the real tokens of a prompt are seen by all."""
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None, :]
+
+
+def additive_mask(stack: nn.Module, seen: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    """T5's learned bias of every distance, and -max where nothing is seen.
+
+    Args:
+        stack: encoder or decoder.
+        seen: [B, Q, S] bool.
+        queries: [B, Q] long, positions; [1, Q] serves all.
+        keys: [B, S] long, positions.
+
+    Returns:
+        [B, heads, Q, S].
+    """
+    attention = stack.block[0].layer[0].SelfAttention  # type: ignore[union-attr, index]
+    # The bias depends on the distance alone: look each possible distance up once, then pick.
+    reach = seen.shape[-1]
+    distances = torch.arange(-reach, reach + 1, device=seen.device)
+    buckets = attention._relative_position_bucket(
+        distances,
+        bidirectional=not attention.is_decoder,
+        num_buckets=attention.relative_attention_num_buckets,
+        max_distance=attention.relative_attention_max_distance,
+    )
+    table = attention.relative_attention_bias(buckets)
+    apart = keys.clamp(min=0)[:, None, :] - queries.clamp(min=0)[:, :, None]
+    bias = F.embedding(apart + reach, table).permute(0, 3, 1, 2)
+    return bias.masked_fill(~seen[:, None], torch.finfo(bias.dtype).min)

@@ -42,6 +42,7 @@ class Prompt(nn.Module):
 
     def forward(self, backbone: Backbone, history: Tokens) -> Tokens:
         """The whole input sequence, [B, P + T*K + suffix, D]."""
+        history, _ = history.compact()
         users = len(history.embeds)
         return Tokens.concat(
             self._words(backbone, self.prefix, users), history, self._words(backbone, self.suffix, users)
@@ -56,8 +57,9 @@ class Prompt(nn.Module):
             users: [R] long, rising, whose history.
             cuts: [R] long, how many columns of the history each prompt has.
         """
+        history, places = history.compact()
         trunk = Tokens.concat(self._words(backbone, self.prefix, len(history.embeds)), history)
-        return Packed(trunk, self._words(backbone, self.suffix, 1), users, len(self.prefix) + cuts)
+        return Packed(trunk, self._words(backbone, self.suffix, 1), users, len(self.prefix) + places[users, cuts])
 
     def _words(self, backbone: Backbone, ids: Tensor, users: int) -> Tokens:
         return Tokens.ordered(backbone.words(ids).expand(users, -1, -1))

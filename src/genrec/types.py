@@ -74,6 +74,22 @@ class Tokens:
             torch.cat([part.sets for part in parts], 1),
         )
 
+    def compact(self) -> tuple[Tokens, Tensor]:
+        """The same sequences without the columns that padding inside and before them takes; it moves to the left.
+
+        Returns:
+            the shorter sequences, and where each column went: [B, S + 1] long, the place in front of which the columns
+            before it now end.
+        """
+        real = self.mask.sum(1)
+        width = int(real.max()) if len(real) else 0
+        places = torch.cat([torch.zeros_like(real[:, None]), self.mask.cumsum(1)], 1) + (width - real)[:, None]
+        if width == self.mask.shape[1]:
+            return self, torch.arange(width + 1, device=places.device).expand_as(places)
+        order = self.mask.long().argsort(dim=1, stable=True)[:, self.mask.shape[1] - width :]
+        embeds = self.embeds.gather(1, order[..., None].expand(-1, -1, self.embeds.shape[2]))
+        return Tokens(embeds, self.mask.gather(1, order), self.sets.gather(1, order)), places
+
 
 @dataclass(frozen=True)
 class Packed:

@@ -52,7 +52,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def head(self) -> Tensor:
-        """Output embeddings [V, D]: ``head_scale * states @ head().T`` are the logits of the next word."""
+        """Output embeddings [V, D]; a state times `head_scale`, multiplied with them, gives the next word's logits."""
 
     @property
     @abstractmethod

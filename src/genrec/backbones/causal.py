@@ -245,7 +245,7 @@ class _CausalTree(Tree):
     """Tokens behind a prompt whose keys and values stay where they are."""
 
     def __init__(self, backbone: CausalBackbone, memory: CausalMemory) -> None:
-        super().__init__()
+        super().__init__(len(memory.mask))
         self.backbone = backbone
         self.cache = Grower(memory)
 

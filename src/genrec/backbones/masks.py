@@ -102,10 +102,12 @@ def ancestors(parents: Tensor) -> Tensor:
     count = parents.shape[1]
     seen = torch.eye(count, dtype=torch.bool, device=parents.device).expand(len(parents), -1, -1).clone()
     seen |= parents[:, :, None] == torch.arange(count, device=parents.device)
-    # Each squaring doubles the number of generations that a token sees.
-    for _ in range(max(count - 1, 1).bit_length()):
-        seen = (seen.float() @ seen.float()) > 0
-    return seen
+    # Each squaring doubles the number of generations that a token sees, until there are no more.
+    while True:
+        further = (seen.float() @ seen.float()) > 0
+        if torch.equal(further, seen):
+            return seen
+        seen = further
 
 
 def depths(parents: Tensor) -> Tensor:

@@ -178,7 +178,7 @@ class _T5Tree(Tree):
     """Keys and values of the prompt are computed in the first call, once per user, and kept."""
 
     def __init__(self, decoder: PreTrainedModel, memory: T5Memory) -> None:
-        super().__init__()
+        super().__init__(len(memory.mask))
         self.decoder = decoder
         self.memory = memory
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())

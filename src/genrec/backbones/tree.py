@@ -23,9 +23,14 @@ from torch import Tensor
 
 
 class Tree(ABC):
-    """The tokens written after one read of a batch of prompts; made by `Backbone.tree`."""
+    """The tokens written after one read of a batch of prompts; made by `Backbone.tree`.
 
-    def __init__(self) -> None:
+    Args:
+        users: B, how many prompts.
+    """
+
+    def __init__(self, users: int) -> None:
+        self.users = users
         self._seen: Tensor | None = None
         self._sizes: list[int] = []
 

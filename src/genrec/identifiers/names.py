@@ -1,0 +1,247 @@
+"""Items as sequences of tokens: words of the language model and, where a method has them, new tokens of its own.
+
+Token ids run over both: ``0 .. V-1`` are the model's words, ``V ..`` the new tokens. Histories, targets and beams are
+put together from ids, never from text that is tokenised again: what a tokenizer does at the seams would change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genrec.backbones import Backbone, Memory
+from genrec.types import PAD, Packed, Tokens
+
+Normalize = Literal["full", "level", "children"]
+
+ELEMENTS = 2**26
+"""Logits that are held at once while decoding: 256 MiB of float32."""
+
+
+class NewToken(NamedTuple):
+    """A token that the language model does not have.
+
+    Args:
+        name: what it is called where identifiers are shown.
+        like: text whose words' mean embedding it starts from; ``""`` draws it at random.
+    """
+
+    name: str
+    like: str = ""
+
+
+class ItemNames(nn.Module):
+    """The token sequence of every item, how it is read in a history, and how it is learned as a target.
+
+    Args:
+        separator: text between the items of a history.
+
+    Attributes:
+        codes: [N, L] long, the items' token ids, `PAD` behind shorter ones. They are saved with the parameters: a model
+            that has learned identifiers keeps them.
+        words: V, the size of the model's own vocabulary; the first new token has this id.
+        tokens: the new tokens.
+    """
+
+    codes: Tensor
+    separator: Tensor
+    words: int
+
+    def __init__(self, separator: str = "") -> None:
+        super().__init__()
+        self.separator_text = separator
+        self.tokens: list[NewToken] = []
+        self.register_buffer("codes", torch.empty(0, 0, dtype=torch.long))
+
+    def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
+        """Create the embeddings of new tokens: for reading, and for writing where the model does not tie the two.
+
+        They are drawn from a normal with the mean and standard deviation of the model's own, in every dimension.
+        """
+        self.tokens = list(tokens)
+        # In a tuple: the language model is no part of the identifier.
+        self._backbone = (backbone,)
+        self.words = len(backbone.head())
+        separator = backbone.tokenizer(self.separator_text, add_special_tokens=False)["input_ids"]
+        self.register_buffer("separator", torch.tensor(separator, dtype=torch.long), persistent=False)
+        if tokens:
+            self.reads = nn.Parameter(self._initial(backbone, backbone.words(torch.arange(self.words))))
+            if not backbone.tied:
+                self.writes = nn.Parameter(self._initial(backbone, backbone.head()))
+
+    @torch.no_grad()
+    def _initial(self, backbone: Backbone, table: Tensor) -> Tensor:
+        table = table.float()
+        rows = table.mean(0) + table.std(0) * torch.randn(len(self.tokens), table.shape[1], device=table.device)
+        for row, token in zip(rows, self.tokens, strict=True):
+            words = backbone.tokenizer(token.like, add_special_tokens=False)["input_ids"] if token.like else []
+            if words:
+                row[:] = table[words].mean(0)
+        return rows
+
+    def extend(self, count: int, name: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Let ``name`` name the items that have no identifier yet, until there are as many as ``count``.
+
+        Args:
+            count: N. Identifiers of items beyond it are dropped.
+            name: gets the identifiers that there are, [n, L], and returns those of the items behind them.
+        """
+        if count > len(self.codes):
+            more = torch.from_numpy(name(self.codes.cpu().numpy())).to(self.codes)
+            width = max(more.shape[1], self.codes.shape[1])
+            parts = (F.pad(part, (0, width - part.shape[1]), value=PAD) for part in (self.codes, more))
+            self.codes = torch.cat(list(parts))
+        elif count < len(self.codes):
+            self.codes = self.codes[:count]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Identifiers are what the model was trained with, however many and however long.
+        codes = state_dict.get(f"{prefix}codes")
+        if codes is not None:
+            self.codes = codes.to(self.codes.device, copy=True)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether identifiers differ in length, so that only a token of its own tells where one ends."""
+        return bool((self.codes == PAD).any())
+
+    def paths(self) -> Tensor:
+        """What is decoded, [N, L]: the identifiers, each with the closing word if they differ in length."""
+        if not self.ragged:
+            return self.codes
+        return self._closed(self.codes)
+
+    def _closed(self, codes: Tensor) -> Tensor:
+        """[..., L] ids to [..., L + 1] with the closing word behind the last."""
+        longer = F.pad(codes, (0, 1), value=PAD)
+        length = (codes != PAD).sum(-1, keepdim=True)
+        return longer.scatter(-1, length, self._backbone[0].end)
+
+    def show(self, item: int) -> str:
+        """An item's identifier for people to read."""
+        ids = [int(token) for token in self.codes[item] if token != PAD]
+        tokenizer = self._backbone[0].tokenizer
+        shown = (self.tokens[i - self.words].name if i >= self.words else str(tokenizer.decode([i])) for i in ids)
+        return "".join(shown)
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Embeddings [..., D] of token ids [...]."""
+        backbone = self._backbone[0]
+        if not self.tokens:
+            return backbone.words(ids)
+        own = backbone.words(ids.clamp(max=self.words - 1))
+        return torch.where((ids < self.words)[..., None], own, self.reads[(ids - self.words).clamp(min=0)])
+
+    def embed(self, items: Tensor) -> Tokens:
+        """The tokens of histories: [B, T] rows (`PAD` = -1) to [B, T*K, D]; separators stand between two items."""
+        real = items != PAD
+        ids = self.codes[items.clamp(min=0)]
+        ids = ids[..., : int((ids != PAD).sum(-1).max()) if ids.numel() else 0]
+        mask = (ids != PAD) & real[..., None]
+        if len(self.separator):
+            between = real & (real.long().cumsum(1) > 1)
+            ids = torch.cat([self.separator.expand(*ids.shape[:2], -1), ids], 2)
+            mask = torch.cat([between[..., None].expand(-1, -1, len(self.separator)), mask], 2)
+        tokens = Tokens.ordered(self.look_up(ids.clamp(min=0).flatten(1)))
+        return Tokens(tokens.embeds, mask.flatten(1), tokens.sets)
+
+    def losses(self, backbone: Backbone, context: Tokens | Packed, target: Tensor, temperature: float = 1.0) -> Tensor:
+        """The cross-entropy of every token of the targets' identifiers and of the closing word, [n].
+
+        Args:
+            backbone: the language model.
+            context: the prompts.
+            target: [B] rows.
+            temperature: logits are divided by it.
+        """
+        labels = self._closed(self.codes[target])
+        labels = labels[:, : int((labels != PAD).sum(1).max())]
+        start = torch.full_like(labels[:, :1], backbone.start)
+        ids = torch.cat([start, labels[:, :-1]], 1)
+        tokens = Tokens.ordered(self.look_up(ids.clamp(min=0)))
+        real = labels != PAD
+        states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
+        logits = self._logits(backbone, states[real])
+        return F.cross_entropy(logits / temperature, labels[real], reduction="none")
+
+    def _logits(self, backbone: Backbone, states: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Logits float32 [M, V + new], or [M, n] of the tokens ``ids`` [n], from states [M, D]."""
+        states = backbone.head_scale * states
+        head = backbone.head()
+        new = (self.reads if backbone.tied else self.writes) if self.tokens else head[:0]
+        if ids is None:
+            own = (states.to(head.dtype) @ head.T).float()
+            return torch.cat([own, (states @ new.to(states).T).float()], 1) if self.tokens else own
+        rows = head[ids.clamp(max=self.words - 1)].to(states)
+        if self.tokens:
+            rows = torch.where((ids < self.words)[:, None], rows, new[(ids - self.words).clamp(min=0)])
+        return (states @ rows.T).float()
+
+    def writer(self, backbone: Backbone, memory: Memory, normalize: Normalize) -> TokenWriter:
+        """What writes identifiers after prompts that were read."""
+        return TokenWriter(self, backbone, memory, normalize)
+
+
+class TokenWriter:
+    """A language model that writes item identifiers; see `genrec.decoding.beam.Writer`.
+
+    Args:
+        names: the vocabulary.
+        backbone: the language model.
+        memory: the prompts that it read.
+        normalize: the distribution of a token is over the ``full`` vocabulary, over those that can stand at its
+            ``level``, or over the ``children`` that count.
+    """
+
+    def __init__(self, names: ItemNames, backbone: Backbone, memory: Memory, normalize: Normalize) -> None:
+        self.names = names
+        self.backbone = backbone
+        self.memory = memory
+        self.normalize = normalize
+        self.tree = backbone.tree(memory)
+        self.users = self.tree.users
+
+    def _start(self, *shape: int) -> Tensor:
+        return torch.full(shape, self.backbone.start, device=self.names.codes.device)
+
+    def begin(self) -> Tensor:
+        """See `Writer.begin`."""
+        return self.tree.write(self.names.look_up(self._start(self.users, 1)))
+
+    def write(self, tokens: Tensor, parents: Tensor) -> Tensor:
+        """See `Writer.write`."""
+        return self.tree.write(self.names.look_up(tokens), parents)
+
+    def write_paths(self, paths: Tensor) -> Tensor:
+        """See `Writer.write_paths`: P chains of tokens that do not see each other."""
+        users, count, depth = paths.shape
+        tokens = torch.cat([self._start(users, count, 1), paths.clamp(min=0)], 2)
+        before = torch.arange(count * (depth + 1), device=paths.device).view(count, -1) - 1
+        before[:, 0] = PAD
+        query = Tokens.ordered(self.names.look_up(tokens.flatten(1)))
+        states = self.backbone.write(self.memory, query, before.flatten().expand(users, -1))
+        last = (paths != PAD).sum(2)[..., None, None].expand(-1, -1, 1, states.shape[2])
+        return states.unflatten(1, (count, -1)).gather(2, last).squeeze(2)
+
+    def log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
+        """See `Writer.log_probs`."""
+        width = self.names.words if self.normalize == "full" else len(level)
+        rows = max(1, ELEMENTS // width)
+        parts = zip(states.split(rows), tokens.split(rows), real.split(rows), strict=True)
+        return torch.cat([self._log_probs(*part, level) for part in parts])
+
+    def _log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
+        if self.normalize == "full":
+            logits = self.names._logits(self.backbone, states)
+            return logits.gather(1, tokens.clamp(min=0)) - logits.logsumexp(1, keepdim=True)
+        logits = self.names._logits(self.backbone, states, level)
+        place = torch.searchsorted(level, tokens.clamp(min=0)).clamp(max=len(level) - 1)
+        chosen = logits.gather(1, place)
+        over: Any = logits if self.normalize == "level" else chosen.masked_fill(~real, torch.finfo(chosen.dtype).min)
+        return chosen - over.logsumexp(1, keepdim=True)

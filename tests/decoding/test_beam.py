@@ -1,0 +1,154 @@
+"""Beam search and exact search against scoring every identifier one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from genrec.backbones import Backbone
+from genrec.decoding.beam import beam_search
+from genrec.decoding.exact import exact_search
+from genrec.errors import GenrecError
+from genrec.identifiers import Search
+from genrec.types import PAD
+
+from ..identifiers.sequences import Given, Model, make_backbone
+
+HISTORY = torch.tensor([[PAD, PAD, 3, 1], [0, 1, 2, 3], [PAD, PAD, PAD, PAD]])
+FIXED = [(a, 3 + b, 6 + c) for a in range(3) for b in range(3) for c in range(2 + (a + b) % 2)]
+# Identifiers that are beginnings of one another, of depth 1 to 5.
+SHORT = torch.tensor([[PAD, 1], [0, 1], [PAD, PAD]])
+RAGGED = [(0,), (0, 1), (0, 1, 2), (1,), (2, 0, 0, 0, 1), (2, 0, 0), (2, 1), (1, 1, 1, 1), (3, 2), (0, 1, 2, 3, 0)]
+
+
+@pytest.fixture(scope="module", params=["t5", "causal"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    return make_backbone(request.param)
+
+
+def everything(items: int) -> Tensor:
+    return torch.ones(1, items, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("paths", [FIXED, RAGGED], ids=["fixed", "ragged"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_wide_beam_equals_scoring_every_item(backbone: Backbone, paths: list[Any], exact: bool) -> None:
+    search = Search(beams=2 if exact else len(paths), exact=exact)
+    model = Model(Given(paths, search=search), backbone, len(paths))
+    expected = model.scores(HISTORY, closed=paths is RAGGED).sort(1, descending=True)
+    found = model.rank(HISTORY, len(paths), everything(len(paths)))
+    torch.testing.assert_close(found.scores[0], expected.values, atol=1e-4, rtol=0)
+    assert torch.equal(found.items[0], expected.indices)
+
+
+def test_candidate_sets_share_one_search(backbone: Backbone) -> None:
+    model = Model(Given(RAGGED, search=Search(beams=10)), backbone, 10)
+    allowed = torch.rand(3, 10, generator=torch.Generator().manual_seed(0)) < 0.6
+    allowed[0] = True
+    together = model.rank(HISTORY, 3, allowed)
+    for row, candidates in enumerate(allowed):
+        alone = model.rank(HISTORY, 3, candidates[None])
+        assert torch.equal(together.items[row], alone.items[0])
+        torch.testing.assert_close(together.scores[row], alone.scores[0], atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple), min_size=3, max_size=25, unique=True),
+    st.integers(1, 30),
+    st.sampled_from(["full", "level", "children"]),
+    st.integers(0, 1000),
+)
+def test_every_list_is_legal(paths: list[Any], beams: int, normalize: Any, seed: int) -> None:
+    model = Model(Given(paths, search=Search(beams=beams, normalize=normalize)), T5, len(paths))
+    allowed = torch.rand(2, len(paths), generator=torch.Generator().manual_seed(seed)) < 0.5
+    allowed[:, :2] = True
+    k = min(5, int(allowed.sum(1).min()))
+    history = torch.randint(-1, len(paths), (3, 4), generator=torch.Generator().manual_seed(seed)).sort(1).values
+    found = model.rank(history, k, allowed)
+    assert (found.scores.diff(dim=2) <= 0).all()
+    assert (found.scores <= 1e-6).all()
+    for candidates, lists in zip(allowed, found.items, strict=True):
+        for items in lists.tolist():
+            assert len(set(items)) == k
+            assert candidates[items].all()
+
+
+T5 = make_backbone("t5")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 20), st.integers(0, 1000))
+def test_no_beam_beats_the_exact_search(beams: int, seed: int) -> None:
+    paths = FIXED if seed % 2 else RAGGED
+    model = Model(Given(paths), T5, len(paths))
+    torch.nn.init.normal_(model.identifier.names.reads, std=2.0, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        memory = model.read(HISTORY)
+        trie, allowed = model.identifier.trie, everything(len(paths))
+        writer = model.identifier.names.writer(model.backbone, memory, "full")
+        exact, visited = exact_search(writer, trie, allowed, 3)
+        found = beam_search(writer, trie, allowed, 3, beams)
+        seeded, fewer = exact_search(writer, trie, allowed, 3, found)
+    assert (exact.scores[..., -1] >= found.scores[..., -1] - 1e-4).all()
+    torch.testing.assert_close(seeded.scores, exact.scores, atol=1e-4, rtol=0)
+    assert (fewer <= visited).all()
+    assert (visited <= (trie.item == PAD).sum()).all()
+
+
+@pytest.mark.parametrize("paths", [FIXED, RAGGED], ids=["fixed", "ragged"])
+def test_a_user_alone_is_ranked_as_in_a_batch(backbone: Backbone, paths: list[Any]) -> None:
+    model = Model(Given(paths, search=Search(beams=4)), backbone, len(paths))
+    together = model.rank(HISTORY, 4, everything(len(paths)))
+    for user, row in enumerate(HISTORY):
+        alone = model.rank(row[row != PAD][None], 4, everything(len(paths)))
+        assert torch.equal(alone.items[:, 0], together.items[:, user])
+        torch.testing.assert_close(alone.scores[:, 0], together.scores[:, user], atol=1e-4, rtol=0)
+
+
+def test_a_uniform_model_ties_identifiers_of_equal_length() -> None:
+    model = Model(Given(FIXED), make_backbone("t5"), len(FIXED))
+    with torch.no_grad():
+        model.backbone.head().zero_()
+        model.identifier.names.reads.zero_()
+    scores = model.rank(HISTORY, 10, everything(len(FIXED))).scores
+    words = model.identifier.names.words + len(model.identifier.names.tokens)
+    torch.testing.assert_close(scores, torch.full_like(scores, -3 * torch.tensor(float(words)).log().item()))
+
+
+def test_normalised_over_children_a_forced_token_costs_nothing() -> None:
+    model = Model(Given([(0, 1, 2), (1, 2, 3)], search=Search(normalize="children")), T5, 2)
+    scores = model.rank(SHORT, 2, everything(2)).scores[0]
+    torch.testing.assert_close(scores.exp().sum(1), torch.ones(3), atol=1e-5, rtol=0)
+    alone = model.rank(SHORT, 1, torch.tensor([[True, False]])).scores
+    torch.testing.assert_close(alone, torch.zeros_like(alone), atol=1e-5, rtol=0)
+
+
+def test_normalised_over_a_level_all_identifiers_of_a_full_grid_sum_to_one() -> None:
+    grid = [(a, 2 + b) for a in range(2) for b in range(3)]
+    model = Model(Given(grid, search=Search(normalize="level")), T5, 6)
+    scores = model.rank(SHORT, 6, everything(6)).scores[0]
+    torch.testing.assert_close(scores.exp().sum(1), torch.ones(3), atol=1e-5, rtol=0)
+
+
+def test_a_length_penalty_divides_by_the_length(backbone: Backbone) -> None:
+    search = Search(beams=10, length_penalty=1.0)
+    model = Model(Given(RAGGED, search=search), backbone, 10)
+    lengths = torch.tensor([len(path) + 1 for path in RAGGED])
+    expected = (model.scores(HISTORY, closed=True) / lengths).sort(1, descending=True)
+    found = model.rank(HISTORY, 10, everything(10))
+    assert torch.equal(found.items[0], expected.indices)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_empty_or_small_candidate_set_is_refused(exact: bool) -> None:
+    model = Model(Given(FIXED, search=Search(exact=exact)), T5, len(FIXED))
+    for count in (0, 2):
+        allowed = torch.arange(len(FIXED))[None] < count
+        with pytest.raises(GenrecError, match=f"the best 3 of {count} candidate items"):
+            model.rank(HISTORY, 3, allowed)

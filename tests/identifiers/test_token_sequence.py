@@ -1,0 +1,200 @@
+"""The family of token-sequence identifiers: reading, learning, adding items, saving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from genrec.backbones import Backbone
+from genrec.errors import GenrecError
+from genrec.identifiers import NewToken, Search
+from genrec.identifiers.names import ItemNames
+from genrec.recommender import all_prefixes
+from genrec.types import PAD, Batch
+
+from .sequences import Given, Model, make_backbone
+
+PATHS = [(0, 2), (0, 3), (1, 2), (1,), (4, 4, 4), (0,)]
+HISTORY = torch.tensor([[PAD, PAD, 4], [0, 5, 2], [PAD, PAD, PAD]])
+TARGET = torch.tensor([1, 4, 3])
+
+
+@pytest.fixture(params=["t5", "causal"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    return make_backbone(request.param)
+
+
+def test_a_history_is_the_identifiers_with_separators_between_two(backbone: Backbone) -> None:
+    model = Model(Given(PATHS, separator=" ; "), backbone, 6)
+    names = model.identifier.names
+    tokens, _ = model.identifier.embed(HISTORY).compact()
+    between = backbone.tokenizer(" ; ", add_special_tokens=False)["input_ids"]
+    first = names.words
+    ids = [first, first + 2, *between, first, *between, first + 1, first + 2]
+    assert tokens.mask.sum(1).tolist() == [3, len(ids), 0]
+    torch.testing.assert_close(tokens.embeds[1], names.look_up(torch.tensor(ids)))
+    torch.testing.assert_close(tokens.embeds[0, -3:], names.look_up(torch.full((3,), first + 4)))
+
+
+def test_the_loss_is_the_mean_over_tokens_and_the_closing_word(backbone: Backbone) -> None:
+    model = Model(Given(PATHS), backbone, 6)
+    context = model.prompt(backbone, model.identifier.embed(HISTORY))
+    with torch.no_grad():
+        found = model.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]
+    scores = model.scores(HISTORY, closed=True)
+    tokens = sum(len(PATHS[item]) + 1 for item in TARGET.tolist())
+    expected = -sum(float(scores[user, item]) for user, item in enumerate(TARGET.tolist())) / tokens
+    assert float(found) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_temperature_divides_the_logits_of_training_alone() -> None:
+    backbone = make_backbone("t5")
+    plain, sharp = (Model(Given(PATHS, temperature=tau), backbone, 6) for tau in (1.0, 0.5))
+    context = plain.prompt(backbone, plain.identifier.embed(HISTORY))
+    with torch.no_grad():
+        labels = torch.cat([plain.identifier.names.losses(backbone, context, TARGET, 0.5)])
+        sharp.identifier.train()
+        assert float(sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]) == pytest.approx(
+            float(labels.mean()), abs=1e-6
+        )
+        sharp.identifier.eval()
+        assert torch.equal(
+            sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"],
+            plain.identifier.loss(backbone, context, HISTORY, TARGET)["loss"],
+        )
+    allowed = torch.ones(1, 6, dtype=torch.bool)
+    assert torch.equal(plain.rank(HISTORY, 4, allowed).scores, sharp.rank(HISTORY, 4, allowed).scores)
+
+
+def test_packed_prefixes_give_the_loss_and_gradients_of_separate_ones() -> None:
+    backbone = make_backbone("causal")
+    model = Model(Given(PATHS, separator=" ; "), backbone, 6)
+    batch = Batch(torch.arange(2), torch.tensor([[PAD, 4, 0], [0, 5, 2]]), torch.tensor([3, 4]), torch.empty(2, 0))
+    users, stops, history, target = all_prefixes(batch, empty_history=True)
+    tokens = model.identifier.embed(batch.history)
+    per_item = tokens.mask.shape[1] // 3
+    packed = model.prompt.packed(backbone, tokens, users, stops * per_item)
+    together = model.identifier.loss(backbone, packed, history, target)["loss"]
+    context = model.prompt(backbone, model.identifier.embed(history))
+    apart = model.identifier.loss(backbone, context, history, target)["loss"]
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+    reads = model.identifier.names.reads
+    gradients = [torch.autograd.grad(loss, reads)[0] for loss in (together, apart)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=0)
+
+
+def test_new_tokens_learn_under_lora_and_come_back(tmp_path: Any) -> None:
+    pretrained = make_backbone("causal")
+    pretrained.model.save_pretrained(tmp_path)  # type: ignore[union-attr, operator]
+    pretrained.tokenizer.save_pretrained(tmp_path)
+
+    def make() -> Model:
+        backbone = make_backbone("causal", sizes=None, pretrained=str(tmp_path), tuning="lora")
+        return Model(Given(PATHS), backbone, 6)
+
+    model = make()
+    context = model.prompt(model.backbone, model.identifier.embed(HISTORY))
+    model.identifier.loss(model.backbone, context, HISTORY, TARGET)["loss"].backward()
+    names = model.identifier.names
+    assert names.reads.grad is not None
+    assert (names.reads.grad.abs().sum(1) > 0).all()
+    learned = [p for p in (*model.backbone.parameters(), *model.identifier.parameters()) if p.requires_grad]
+    with torch.no_grad():
+        for parameter in learned:
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    kept = {name: v for name, v in model.backbone.state_dict().items() if name not in model.backbone.kept_elsewhere()}
+    assert kept
+    assert all("lora" in name for name in kept)
+    loaded = make()
+    loaded.backbone.load_state_dict(kept, strict=False)
+    loaded.identifier.load_state_dict(model.identifier.state_dict())
+    torch.testing.assert_close(loaded.scores(HISTORY, True), model.scores(HISTORY, True), atol=1e-5, rtol=0)
+
+
+def test_new_tokens_look_like_words_of_the_model() -> None:
+    backbone = make_backbone("t5")
+    with torch.no_grad():
+        backbone.head().mul_(torch.linspace(1, 20, 32)).add_(3)
+    names = ItemNames()
+    names.setup(backbone, [NewToken(f"<{n}>") for n in range(2000)] + [NewToken("<red>", like="red train")])
+    words = backbone.head().detach()
+    torch.testing.assert_close(names.reads[:2000].mean(0), words.mean(0), atol=1.5, rtol=0)
+    torch.testing.assert_close(names.reads[:2000].std(0), words.std(0), atol=0, rtol=0.1)
+    ids = backbone.tokenizer("red train", add_special_tokens=False)["input_ids"]
+    torch.testing.assert_close(names.reads[2000], words[ids].mean(0))
+
+
+def test_a_model_with_two_tables_learns_new_rows_of_both(tmp_path: Any) -> None:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from .sequences import QWEN
+
+    tokenizer = make_backbone("causal").tokenizer
+    config = Qwen2Config(vocab_size=len(tokenizer), tie_word_embeddings=False, **QWEN)  # type: ignore[arg-type]
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = Model(Given(PATHS), make_backbone("causal", sizes=None, pretrained=str(tmp_path)), 6)
+    context = model.prompt(model.backbone, model.identifier.embed(HISTORY))
+    model.identifier.loss(model.backbone, context, HISTORY, TARGET)["loss"].backward()
+    names = model.identifier.names
+    assert names.reads.grad is not None
+    assert names.writes.grad is not None
+    assert (names.writes.grad.abs().sum(1) > 0).all()
+
+
+def test_items_that_are_added_keep_the_old_names_and_are_found() -> None:
+    backbone = make_backbone("t5")
+    model = Model(Given(PATHS), backbone, 6)
+    before = model.identifier.names.codes.clone()
+    model.identifier.paths = [*PATHS, (4, 0, 1, 2, 3), (2,)]
+    catalog: Any = range(8)
+    model.identifier.index(catalog, None)  # type: ignore[arg-type]
+    assert torch.equal(model.identifier.names.codes[:6, :3], before)
+    found = model.rank(HISTORY, 8, torch.ones(1, 8, dtype=torch.bool))
+    assert found.items[0].sort(1).values.tolist() == [list(range(8))] * 3
+
+
+def test_saved_identifiers_win_over_new_ones() -> None:
+    backbone = make_backbone("t5")
+    model, other = (
+        Model(Given(PATHS), backbone, 6),
+        Model(Given([(4, 4, 4, i % 5, i // 5) for i in range(6)]), backbone, 6),
+    )
+    other.identifier.load_state_dict(model.identifier.state_dict(), strict=True)
+    allowed = torch.ones(1, 6, dtype=torch.bool)
+    assert torch.equal(other.rank(HISTORY, 4, allowed).items, model.rank(HISTORY, 4, allowed).items)
+
+
+def test_an_identifier_is_shown_in_words() -> None:
+    model = Model(Given(PATHS), make_backbone("t5"), 6)
+    assert model.identifier.names.show(4) == "<4><4><4>"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"beams": 0}, "at least one beam"),
+        ({"length_penalty": -1.0}, "length penalty from 0"),
+        ({"exact": True, "length_penalty": 1.0}, "an exact search needs"),
+        ({"exact": True, "normalize": "children"}, "an exact search needs"),
+    ],
+)
+def test_bad_searches(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(GenrecError, match=said):
+        Search(**options)
+
+
+def test_cross_entropy_is_that_of_torch() -> None:
+    backbone = make_backbone("t5")
+    model = Model(Given([(0, 1), (1, 0)]), backbone, 2)
+    context = model.prompt(backbone, model.identifier.embed(HISTORY[2:]))
+    names = model.identifier.names
+    ids = torch.tensor([[backbone.start, names.words, names.words + 1]])
+    query = type(context).ordered(names.look_up(ids))
+    logits = backbone.head_scale * backbone(context, query)[0] @ torch.cat([backbone.head(), names.reads]).T
+    labels = torch.tensor([names.words, names.words + 1, backbone.end])
+    found = names.losses(backbone, context, torch.tensor([0]))
+    torch.testing.assert_close(found, F.cross_entropy(logits, labels, reduction="none"), atol=1e-5, rtol=0)

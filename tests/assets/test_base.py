@@ -95,3 +95,22 @@ def test_growing_twice_is_growing_once(assets: Assets, dataset: Dataset) -> None
     once = assets.bind(dataset).extend(both)
     assert torch.equal(twice.text, once.text)
     assert torch.equal(twice.cf, once.cf)
+
+
+def test_any_text_is_encoded_as_the_items_are(assets: Assets, dataset: Dataset, tmp_path: Path) -> None:
+    bound, texts = assets.bind(dataset), dataset.catalog.texts()
+    torch.testing.assert_close(bound.encode(texts[3:5]), bound.text[3:5], atol=1e-5, rtol=0)
+    trains = bound.encode(["a train", "unheard of"])
+    assert trains.dtype == torch.float32
+    assert (bound.text @ trains[0]).argmax() in range(6)
+
+
+def test_texts_are_kept_on_request(assets: Assets, dataset: Dataset, tmp_path: Path) -> None:
+    bound = assets.bind(dataset)
+    first = bound.encode(["a train", "a boat"])
+    folders = {path.name for path in (tmp_path / "assets").glob("[!.]*")}
+    assert torch.equal(bound.encode(["a train", "a boat"], keep=True), first)
+    (kept,) = {path.name for path in (tmp_path / "assets").glob("[!.]*")} - folders
+    assert kept.startswith("text-tfidf-6-others-")
+    assert torch.equal(assets.bind(dataset).encode(["a train", "a boat"], keep=True), first)
+    assert not torch.equal(bound.encode(["a boat", "a train"], keep=True), first)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,7 +37,7 @@ class Asset(ABC):
 
     @abstractmethod
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
-        """Make the arrays. ``folder`` is scratch space that is deleted afterwards."""
+        """Make the arrays. ``folder`` is scratch space that is deleted afterwards, all but `DIAGNOSTICS`."""
 
 
 class TextAsset(Asset):
@@ -48,6 +50,91 @@ class TextAsset(Asset):
 
 class CFAsset(Asset):
     """Collaborative embeddings: ``embeddings`` float32 [N, d], learned from the training split alone."""
+
+
+class ItemCodes(ABC):
+    """A recipe that names items by codes, made of their embeddings: ``codes`` int64 [N, L]."""
+
+    needs_cf: ClassVar[bool]
+    """Whether it is made of collaborative embeddings too, not of text embeddings alone."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """See `Asset.name`."""
+
+    @abstractmethod
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`; the embeddings are seen to elsewhere."""
+
+    @abstractmethod
+    def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `Asset.build`; ``embeddings`` holds float32 tables [N, .]: "text", and "cf" where it is needed."""
+
+    @abstractmethod
+    def encode(self, text: np.ndarray, built: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Codes [n, L] of items that come to those that were built, from their text embeddings [n, d].
+
+        An item's codes depend on the items before it, never on those behind.
+        """
+
+
+@dataclass(frozen=True)
+class Derived(Asset):
+    """Item codes together with the assets whose embeddings they are made of.
+
+    Args:
+        recipe: of the codes.
+        embeddings: "text", and "cf" where the recipe needs it.
+        store: where those are kept.
+    """
+
+    recipe: ItemCodes
+    embeddings: Mapping[str, Asset]
+    store: AssetStore
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return self.recipe.name
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`: the recipe's own, and those of all embeddings."""
+        sources = {name: {"asset": asset.name, **asset.fingerprint(dataset)} for name, asset in self.embeddings.items()}
+        return {**self.recipe.fingerprint(dataset), "sources": sources}
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`."""
+        tables = {name: self.store.get(asset, dataset)[EMBEDDINGS] for name, asset in self.embeddings.items()}
+        return self.recipe.build(dataset, folder, {name: table.astype(np.float32) for name, table in tables.items()})
+
+
+@dataclass(frozen=True)
+class Encoded(Asset):
+    """Other texts in the space of the items' texts: ``embeddings`` float32, a row per text.
+
+    Args:
+        encoder: of the items' texts.
+        texts: what is encoded.
+        store: where the encoder's results are kept.
+    """
+
+    encoder: TextAsset
+    texts: tuple[str, ...]
+    store: AssetStore
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return f"{self.encoder.name}-others"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`."""
+        return {**self.encoder.fingerprint(dataset), "others": hash_texts(self.texts)}
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`."""
+        return {EMBEDDINGS: self.encoder.encode(list(self.texts), self.store.get(self.encoder, dataset))}
 
 
 def hash_texts(texts: Iterable[str]) -> str:
@@ -113,17 +200,26 @@ class ItemAssets:
         Raises:
             GenrecError: if no text encoder is configured, or the items have no text.
         """
-        encoder = self._assets.text
-        if encoder is None:
-            raise GenrecError(
-                f"the identifier needs text embeddings of `{self._dataset.name}`, but no text encoder is configured: "
-                "give `assets.text`, such as TfidfText"
-            )
-        built = self.get(encoder)
-        table = built[EMBEDDINGS]
+        table = self._text[EMBEDDINGS]
         if self._added:
             new_texts = self._catalog.texts()[-self._added :]
-            table = np.concatenate([table, encoder.encode(new_texts, built)])
+            table = np.concatenate([table, self._encoder.encode(new_texts, self._text)])
+        return torch.from_numpy(np.array(table, dtype=np.float32))
+
+    def encode(self, texts: Sequence[str], keep: bool = False) -> Tensor:
+        """Embeddings float32 [n, d] of any texts, in the space of `text`.
+
+        Args:
+            texts: n of them.
+            keep: put them into the store, because other runs will ask for the same ones.
+
+        Raises:
+            GenrecError: as `text`.
+        """
+        if keep:
+            table = self.get(Encoded(self._encoder, tuple(texts), self._assets.store))[EMBEDDINGS]
+        else:
+            table = self._encoder.encode(list(texts), self._text)
         return torch.from_numpy(np.array(table, dtype=np.float32))
 
     @cached_property
@@ -135,21 +231,55 @@ class ItemAssets:
         Raises:
             GenrecError: if none are configured.
         """
-        if self._assets.cf is None:
-            raise GenrecError(
-                f"the identifier needs collaborative embeddings of `{self._dataset.name}`, but none are configured: "
-                "give `assets.cf`, such as SASRecCF"
-            )
-        table = np.array(self.get(self._assets.cf)[EMBEDDINGS], dtype=np.float32)
+        table = np.array(self.get(self._cf_source)[EMBEDDINGS], dtype=np.float32)
         if self._added:
             cold = ~self._dataset.warm
             unknown = table[cold if cold.any() else slice(None)].mean(0, keepdims=True)
             table = np.concatenate([table, unknown.repeat(self._added, 0)])
         return torch.from_numpy(table)
 
+    def codes(self, recipe: ItemCodes) -> Tensor:
+        """The items' codes, long [N, L], made of the shared text and collaborative embeddings.
+
+        Items that were added later are named after their text; the codes of those before them stay as they are.
+
+        Raises:
+            GenrecError: if embeddings that the recipe needs are not configured.
+        """
+        embeddings: dict[str, Asset] = {"text": self._encoder}
+        if recipe.needs_cf:
+            embeddings["cf"] = self._cf_source
+        built = self.get(Derived(recipe, embeddings, self._assets.store))
+        table = built["codes"]
+        if self._added:
+            table = np.concatenate([table, recipe.encode(self.text[-self._added :].numpy(), built)])
+        return torch.from_numpy(table)
+
     def extend(self, catalog: Catalog) -> ItemAssets:
         """The assets of a catalogue that holds new items behind the old ones, whose rows stay as they are."""
         return ItemAssets(self._assets, self._dataset, catalog)
+
+    @cached_property
+    def _text(self) -> dict[str, np.ndarray]:
+        return self.get(self._encoder)
+
+    @property
+    def _encoder(self) -> TextAsset:
+        if self._assets.text is None:
+            raise GenrecError(
+                f"the identifier needs text embeddings of `{self._dataset.name}`, but no text encoder is configured: "
+                "give `assets.text`, such as TfidfText"
+            )
+        return self._assets.text
+
+    @property
+    def _cf_source(self) -> CFAsset:
+        if self._assets.cf is None:
+            raise GenrecError(
+                f"the identifier needs collaborative embeddings of `{self._dataset.name}`, but none are configured: "
+                "give `assets.cf`, such as SASRecCF"
+            )
+        return self._assets.cf
 
     @property
     def _added(self) -> int:

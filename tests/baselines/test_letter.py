@@ -1,0 +1,45 @@
+"""LETTER: identifiers, and the temperature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from genrec.assets import Assets, LETTERCodes, ReleasedCF, TfidfText
+from genrec.assets.fitting import Training
+from genrec.data import Dataset
+from genrec_baselines.letter import LETTER
+
+from ..identifiers.sequences import make_backbone
+
+QUICK = LETTERCodes(levels=4, size=20, training=Training(steps=20, batch_size=16))
+
+
+def test_every_item_has_four_codes_of_its_own(dataset: Dataset, tmp_path: Path) -> None:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
+    letter = LETTER(QUICK)
+    letter.setup(dataset.catalog, assets, make_backbone("t5"))
+    codes = letter.names.codes.numpy() - letter.names.words
+    assert codes.shape == (12, 4)
+    assert len(np.unique(codes, axis=0)) == 12
+    assert (codes // 20 == np.arange(4)).all()
+    assert len(letter.names.tokens) == 4 * 20
+
+
+def test_items_that_are_added_keep_the_others_as_they_are(dataset: Dataset, tmp_path: Path) -> None:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
+    letter = LETTER(QUICK)
+    letter.setup(dataset.catalog, assets, make_backbone("t5"))
+    before = letter.names.codes.clone()
+    twins = pl.DataFrame({"item": ["new", "twin"], "title": ["red train number 0"] * 2})
+    more = dataset.catalog.extend(twins)
+    letter.index(more, assets.extend(more))
+    assert torch.equal(letter.names.codes[:12], before)
+    assert len(letter.names.codes.unique(dim=0)) == 14
+
+
+def test_the_temperature_is_that_of_training() -> None:
+    assert LETTER(QUICK, temperature=0.6).temperature == 0.6

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.data import Catalog, Dataset, Ragged, Release
+from genrec.errors import GenrecError
+from genrec.types import PAD
+from genrec_baselines import SemID
+from genrec_baselines.semid import clean, find_department
+
+from .indexed import Indexed, common
+
+HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
+TARGET = torch.tensor([3, 8, 0])
+TREE = [["Toys", "Games", "Chess"], ["Toys", "Games", "Cards"], ["Toys", "Dolls"], ["Toys", "Games", "Chess"]]
+
+
+def shelf(categories: list[list[str] | None], keys: list[str] | None = None, train: int = 1) -> Dataset:
+    """Items with these categories, the first ``train`` of which are warm."""
+    keys = keys or [f"key{row:03}" for row in range(len(categories))]
+    items = pl.DataFrame({"item": keys, "categories": categories}, schema_overrides={"categories": pl.List(pl.String)})
+    once = Ragged.from_lists([[0]])
+    return Dataset("shelf", Catalog(items), ["user"], Ragged.from_lists([list(range(train))]), once, once)
+
+
+def names(categories: list[list[str] | None], folder: Path, **options: object) -> list[str]:
+    return Indexed(SemID(**options), shelf(categories), folder).names  # type: ignore[arg-type]
+
+
+def new_items(*categories: list[str] | None, first: int = 0) -> pl.DataFrame:
+    keys = [f"new{first + row}" for row in range(len(categories))]
+    return pl.DataFrame({"item": keys, "categories": list(categories)})
+
+
+def test_an_item_is_its_path_and_a_number_by_key(dataset: Dataset, tmp_path: Path) -> None:
+    model = Indexed(SemID(), dataset, tmp_path)
+    assert model.names[:6] == [f"<Trains><{number}>" for number in range(6)]
+    # In the alphabet "key10" and "key11" come before "key6".
+    assert model.names[6:] == [f"<Boats><{number}>" for number in (2, 3, 4, 5, 0, 1)]
+    model.check()
+    assert [token.name for token in model.identifier.names.tokens[:3]] == ["<unknown>", "<Boats>", "<Trains>"]
+    assert len(model.identifier.names.tokens) == 3 + 256
+
+
+def test_the_department_is_left_out_and_paths_differ_in_length(tmp_path: Path) -> None:
+    assert names(TREE, tmp_path) == ["<Games><Chess><0>", "<Games><Cards><0>", "<Dolls><0>", "<Games><Chess><1>"]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), min_size=2, max_size=12))
+def test_items_share_as_many_tokens_as_levels(paths: list[list[str]]) -> None:
+    lists: list[list[str] | None] = [["root", *path] for path in paths]
+    model = Indexed(SemID(), shelf(lists), Path())
+    model.check()
+    for first, second in combinations(range(len(paths)), 2):
+        shared = common(tuple(paths[first]), tuple(paths[second]))
+        assert common(model.codes[first], model.codes[second]) == shared
+
+
+@pytest.mark.parametrize(
+    ("lists", "department"),
+    [
+        ([["Toys", "A"]] * 19 + [["Books"]], "toys"),
+        ([["Toys", "A"]] * 18 + [["Books"]] * 2, ""),
+        ([["TOYS"], ["toys", "A"], []], "toys"),
+        ([[], []], ""),
+    ],
+)
+def test_a_department_is_what_nearly_all_begin_with(lists: list[list[str]], department: str) -> None:
+    # 19 of 20 are 95 %.
+    assert find_department(lists) == department
+
+
+def test_names_are_cleaned() -> None:
+    lists: list[list[str] | None] = [
+        ["Arts &amp;  Crafts ", "x" * 60, "x" * 61, "", None, " "],  # type: ignore[list-item]
+        None,
+    ]
+    assert clean(shelf(lists).catalog) == [["Arts & Crafts", "x" * 60], []]
+
+
+def test_names_that_differ_in_case_are_one_category(tmp_path: Path) -> None:
+    found = names([["Games", "chess"], ["Dolls"], ["GAMES", "Chess"]], tmp_path)
+    assert found == ["<GAMES><Chess><0>", "<Dolls><0>", "<GAMES><Chess><1>"]
+
+
+def test_items_without_categories_are_unknown(tmp_path: Path) -> None:
+    # The department alone says nothing either.
+    found = names([["Toys", "Dolls"], None, ["Toys"], []], tmp_path)
+    assert found == ["<Dolls><0>", "<unknown><0>", "<unknown><1>", "<unknown><2>"]
+
+
+def test_the_order_of_the_items_makes_no_difference(tmp_path: Path) -> None:
+    categories = [*TREE, ["Toys", "games", "Go"], None, ["Toys", "Dolls"]]
+    keys = [f"key{row}" for row in range(len(categories))]
+    here = Indexed(SemID(), shelf(categories, keys), tmp_path)
+    there = Indexed(SemID(), shelf(categories[::-1], keys[::-1]), tmp_path)
+    assert there.names[::-1] == here.names
+    assert there.codes[::-1] == here.codes
+
+
+def test_numbers_beyond_256_have_two_digits(tmp_path: Path) -> None:
+    found = names([["Dolls"]] * 300 + [["Games"]] * 20, tmp_path)
+    assert found[0] == "<Dolls><0><0>"
+    assert found[299] == f"<Dolls><1><{299 - 256}>"
+    assert found[319] == "<Games><19>"
+
+
+def test_a_path_can_be_cut(tmp_path: Path) -> None:
+    assert names(TREE, tmp_path, depth=1) == ["<Games><0>", "<Games><1>", "<Dolls><0>", "<Games><2>"]
+    with pytest.raises(GenrecError, match="depth=0"):
+        SemID(depth=0)
+
+
+def test_a_name_can_be_another_token_at_every_level(tmp_path: Path) -> None:
+    categories: list[list[str] | None] = [["Games", "Dolls"], ["Dolls", "Games"]]
+    same, apart = (Indexed(SemID(by_level=flag), shelf(categories), tmp_path).codes for flag in (False, True))
+    assert same[0][:2] == same[1][1::-1]
+    assert len({*apart[0][:2], *apart[1][:2]}) == 4
+
+
+def test_labels_without_an_order_are_sorted_by_frequency(tmp_path: Path) -> None:
+    # Action three times, Indie twice; of the two that occur once the first in the alphabet leads.
+    genres: list[list[str] | None] = [["Indie", "Action"], ["Racing", "Action", "Arcade"], ["Action", "Indie"]]
+    found = names(genres, tmp_path, order="frequent", depth=2)
+    assert found == ["<Action><Indie><0>", "<Action><Arcade><0>", "<Action><Indie><1>"]
+    genres.append(["Racing"])
+    assert names(genres, tmp_path, order="frequent") == [
+        "<Action><Indie><0>",
+        "<Action><Racing><Arcade><0>",
+        "<Action><Indie><1>",
+        "<Racing><0>",
+    ]
+
+
+def test_warm_items_can_be_numbered_first(tmp_path: Path) -> None:
+    data = shelf([*[["Dolls"]] * 4, ["Games"]], ["d", "c", "b", "a", "e"], train=2)
+    assert Indexed(SemID(), data, tmp_path).names[:4] == [f"<Dolls><{number}>" for number in (3, 2, 1, 0)]
+    model = Indexed(SemID(warm_first=True), data, tmp_path)
+    assert model.names[:4] == [f"<Dolls><{number}>" for number in (1, 0, 3, 2)]
+    model.add(new_items(["Dolls"]))
+    assert model.names[5:] == ["<Dolls><4>"]
+
+
+def test_category_tokens_begin_as_the_mean_of_their_words(tmp_path: Path) -> None:
+    model = Indexed(SemID(), shelf([["red train"], ["boat"]]), tmp_path)
+    ids = model.backbone.tokenizer("red train", add_special_tokens=False)["input_ids"]
+    row = [token.name for token in model.identifier.names.tokens].index("<red train>")
+    expected = sum(model.backbone.words(torch.tensor([token])) for token in ids) / len(ids)
+    torch.testing.assert_close(model.identifier.names.reads[row], expected[0])
+    drawn = Indexed(SemID(initial="random"), shelf([["red train"], ["boat"]]), tmp_path)
+    assert (drawn.identifier.names.reads[row] - expected[0]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("categories", "said"),
+    [([None, None], "none of the 2 items has a category, and"), ([["Toys"]] * 3, "has a category beside `toys`, and")],
+)
+def test_items_need_categories(categories: list[list[str] | None], said: str, tmp_path: Path) -> None:
+    with pytest.raises(GenrecError, match=f"{said}.*take a method that does without, such as CID"):
+        names(categories, tmp_path)
+
+
+def test_added_items_get_the_next_numbers_of_known_paths(tmp_path: Path) -> None:
+    model = Indexed(SemID(), shelf([*TREE, ["Toys"]]), tmp_path)
+    before, tokens = model.names, model.identifier.names.reads.shape
+    model.add(
+        new_items(
+            ["Toys", "Games", "Chess"],
+            ["Toys", "Games", "Backgammon"],
+            ["Toys", "Backgammon"],
+            ["Books", "Dolls", "Backgammon", "Chess"],
+            None,
+        )
+    )
+    assert model.names[:5] == before
+    assert model.names[5:] == [
+        "<Games><Chess><2>",
+        "<Games><0>",
+        "<unknown><1>",
+        "<Dolls><Chess><0>",
+        "<unknown><2>",
+    ]
+    assert model.identifier.names.reads.shape == tokens
+    model.check()
+    assert sorted(model.rank(HISTORY[2:], 10).items[0, 0].tolist()) == list(range(10))
+
+
+def test_a_full_leaf_goes_on_with_two_digits(tmp_path: Path) -> None:
+    model = Indexed(SemID(), shelf([["Dolls"]] * 255 + [["Games"]] * 14), tmp_path)
+    before = model.names
+    model.add(new_items(["Dolls"], ["Dolls"], ["Dolls"]))
+    model.add(new_items(["Dolls"], first=3))
+    assert model.names[:269] == before
+    assert model.names[269:] == ["<Dolls><255>", "<Dolls><1><0>", "<Dolls><1><1>", "<Dolls><1><2>"]
+    model.check()
+
+
+@pytest.mark.parametrize("kind", ["t5", "causal"])
+def test_it_learns(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    model = Indexed(SemID(), dataset, tmp_path, kind)
+    everything = model.rank(HISTORY, 12).items[0]
+    assert everything.sort(1).values.tolist() == [list(range(12))] * 3
+    losses = model.learn(HISTORY, TARGET, 60)
+    assert losses[-1] < 0.2 * losses[0]
+    assert model.rank(HISTORY, 1).items[0, :, 0].tolist() == TARGET.tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "categories"), [("toys", 456), ("beauty", 247)])
+def test_released_data(shared: Path, tmp_path: Path, name: str, categories: int) -> None:
+    data = Release(name).load(shared / "data" / "setrec")
+    model = Indexed(SemID(), data, tmp_path)
+    model.check()
+    assert len(model.identifier.names.tokens) == 1 + categories + 256
+    lists = data.catalog.items["categories"].to_list()
+    flat = {category for names in lists for category in names} - {"Toys & Games", "Beauty"}
+    assert len(flat) == categories
+    assert {token.name for token in model.identifier.names.tokens} >= {f"<{category}>" for category in flat}
+    # Nearly all cold items have the path of a warm one.
+    paths = [name[: name.index("><", 1) + 1] for name in model.names]
+    warm = {path for path, known in zip(paths, data.warm, strict=True) if known}
+    cold = [path in warm for path, known in zip(paths, data.warm, strict=True) if not known]
+    assert sum(cold) / len(cold) > 0.95
+
+
+def test_the_released_steam_has_no_categories(shared: Path, tmp_path: Path) -> None:
+    with pytest.raises(GenrecError, match="none of the 14330 items has a category"):
+        Indexed(SemID(), Release("steam").load(shared / "data" / "setrec"), tmp_path)

@@ -1,0 +1,111 @@
+"""TIGER: identifiers, and what it learns with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genrec.assets import Assets, ReleasedCF, RQVAECodes, TfidfText
+from genrec.assets.fitting import Training
+from genrec.data import Catalog, Dataset
+from genrec.errors import GenrecError
+from genrec.types import PAD
+from genrec_baselines.numbering import code_tokens, number_equals
+from genrec_baselines.tiger import TIGER
+
+from ..identifiers.sequences import Model, make_backbone
+
+QUICK = RQVAECodes(levels=3, size=8, training=Training(steps=30, batch_size=16))
+HISTORY = torch.tensor([[PAD, 0, 1], [3, 7, 2]])
+
+
+def fake(codes: np.ndarray) -> Any:
+    return SimpleNamespace(codes=lambda recipe: torch.from_numpy(codes))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40))
+def test_equal_rows_are_numbered_in_their_order(rows: list[tuple[int, int]]) -> None:
+    expected = [rows[:place].count(row) for place, row in enumerate(rows)]
+    assert number_equals(np.array(rows)).tolist() == expected
+
+
+def test_tokens_are_named_level_by_level() -> None:
+    assert [token.name for token in code_tokens([2, 3])] == ["<a_0>", "<a_1>", "<b_0>", "<b_1>", "<b_2>"]
+
+
+def test_every_item_has_three_codes_and_a_number(dataset: Dataset, tmp_path: Path) -> None:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
+    tiger = TIGER(QUICK)
+    tiger.setup(dataset.catalog, assets, make_backbone("t5"))
+    codes = tiger.names.codes.numpy() - tiger.names.words
+    assert codes.shape == (12, 4)
+    assert len(np.unique(codes, axis=0)) == 12
+    assert (codes[:, :3] - 8 * np.arange(3) == assets.codes(QUICK).numpy()).all()
+    assert (codes[:, 3] >= 24).all()
+    assert len(tiger.names.tokens) == 3 * 8 + 256
+
+
+def test_items_of_the_same_text_are_told_apart_by_their_number() -> None:
+    model = Model(TIGER(QUICK), make_backbone("t5"), 0)
+    codes = np.array([[1, 2, 3], [4, 5, 6], [1, 2, 3], [1, 2, 3]])
+    model.identifier.index(range(4), fake(codes))  # type: ignore[arg-type]
+    shown = [model.identifier.names.show(item) for item in range(4)]
+    assert shown == ["<a_1><b_2><c_3><d_0>", "<a_4><b_5><c_6><d_0>", "<a_1><b_2><c_3><d_1>", "<a_1><b_2><c_3><d_2>"]
+
+
+def test_more_equals_than_numbers_are_refused() -> None:
+    model = Model(TIGER(QUICK), make_backbone("t5"), 0)
+    with pytest.raises(GenrecError, match=r"257 items share the codes \[0, 0, 0\]"):
+        model.identifier.index(range(257), fake(np.zeros((257, 3), np.int64)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["t5", "causal"])
+def test_it_learns_which_item_follows(kind: str, dataset: Dataset, tmp_path: Path) -> None:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
+    backbone = make_backbone(kind)
+    tiger = TIGER(QUICK)
+    tiger.setup(dataset.catalog, assets, backbone)
+    from genrec.prompts import Prompt
+
+    prompt = Prompt()
+    prompt.setup(backbone)
+    history, target = torch.arange(11)[:, None], torch.arange(1, 12)
+    optimizer = torch.optim.Adam([*backbone.parameters(), *tiger.parameters()], lr=5e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        tiger.loss(backbone, prompt(backbone, tiger.embed(history)), history, target)["loss"].backward()
+        optimizer.step()
+    tiger.eval()
+    with torch.no_grad():
+        memory = backbone.eval().read(prompt(backbone, tiger.embed(history)))
+        found = tiger.rank(backbone, memory, 3, torch.ones(1, 12, dtype=torch.bool))
+    assert (found.items[0, :, 0] == target).float().mean() > 0.8
+
+
+def test_items_that_are_added_find_their_tokens(dataset: Dataset, tmp_path: Path) -> None:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
+    backbone = make_backbone("t5")
+    tiger = TIGER(QUICK)
+    tiger.setup(dataset.catalog, assets, backbone)
+    before = tiger.names.codes.clone()
+    more: Catalog = dataset.catalog.extend(pl.DataFrame({"item": ["new", "twin"], "title": ["red train number 0"] * 2}))
+    tiger.index(more, assets.extend(more))
+    assert torch.equal(tiger.names.codes[:12], before)
+    assert len(tiger.trie.item.unique()) == 14 + 1
+    with torch.no_grad():
+        backbone.eval()
+        from genrec.prompts import Prompt
+
+        prompt = Prompt()
+        prompt.setup(backbone)
+        memory = backbone.read(prompt(backbone, tiger.embed(HISTORY)))
+        found = tiger.eval().rank(backbone, memory, 14, torch.ones(1, 14, dtype=torch.bool))
+    assert found.items[0].sort(1).values.tolist() == [list(range(14))] * 2

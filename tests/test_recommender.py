@@ -46,6 +46,28 @@ class Setup:
         )
 
 
+def test_the_identifier_may_learn_at_a_rate_of_its_own(dataset: Dataset, tmp_path: Path) -> None:
+    rates = {}
+    for lr in (None, 0.5):
+        made = Setup(dataset, tmp_path, identifier_lr=lr)
+        made.trainer(max_steps=1).fit(made.module, made.data)
+        groups = made.module.optimizers().param_groups  # type: ignore[union-attr]
+        assert sum(len(group["params"]) for group in groups) == len(list(made.module.parameters()))
+        rates[lr] = [group["initial_lr"] for group in groups]
+    assert rates == {None: [1e-3, 1e-3], 0.5: [1e-3, 0.5]}
+
+
+def test_a_packed_batch_counts_its_prefixes_as_examples(dataset: Dataset, tmp_path: Path) -> None:
+    module, _ = causal(dataset, tmp_path, packed=True, empty_history=True)
+    module.empty_history = True
+    batch = Batch(torch.arange(2), torch.tensor([[PAD, 1], [2, 3]]), torch.tensor([4, 5]), torch.empty(2, 0))
+    assert module.examples(batch) == 2 + 3
+    module.empty_history = False
+    assert module.examples(batch) == 1 + 2
+    module.packed = False
+    assert module.examples(batch) == 2
+
+
 @pytest.fixture
 def made(dataset: Dataset, tmp_path: Path) -> Setup:
     return Setup(dataset, tmp_path)

@@ -68,8 +68,9 @@ class Throughput(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Count the batch's users, on all processes."""
-        self._examples += len(batch.users) * trainer.world_size
+        """Count the batch's examples, on all processes."""
+        assert isinstance(pl_module, RankingModule)
+        self._examples += pl_module.examples(batch) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the speed of the epoch's training."""

@@ -35,6 +35,7 @@ class Recommender(RankingModule):
         warmup_steps: steps of linear warm-up; the learning rate then falls to zero on a cosine.
         packed: learn all prefixes of a user's sequence from one reading of it. Needs a backbone that can (a
             `CausalBackbone`) and ``data.samples: windows``; the loss is that of the separate prefixes.
+        identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
         ks: the cut-offs of the metrics.
     """
 
@@ -47,6 +48,7 @@ class Recommender(RankingModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         warmup_steps: int = 100,
         packed: bool = False,
+        identifier_lr: float | None = None,
         ks: Sequence[int] = (5, 10),
     ) -> None:
         super().__init__(ks)
@@ -57,6 +59,7 @@ class Recommender(RankingModule):
         self.optimizer = optimizer
         self.warmup_steps = warmup_steps
         self.packed = packed
+        self.identifier_lr = identifier_lr
         self._created = False
 
     def setup(self, stage: str) -> None:
@@ -102,6 +105,10 @@ class Recommender(RankingModule):
         """Rank the validation users, and log the loss of the first item that each took."""
         super().validation_step(batch, batch_idx)
         self.log("val/loss", self._losses(batch)["loss"], batch_size=len(batch.users), sync_dist=True)
+
+    def examples(self, batch: Batch) -> int:
+        """See `RankingModule.examples`; a packed user brings as many as he has prefixes."""
+        return int(_targets(batch, self.empty_history)[1].sum()) if self.packed else len(batch.users)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         context = self.prompt(self.backbone, self.identifier.embed(batch.history))
@@ -152,7 +159,13 @@ class Recommender(RankingModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser over everything trainable, with warm-up and a cosine over the whole run."""
-        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in part.parameters() if p.requires_grad]} for part in (self.backbone, self.identifier)
+        ]
+        if self.identifier_lr is not None:
+            groups[1]["lr"] = self.identifier_lr
+        # A frozen language model, or an identifier without parameters, is no group.
+        optimizer = self.optimizer([group for group in groups if group["params"]])
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, min(self.warmup_steps, steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -169,12 +182,17 @@ def all_prefixes(batch: Batch, empty_history: bool) -> tuple[Tensor, Tensor, Ten
         users [R], rising; stops [R], the columns of ``batch.history`` that the prefix has; history [R, T] and target
         [R], as if the prefixes were samples of a batch.
     """
-    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
-    real = sequence != PAD
-    wanted = real if empty_history else real & (real.long().cumsum(1) > 1)
+    sequence, wanted = _targets(batch, empty_history)
     users, stops = wanted.nonzero(as_tuple=True)
     width = batch.history.shape[1]
     # Padded on the left again: the last item of a prefix stands in the last column.
     columns = torch.arange(width, device=stops.device) + stops[:, None] - width
     history = batch.history[users].gather(1, columns.clamp(min=0)) if width else batch.history[users]
     return users, stops, torch.where(columns >= 0, history, PAD), sequence[users, stops]
+
+
+def _targets(batch: Batch, empty_history: bool) -> tuple[Tensor, Tensor]:
+    """The windows' items [B, T + 1], and which of them are targets."""
+    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
+    real = sequence != PAD
+    return sequence, real if empty_history else real & (real.long().cumsum(1) > 1)

@@ -152,3 +152,21 @@ def test_an_empty_or_small_candidate_set_is_refused(exact: bool) -> None:
         allowed = torch.arange(len(FIXED))[None] < count
         with pytest.raises(GenrecError, match=f"the best 3 of {count} candidate items"):
             model.rank(HISTORY, 3, allowed)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_lists_hold_no_illegal_and_no_repeated_item() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(0, 16, (3000, 3), generator=generator) + 16 * torch.arange(3)
+    codes = [tuple(row[: 2 + n % 2]) for n, row in enumerate(drawn.unique(dim=0).tolist())]
+    codes = list(dict.fromkeys(codes))
+    model = Model(Given(codes, search=Search(beams=12)), T5, len(codes))
+    allowed = torch.rand(4, len(codes), generator=generator) < torch.tensor([[1.1], [0.5], [0.02], [0.9]])
+    lists = 0
+    for _ in range(25):
+        history = torch.randint(-1, len(codes), (1000, 3), generator=generator).sort(1).values
+        items = model.rank(history, 10, allowed).items
+        assert (items.sort(2).values.diff(dim=2) > 0).all()
+        assert all(candidates[of_users].all() for candidates, of_users in zip(allowed, items, strict=True))
+        lists += items.shape[0] * items.shape[1]
+    assert lists == 100_000

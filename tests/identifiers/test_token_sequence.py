@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,12 @@ def test_a_history_is_the_identifiers_with_separators_between_two(backbone: Back
     assert tokens.mask.sum(1).tolist() == [3, len(ids), 0]
     torch.testing.assert_close(tokens.embeds[1], names.look_up(torch.tensor(ids)))
     torch.testing.assert_close(tokens.embeds[0, -3:], names.look_up(torch.full((3,), first + 4)))
+
+
+def test_a_blank_is_a_separator_for_the_real_t5_too(shared: Path) -> None:
+    backbone = make_backbone("t5", tokenizer=str(shared / "data/tokenizers/t5"))
+    model = Model(Given(PATHS, separator=" "), backbone, 6)
+    assert backbone.tokenizer.convert_ids_to_tokens(model.identifier.names.separator.tolist()) == ["\u2581"]
 
 
 def test_the_loss_is_the_mean_over_tokens_and_the_closing_word(backbone: Backbone) -> None:

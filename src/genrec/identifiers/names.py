@@ -7,6 +7,7 @@ put together from ids, never from text that is tokenised again: what a tokenizer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.backbones import Backbone, Memory
+from genrec.errors import GenrecError
 from genrec.types import PAD, Packed, Tokens
 
 Normalize = Literal["full", "level", "children"]
 
-ELEMENTS = 2**26
-"""Logits that are held at once while decoding: 256 MiB of float32."""
+ELEMENTS = 2**24
+"""Logits that are held at once while decoding: 64 MiB of float32."""
 
 
 class NewToken(NamedTuple):
@@ -67,7 +69,7 @@ class ItemNames(nn.Module):
         # In a tuple: the language model is no part of the identifier.
         self._backbone = (backbone,)
         self.words = len(backbone.head())
-        separator = backbone.tokenizer(self.separator_text, add_special_tokens=False)["input_ids"]
+        separator = _tokens_of(backbone, self.separator_text)
         self.register_buffer("separator", torch.tensor(separator, dtype=torch.long), persistent=False)
         if tokens:
             self.reads = nn.Parameter(self._initial(backbone, backbone.words(torch.arange(self.words))))
@@ -125,9 +127,13 @@ class ItemNames(nn.Module):
 
     def show(self, item: int) -> str:
         """An item's identifier for people to read."""
-        ids = [int(token) for token in self.codes[item] if token != PAD]
-        tokenizer = self._backbone[0].tokenizer
-        shown = (self.tokens[i - self.words].name if i >= self.words else str(tokenizer.decode([i])) for i in ids)
+        ids, shown = self.codes[item][self.codes[item] != PAD].tolist(), []
+        # Words side by side are one text, with the blanks that belong between them.
+        for own, run in groupby(ids, lambda token: token < self.words):
+            if own:
+                shown.append(str(self._backbone[0].tokenizer.decode(list(run))))
+            else:
+                shown += [self.tokens[token - self.words].name for token in run]
         return "".join(shown)
 
     def look_up(self, ids: Tensor) -> Tensor:
@@ -188,8 +194,19 @@ class ItemNames(nn.Module):
         return TokenWriter(self, backbone, memory, normalize)
 
 
+def _tokens_of(backbone: Backbone, separator: str) -> list[int]:
+    ids = backbone.tokenizer(separator, add_special_tokens=False)["input_ids"]
+    if separator and not ids:
+        # A sentencepiece tokenizer strips a blank that stands alone; the piece for it is there all the same.
+        piece = backbone.tokenizer.get_vocab().get(separator.replace(" ", "\u2581"))
+        if piece is None:
+            raise GenrecError(f"the language model has no token for the separator {separator!r}: give another one")
+        ids = [piece]
+    return ids
+
+
 class TokenWriter:
-    """A language model that writes item identifiers; see `genrec.decoding.beam.Writer`.
+    """A language model that writes item identifiers; see `genrec.decoding.beam.Writer` and `free.FreeWriter`.
 
     Args:
         names: the vocabulary.
@@ -228,6 +245,16 @@ class TokenWriter:
         states = self.backbone.write(self.memory, query, before.flatten().expand(users, -1))
         last = (paths != PAD).sum(2)[..., None, None].expand(-1, -1, 1, states.shape[2])
         return states.unflatten(1, (count, -1)).gather(2, last).squeeze(2)
+
+    def likeliest(self, states: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """See `FreeWriter.likeliest`; over the full vocabulary."""
+        parts = []
+        for part in states.split(max(1, ELEMENTS // self.names.words)):
+            logits = self.names._logits(self.backbone, part)
+            top = logits.topk(min(count, logits.shape[1]))
+            parts.append((top.values - logits.logsumexp(1, keepdim=True), top.indices))
+        values, tokens = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(tokens)
 
     def log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
         """See `Writer.log_probs`."""

@@ -16,12 +16,14 @@ import polars as pl
 import pytest
 import torch
 
+from genrec import ranks
 from genrec.cli import main
 from genrec.data import Synthetic
 from genrec.report import load_results
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUICK = [*SMALL, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+METRICS = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -77,6 +79,11 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     assert set(results["settings"]) == {"all", "warm", "cold", "G1", "G2", "G3", "G4", "G5"}
     assert results["seconds"]["fit"] == fit["seconds"]
     assert results["settings"]["all"]["users"] == results["users"]
+    for name in ("ranks.parquet", "ranks.1.parquet"):
+        table = ranks.read(run / name)
+        assert table["user"].n_unique() == results["users"]
+        for setting, values in ranks.means(table, METRICS).items():
+            assert results["settings"][setting] == pytest.approx(values, abs=1e-12, nan_ok=True)
 
     genrec("test --config synthetic_popularity.yaml", *QUICK)
     capsys.readouterr()
@@ -87,6 +94,16 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
             assert re.search(
                 rf"{setting} *│ {result['method']} .*{result['settings'][setting]['ndcg@10']:.4f}", table
             ), table
+    genrec("compare runs/synthetic_popularity runs/synthetic_setrec --samples 2000")
+    compared = capsys.readouterr().out
+    means = (load_results(f"runs/synthetic_{name}")["settings"]["all"]["ndcg@10"] for name in ("popularity", "setrec"))
+    assert re.search(r"all *│ ndcg@10 *│ *\d+ │ {:.4f} │ {:.4f}".format(*means), compared), compared
+    genrec("report runs/synthetic_popularity runs/synthetic_setrec --plots figures --format csv --output numbers.csv")
+    assert {path.name for path in Path("figures").iterdir()} == {
+        f"synthetic_{name}.{suffix}" for name in ("groups", "seconds", "validation_sweep") for suffix in ("png", "pdf")
+    }
+    numbers = pl.read_csv("numbers.csv").filter(setting="cold", method="SETRec", metric="ndcg@10")
+    assert numbers["mean"].to_list() == [results["settings"]["cold"]["ndcg@10"]]
 
     for name in ("best.parquet", "best.jsonl"):
         genrec(f"predict --config synthetic_setrec.yaml --output {name}", *QUICK)
@@ -356,6 +373,26 @@ def test_predictions_in_an_unknown_format(capsys: pytest.CaptureFixture[str]) ->
 
 def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'fit'" in complaint(capsys, "fitt --config synthetic_setrec.yaml")
+
+
+def test_runs_that_cannot_be_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "genrec test" in complaint(capsys, "report runs/nothing")
+    assert "takes the folders of runs" in complaint(capsys, "report")
+    assert "--form" in complaint(capsys, "report runs --form=csv")
+    assert "RUN_B" in complaint(capsys, "compare runs/nothing")
+    (here / "metrics.json").write_text("{}")
+    assert "another version" in complaint(capsys, "report .")
+    assert "another version" in complaint(capsys, "compare . .")
+
+
+def test_help_is_quick() -> None:
+    code = (
+        "import sys; from genrec.cli import main; main(['--help'])\n"
+        "assert not {'torch', 'lightning', 'polars', 'matplotlib', 'rich'} & set(sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    for command in ("fit", "test", "validate", "predict", "prepare", "report", "compare"):
+        assert f"\n  {command} " in said
 
 
 # The README

@@ -11,6 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from genrec import ranks
+
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 # Adam makes steps of the same size out of gradients that are all but zero, so rounding errors grow: double precision.
@@ -26,7 +28,7 @@ def genrec(folder: Path, *arguments: str) -> None:
 @pytest.mark.slow
 def test_two_processes_train_and_count_as_one(tmp_path: Path) -> None:
     two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    curves, results = [], []
+    curves, results, tables = [], [], []
     for name, batch, devices in (("one", 32, ["--trainer.accelerator=cpu"]), ("two", 16, two)):
         genrec(
             tmp_path,
@@ -37,9 +39,18 @@ def test_two_processes_train_and_count_as_one(tmp_path: Path) -> None:
         (run,) = (tmp_path / name / "synthetic_setrec").iterdir()
         curves.append(pl.read_csv(run / "logs" / "version_0" / "metrics.csv").filter(pl.col("val/loss").is_not_null()))
         results.append(json.loads((run / "metrics.json").read_text())["settings"])
+        tables.append(ranks.read(run / ranks.FILE))
+        assert sorted(path.name for path in run.glob("*ranks*")) == ["ranks.parquet"], "the first process writes"
     assert len(curves[0]) == len(curves[1]) == 2
     for name in ("val/ndcg@10", "val/recall@10", "val/warm/ndcg@10", "val/cold/ndcg@10"):
         assert curves[1][name].to_list() == pytest.approx(curves[0][name].to_list(), abs=1e-4), name
     for setting, values in results[0].items():
         assert results[1][setting]["users"] == values["users"], "every user is counted once"
         assert results[1][setting] == pytest.approx(values, abs=1e-4, nan_ok=True)
+    names = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
+    for table, result in zip(tables, results, strict=True):
+        for setting, values in ranks.means(table, names).items():
+            assert result[setting] == pytest.approx(values, abs=1e-12, nan_ok=True)
+    who = [table.select("user", "item", "group") for table in tables]
+    assert who[0].equals(who[1]), "every target of every user, once"
+    assert who[0].is_unique().all()

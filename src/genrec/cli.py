@@ -1,4 +1,4 @@
-"""The command line: ``genrec fit | validate | test | predict | prepare | report``."""
+"""The command line: ``genrec fit | validate | test | predict | prepare | report | compare``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
   validate  the same on the validation users
   predict   write the best items of every user (--output FILE.parquet or FILE.jsonl)
   prepare   only the data and the item embeddings
-  report    one table over runs: genrec report RUN...
+  report    one table over runs, and figures: genrec report RUN... [--format markdown] [--paper] [--plots DIR]
+  compare   whether two runs differ by more than chance: genrec compare RUN_A RUN_B
 
 CONFIG is a file, or the name of a packaged config (below). Any key of it can be given on the command line:
   genrec fit --config toys_setrec_small.yaml --data.root DIR --trainer.max_epochs 3
   genrec fit --config toys_setrec_small.yaml --ckpt_path last      resumes the newest run of that config
-  genrec fit --help                                                lists all keys
+  genrec fit --help                                                lists all keys; so do report --help, compare --help
 """
 
 
@@ -37,6 +38,10 @@ def main(args: Sequence[str] | None = None) -> None:
             from genrec.report import report
 
             report(arguments[1:])
+        elif arguments[0] == "compare":
+            from genrec.compare import command
+
+            command(arguments[1:])
         else:
             from genrec.training import run
 

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, the modules' short class names are known to the command line
-from genrec import runs
+from genrec import ranks, runs
 from genrec.arguments import all_subclasses, compose, explain
 from genrec.assets import Assets
 from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
@@ -192,7 +192,10 @@ class GenrecCLI(LightningCLI):
         self._write_results("validation", self.datamodule.dataset.validation, runs.VALIDATION)
 
     def after_test(self) -> None:
-        """Write ``metrics.json`` and print the table."""
+        """Write ``metrics.json`` and ``ranks.parquet``, and print the table."""
+        if self.trainer.is_global_zero:
+            assert self.run_folder is not None
+            ranks.write(self.run_folder / ranks.FILE, self.model.ranks)
         self._write_results("test", self.datamodule.dataset.test, runs.METRICS)
 
     def _write_results(self, split: str, targets: Ragged, file: str) -> None:

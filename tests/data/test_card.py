@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
-from genrec.data import Dataset, Ragged, Release
+from genrec.data import Catalog, Dataset, Ragged, Release
 from genrec.data.card import card, print_card
 from genrec.data.prepared import load, save
 
@@ -67,10 +68,12 @@ def test_the_releases_own_counts(
 def test_a_saved_data_set_is_the_same(dataset: Dataset, tmp_path) -> None:
     notes = {"times": {"training": [0, 1]}}
     empty = Ragged.from_lists([[3], *[[]] * 7])
-    before = Dataset("some", dataset.catalog, dataset.users, dataset.train, empty, dataset.test, notes=notes)
+    catalog = Catalog(dataset.catalog.items.with_columns(tags=pl.col("title").str.split(" ").list.first()))
+    before = Dataset("some", catalog, dataset.users, dataset.train, empty, dataset.test, notes=notes)
     save(before, tmp_path)
     after = load(tmp_path)
     assert after.catalog.items.equals(before.catalog.items)
+    assert after.catalog.items["tags"].to_list() == ["red"] * 6 + ["blue"] * 6
     assert (after.name, after.users, after.notes) == (before.name, before.users, notes)
     for part in ("train", "validation", "test"):
         assert [x.tolist() for x in getattr(after, part)] == [x.tolist() for x in getattr(before, part)]

@@ -9,7 +9,7 @@ from genrec.errors import GenrecError
 
 def test_missing_columns_are_null_and_blank_text_too() -> None:
     catalog = Catalog(pl.DataFrame({"item": ["a", "b"], "title": ["Tent", "  "], "price": [1.0, 2.0]}))
-    assert catalog.items.columns == ["item", "title", "brand", "description", "categories", "price"]
+    assert catalog.items.columns == ["item", "title", "brand", "description", "categories", "price", "tags"]
     assert len(catalog) == 2
     assert catalog.keys == ["a", "b"]
     assert catalog.titles == ["Tent", ""]

@@ -42,6 +42,7 @@ def test_a_folder(folder: Path) -> None:
     assert dataset.users == ["7", "8"]
     assert dataset.catalog.keys == ["B0", "B1", "B2", "B3"]
     assert dataset.catalog.titles[2] == "T2"
+    assert dataset.catalog.items["tags"].to_list() == ["x"] * 4
     assert [items.tolist() for items in dataset.validation] == [[2], []]
     assert [items.tolist() for items in dataset.test] == [[], [3, 1]]  # once each, in order
     assert dataset.cf is not None

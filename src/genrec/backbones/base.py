@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from genrec.backbones.encoder import TextEncoder
 from genrec.backbones.tree import Tree
 from genrec.errors import GenrecError
 from genrec.types import Packed, Tokens
@@ -80,6 +81,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def tree(self, memory: Memory) -> Tree:
         """Begin to write tokens after a prompt generation by generation, as a tree of beams; `write` stays possible."""
+
+    @abstractmethod
+    def encoder(self) -> TextEncoder:
+        """The model as it is, as an encoder of texts that later training does not change; call it after `setup`."""
 
     def kept_elsewhere(self) -> set[str]:
         """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""

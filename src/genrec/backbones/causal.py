@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from genrec.backbones import masks
 from genrec.backbones.attention import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.base import Backbone
+from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
 from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
@@ -183,6 +184,10 @@ class CausalBackbone(Backbone):
     def tree(self, memory: CausalMemory) -> Tree:
         """See `Backbone.tree`."""
         return _CausalTree(self, memory)
+
+    def encoder(self) -> TextEncoder:
+        """See `Backbone.encoder`: the last state of the last word, without the adapters."""
+        return CausalTextEncoder(self.tokenizer, self.start, self.model, copy=self.tuning == "full")
 
     def _branches(self, packed: Packed, query: Tokens) -> Tensor:
         """All branches of all trunks in one pass: each sees its part of the trunk, and itself.

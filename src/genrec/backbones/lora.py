@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from genrec.errors import GenrecError
@@ -43,3 +45,19 @@ class LoRA:
         except ValueError as error:
             names = ", ".join(self.targets)
             raise GenrecError(f"the model has no layers named {names}: give `lora.targets` that it has") from error
+
+
+@contextmanager
+def without_adapters(model: nn.Module) -> Iterator[None]:
+    """The model as it was before it had adapters, if it has any; in evaluation mode."""
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    training = model.training
+    model.eval()
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+        model.train(training)

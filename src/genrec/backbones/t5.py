@@ -25,6 +25,7 @@ from transformers import (
 
 from genrec.backbones import masks
 from genrec.backbones.base import Backbone
+from genrec.backbones.encoder import T5TextEncoder, TextEncoder
 from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
@@ -172,6 +173,10 @@ class T5Backbone(Backbone):
     def tree(self, memory: T5Memory) -> Tree:
         """See `Backbone.tree`."""
         return _T5Tree(self.t5.decoder, memory)
+
+    def encoder(self) -> TextEncoder:
+        """See `Backbone.encoder`: the mean of the encoder's states. Of a new model it says next to nothing."""
+        return T5TextEncoder(self.tokenizer, self.start, self.t5.encoder)
 
 
 class _T5Tree(Tree):

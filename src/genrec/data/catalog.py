@@ -9,7 +9,7 @@ import polars as pl
 from genrec.errors import GenrecError
 
 KEY, TITLE, BRAND, DESCRIPTION, CATEGORIES = "item", "title", "brand", "description", "categories"
-PRICE = "price"
+PRICE, TAGS = "price", "tags"
 SCHEMA = {
     KEY: pl.String(),
     TITLE: pl.String(),
@@ -17,6 +17,7 @@ SCHEMA = {
     DESCRIPTION: pl.String(),
     CATEGORIES: pl.List(pl.String()),
     PRICE: pl.Float64(),
+    TAGS: pl.String(),
 }
 
 
@@ -26,8 +27,9 @@ class Catalog:
 
     Args:
         items: one row per item. The column ``item`` holds the item's key; ``title``, ``brand``, ``description`` (text)
-            ``categories`` (list of text, from the widest to the narrowest) and ``price`` (a number) may be missing or
-            null. Other columns are dropped, and text of white space alone becomes null.
+            ``categories`` (list of text, from the widest to the narrowest), ``price`` (a number) and ``tags`` (text, a
+            few words that name the item) may be missing or null. Other columns are dropped, and text of white space
+            alone becomes null.
 
     Raises:
         GenrecError: if there is no item, or a key is missing or given twice.

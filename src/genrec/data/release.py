@@ -27,8 +27,8 @@ class Release(Source):
     The folder ``root/name``, ``root/setrec/name`` or `root` itself holds ``training_dict.npy``,
     ``validation_dict.npy`` and ``testing_dict.npy`` (user id to list of item ids), and, where there are any,
     ``SASRec_item_embed.pkl`` (a tensor [N, d]) and ``items.jsonl`` (``item_id`` 0 to N-1 in order, ``asin``, ``title``,
-    ``brand``, ``categories``, ``description``). Without ``items.jsonl`` the items have no text. A user's repeated test
-    items count once.
+    ``brand``, ``categories``, ``description``, ``tags``). Without ``items.jsonl`` the items have no text. A user's
+    repeated test items count once.
 
     Args:
         name: of the folder and of the data set.

@@ -23,8 +23,8 @@ class Table(Source):
 
     Args:
         interactions: the file, one interaction a row.
-        items: the file of the items, one a row: the column `item` and any of title, brand, description and categories
-            (a list; in a csv file separated by ``|``). Without it the items have no text.
+        items: the file of the items, one a row: the column `item` and any of title, brand, description, tags and
+            categories (a list; in a csv file separated by ``|``). Without it the items have no text.
         user: the column of the users' keys.
         item: the column of the items' keys, in both files.
         timestamp: the column of the times: numbers, or ISO dates and times (UTC unless they say otherwise), which

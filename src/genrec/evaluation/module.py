@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import lightning as L
+import polars as pl
 import torch
 from torch import Tensor
 
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics
+from genrec.evaluation.ranks import TargetRanks, ranks_frame
 from genrec.types import Batch, Ranking
 
 
@@ -28,12 +30,14 @@ class RankingModule(L.LightningModule, ABC):
         learns: whether there is anything to train.
         dataset: the data, there from `setup` on.
         results: the means of the last validation or test by setting (`RankingMetrics.compute`).
+        ranks: where every target stood in the last test, a row per user and target (`genrec.ranks`).
         rank_seconds: wall-clock seconds that it spent on preparing tables and ranking.
     """
 
     learns = True
     dataset: Dataset
     results: dict[str, dict[str, float]]
+    ranks: pl.DataFrame
     rank_seconds: float
 
     def __init__(self, ks: Sequence[int] = (5, 10)) -> None:
@@ -68,6 +72,10 @@ class RankingModule(L.LightningModule, ABC):
 
     def choose(self, value: float) -> None:
         """Keep the value that validation found best."""
+
+    def examples(self, batch: Batch) -> int:
+        """How many training examples a batch holds: targets to predict."""
+        return len(batch.users)
 
     def refresh(self) -> None:
         """Bring tables that depend on the parameters up to date, before a pass of evaluation."""
@@ -126,16 +134,22 @@ class RankingModule(L.LightningModule, ABC):
         self.refresh()
         self._metrics = self._new_metrics()
         self._metrics.seconds += self._clock() - start
+        # Each once, as the data module hands them over.
+        self._targets = self.dataset.test.unique()
+        ranks = TargetRanks(self._targets, len(self._metrics.allowed), sync=self.trainer.world_size > 1)
+        self._ranks = ranks.to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the test users."""
         start = self._clock()
         ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
         self._metrics.update(ranking, batch.targets, self._clock() - start)
+        self._ranks.update(ranking, batch.users, batch.targets)
 
     def on_test_epoch_end(self) -> None:
-        """Keep the means in ``results`` and log them as ``test/<setting>/<metric>``."""
+        """Keep ``results`` and ``ranks``, and log the means as ``test/<setting>/<metric>``."""
         self.results = self._metrics.compute()
+        self.ranks = ranks_frame(self._ranks.compute(), self._metrics, self.dataset, self._targets)
         self.rank_seconds = float(self._metrics.seconds)
         for setting, values in self.results.items():
             self.log_dict({f"test/{setting}/{name}": float(value) for name, value in values.items()})

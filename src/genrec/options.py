@@ -1,0 +1,28 @@
+"""Arguments of the commands that need no trainer; a mistake in them is told like every other one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from genrec.errors import GenrecError
+
+
+class Options(argparse.ArgumentParser):
+    """An argument parser without abbreviations.
+
+    Args:
+        command: the command whose arguments it reads.
+        description: what the command does, for its ``--help``.
+    """
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(f"genrec {command}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line.
+
+        Raises:
+            GenrecError: always.
+        """
+        raise GenrecError(f"{self.prog}: {message}; `{self.prog} --help` lists the options")

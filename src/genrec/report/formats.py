@@ -1,0 +1,151 @@
+"""The forms of a table: for the terminal, Markdown, LaTeX, and numbers for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import rich.table
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from genrec.report.table import Cell, Line, Table
+
+WIDTH = 160
+"""Columns of a table that is not printed on a terminal."""
+
+
+def wide_console() -> Console:
+    """Standard output; what is no terminal has room for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def _title(metric: str) -> str:
+    name, k = metric.split("@")
+    return f"{name[0].upper()}@{k}"
+
+
+def _header(table: Table) -> list[str]:
+    backbone = ["backbone"] if table.has_backbones else []
+    return ["setting", "method", *backbone, *map(_title, table.metrics), "users", "rank s"]
+
+
+def _number(cell: Cell, plus_minus: str = "±") -> tuple[str, str]:
+    """The mean, and what stands behind it."""
+    mean = "-" if cell.mean is None else f"{cell.mean:.4f}"
+    return mean, "" if cell.std is None else f" {plus_minus} {cell.std:.4f}"
+
+
+def _rest(line: Line, first: bool) -> tuple[str, str]:
+    """Users, and the seconds of ranking, which are those of all settings together and stand in the first."""
+    seconds = f"{line.row.seconds:,.1f}" if first and line.row.seconds is not None else ""
+    return "" if line.users is None else f"{line.users:,}", seconds
+
+
+def _names(table: Table, line: Line) -> list[str]:
+    return [line.row.method, *([line.row.backbone or ""] if table.has_backbones else [])]
+
+
+def rich_table(table: Table) -> rich.table.Table:
+    """For a terminal: the best of every column and setting is bold, the second underlined."""
+    style = {"best": "bold", "second": "underline", None: ""}
+    made = rich.table.Table(title=escape(table.title))
+    for name in _header(table):
+        made.add_column(name, justify="left" if name in ("setting", "method", "backbone") else "right")
+    for number, (setting, lines) in enumerate(table.blocks.items()):
+        for line in lines:
+            cells = [Text.assemble(("".join(_number(cell)), style[cell.mark])) for cell in line.cells.values()]
+            made.add_row(setting, *map(Text, _names(table, line)), *cells, *_rest(line, number == 0))
+        made.add_section()
+    return made
+
+
+def terminal(tables: Sequence[Table], note: str) -> str:
+    """The tables as a terminal shows them, without colours."""
+    console = Console(file=io.StringIO(), width=WIDTH)
+    with console.capture() as captured:
+        for table in tables:
+            console.print(rich_table(table))
+        console.print(note, end="\n" if note else "", markup=False)
+    return captured.get()
+
+
+def markdown(tables: Sequence[Table], note: str) -> str:
+    """GitHub's tables: ``**best**`` and ``<u>second</u>``."""
+    wrap = {"best": "**{}**", "second": "<u>{}</u>", None: "{}"}
+    parts = []
+    for table in tables:
+        header = _header(table)
+        names = 3 if table.has_backbones else 2
+        rule = [*["---"] * names, *["---:"] * (len(header) - names)]
+        lines = [header, rule]
+        for number, (setting, block) in enumerate(table.blocks.items()):
+            for line in block:
+                cells = [
+                    wrap[cell.mark].format(mean) + std for cell in line.cells.values() for mean, std in [_number(cell)]
+                ]
+                names_ = [name.replace("|", "\\|") for name in _names(table, line)]
+                lines.append([setting, *names_, *cells, *_rest(line, number == 0)])
+        parts.append(f"**{table.title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
+    return "\n".join([*parts, *([f"{note}\n"] if note else [])])
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def latex(tables: Sequence[Table], note: str) -> str:
+    r"""Tables in the style of booktabs: ``\textbf{best}`` and ``\underline{second}``."""
+    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", None: "%s"}
+    parts = ["% \\usepackage{booktabs}\n" + (f"% {note}\n" if note else "")]
+    for table in tables:
+        header = _header(table)
+        columns = ("lll" if table.has_backbones else "ll").ljust(len(header), "r")
+        lines = [r"\begin{table}", r"  \centering", f"  \\caption{{{_escape(table.title)}}}"]
+        lines += [f"  \\begin{{tabular}}{{{columns}}}", r"    \toprule", f"    {' & '.join(header)} \\\\"]
+        for number, (setting, block) in enumerate(table.blocks.items()):
+            lines.append(r"    \midrule")
+            for line in block:
+                cells = [
+                    wrap[cell.mark] % mean + std
+                    for cell in line.cells.values()
+                    for mean, std in [_number(cell, r"$\pm$")]
+                ]
+                names = [setting if line is block[0] else "", *map(_escape, _names(table, line))]
+                lines.append(f"    {' & '.join([*names, *cells, *_rest(line, number == 0)])} \\\\")
+        lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def long_csv(tables: Sequence[Table], note: str) -> str:
+    """A line per number, unrounded; ``rank_seconds`` belongs to no setting."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["dataset", "split", "setting", "method", "backbone", "source", "runs", "users", "metric", "mean", "std"]
+    )
+    for table in tables:
+        for number, (setting, block) in enumerate(table.blocks.items()):
+            for line in block:
+                row = line.row
+                about = [row.method, row.backbone, "published" if row.published else "ours", len(row.results)]
+                for metric, cell in line.cells.items():
+                    if cell.mean is not None:
+                        values = [line.users, metric, cell.mean, cell.std]
+                        writer.writerow([table.dataset, table.split, setting, *about, *values])
+                if number == 0 and row.seconds is not None:
+                    writer.writerow(
+                        [table.dataset, table.split, "", *about, line.users, "rank_seconds", row.seconds, None]
+                    )
+    return out.getvalue()
+
+
+FORMATS = {"terminal": terminal, "markdown": markdown, "latex": latex, "csv": long_csv}

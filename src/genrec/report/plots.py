@@ -1,0 +1,188 @@
+"""Figures over runs, as png and pdf: popularity groups, accuracy against time, and sweeps of a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from genrec.errors import GenrecError
+from genrec.outputs import write_new
+from genrec.report.results import Run
+from genrec.report.rows import Row, grouped
+from genrec.report.variants import differences, find_key, flat, seeds, show
+
+GROUPS = ("G1", "G2", "G3", "G4", "G5")
+SWEEP = "val_sweep/"
+
+
+def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, folder: Path) -> None:
+    """Draw every figure that the runs of one data set have something for, and say which.
+
+    Args:
+        rows: the table's.
+        runs: what they were made of.
+        settings: those of the sweep over `over`.
+        over: a key of the runs' configs to draw a metric against; None for no such figure.
+        folder: where ``<data set>_<figure>.png`` and ``.pdf`` are written.
+
+    Raises:
+        GenrecError: if `over` is no key of the configs, or the runs differ in others as well.
+    """
+    metric = [name for name in rows[0].results[0]["settings"]["all"] if name != "users"][-1]
+    if len({row.backbone for row in rows if row.backbone}) > 1:
+        rows = [replace(row, method=_with_backbone(row.method, row.backbone)) for row in rows]
+    figures = {
+        "groups": _groups(rows, metric),
+        "seconds": _seconds(rows, metric),
+        "validation_sweep": _validation_sweep(rows),
+    }
+    if over:
+        key = find_key(runs, over)
+        figures[key.rpartition(".")[2]] = _over(runs, key, settings, metric)
+    for name, figure in figures.items():
+        if figure:
+            path = folder / f"{rows[0].results[0]['dataset']}_{name}"
+            for suffix in (".png", ".pdf"):
+                write_new(path.with_name(path.name + suffix), figure.savefig)
+            print(f"wrote {path}.png and .pdf")
+
+
+def _with_backbone(method: str, backbone: str | None) -> str:
+    """A legend has no room for all of a model's sizes."""
+    return f"{method}, {backbone.partition(',')[0]}" if backbone else method
+
+
+def _axes(panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """Panels beside each other, without pyplot, whose figures are global and stay in memory."""
+    figure = Figure(figsize=(1 + 4 * panels, 3.5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Above the axes, where it hides no point."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
+
+
+def _groups(rows: Sequence[Row], metric: str) -> Figure | None:
+    """Bars by popularity group, as in Figure 7 of SETRec."""
+    names = [name for name in GROUPS if any(len(row.values(name, metric)) for row in rows)]
+    if not names:
+        return None
+    figure, (axes,) = _axes()
+    width = 0.8 / len(rows)
+    for number, row in enumerate(rows):
+        values = [row.values(name, metric) for name in names]
+        means = [found.mean() if len(found) else np.nan for found in values]
+        places = np.arange(len(names)) + (number - (len(rows) - 1) / 2) * width
+        axes.bar(places, means, width, yerr=_deviations(values), label=row.method)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(xlabel="popularity group of the target, G1 the most popular", ylabel=_title(metric))
+    _legend(figure, axes)
+    return figure
+
+
+def _seconds(rows: Sequence[Row], metric: str) -> Figure:
+    """Accuracy over all items against the time that ranking all users took."""
+    figure, (axes,) = _axes()
+    for row in rows:
+        assert row.seconds is not None, "a run of ours has its seconds"
+        values = row.values("all", metric)
+        axes.errorbar(row.seconds, values.mean(), yerr=_deviations([values]), fmt="o", label=row.method)
+    axes.set(xlabel="seconds of ranking", ylabel=_title(metric), xscale="log")
+    _legend(figure, axes)
+    return figure
+
+
+def _validation_sweep(rows: Sequence[Row]) -> Figure | None:
+    """NDCG on validation against the value that validation chose, of the fits that logged it."""
+    figure, (axes,) = _axes()
+    for row in rows:
+        sweeps = [sweep for run in row.runs if (sweep := _sweep(run))]
+        values = sorted(set(sweeps[0]).intersection(*sweeps)) if sweeps else []
+        if values:
+            found = [np.array([sweep[value] for sweep in sweeps]) for value in values]
+            means = [each.mean() for each in found]
+            axes.errorbar(values, means, yerr=_deviations(found), marker="o", label=row.method)
+    if not axes.lines:
+        return None
+    axes.set(xlabel="the weight that validation chooses (SETRec: beta)", ylabel="NDCG on validation")
+    _legend(figure, axes)
+    return figure
+
+
+def _sweep(run: Run) -> dict[float, float]:
+    """The best epoch's NDCG by value; empty where nothing was to be chosen. A resumed fit has several logs."""
+    best: dict[float, float] = {}
+    for path in sorted(run.folder.glob("logs/*/metrics.csv")):
+        try:
+            epochs = pl.read_csv(path, infer_schema_length=None).select(pl.col(f"^{SWEEP}.*$")).drop_nulls()
+        except pl.exceptions.PolarsError as error:
+            raise GenrecError(f"{path} is not a table ({error})") from error
+        if epochs.width and not epochs.is_empty():
+            values = epochs.row(int(epochs.max_horizontal().arg_max() or 0), named=True)
+            found = {float(name.removeprefix(SWEEP)): value for name, value in values.items()}
+            best = max(best, found, key=lambda sweep: max(sweep.values(), default=0))
+    return best
+
+
+def _over(runs: Sequence[Run], key: str, settings: Sequence[str], metric: str) -> Figure:
+    """A metric against a key of the configs: a panel per setting, a line per method, the mean over seeds."""
+    figure, panels = _axes(len(settings))
+    having = [run for run in runs if key in flat(run.config)]
+    for same in grouped(having, lambda run: (run.results["method"], run.results.get("backbone"))):
+        points = _points(same, key)
+        for axes, setting in zip(panels, settings, strict=True):
+            values = [
+                Row("", None, [run.results for run in point]).values(setting, metric) for point in points.values()
+            ]
+            means = [found.mean() if len(found) else np.nan for found in values]
+            label = _with_backbone(same[0].results["method"], same[0].results.get("backbone"))
+            axes.errorbar(list(points), means, yerr=_deviations(values), marker="o", label=label)
+    for axes, setting in zip(panels, settings, strict=True):
+        axes.set(title=setting, xlabel=key.rpartition(".")[2], ylabel=_title(metric))
+    _legend(figure, panels[0])
+    return figure
+
+
+def _points(runs: list[Run], key: str) -> dict[float | str, list[Run]]:
+    """The runs of one method by their value of the key, in order; numbers stay numbers if all are."""
+    method = runs[0].results["method"]
+    others = [other for other in differences(runs) if other != key]
+    if others:
+        raise GenrecError(
+            f"the runs of {method} differ in `{others[0]}` too: a figure over `{key}` takes runs that differ in "
+            "nothing else"
+        )
+    points = grouped(runs, lambda run: show(_value(run, key)))
+    if any(len({seeds(run) for run in point}) < len(point) for point in points):
+        raise GenrecError(f"two runs of {method} have the same `{key}` and the same seed: give one of them")
+    by_value = {_value(point[0], key): point for point in points}
+    if all(isinstance(value, int | float) for value in by_value):
+        return dict(sorted(by_value.items()))
+    return {show(value): point for value, point in by_value.items()}
+
+
+def _value(run: Run, key: str) -> Any:
+    """What a run has for the key; of a list of one number, such as the ``betas`` to choose from, the number."""
+    value = flat(run.config)[key]
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    return str(value) if isinstance(value, list | dict) else value
+
+
+def _deviations(values: Sequence[np.ndarray]) -> list[float]:
+    return [float(np.std(found, ddof=1)) if len(found) > 1 else 0.0 for found in values]
+
+
+def _title(metric: str) -> str:
+    name, k = metric.split("@")
+    return f"{'NDCG' if name == 'ndcg' else name.capitalize()}@{k}"

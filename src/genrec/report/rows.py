@@ -1,0 +1,104 @@
+"""The rows of a table: runs that repeat an experiment with other seeds are one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from genrec.report import paper
+from genrec.report.results import Run
+from genrec.report.variants import describe, differences, seeds
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one language model and one config.
+
+    Args:
+        method: how tables call it.
+        backbone: the language model; None for a method without one.
+        results: ``metrics.json`` of every run.
+        runs: the runs themselves, where there are any.
+        published: these are the paper's numbers.
+    """
+
+    method: str
+    backbone: str | None
+    results: Sequence[Mapping[str, Any]]
+    runs: Sequence[Run] = ()
+    published: bool = False
+
+    def values(self, setting: str, metric: str) -> np.ndarray:
+        """float64 [runs that have it], a metric or the number of users; empty where nobody is counted."""
+        found = [result["settings"].get(setting, {}) for result in self.results]
+        # What is not there is NaN: a mean over nobody, and what was not measured.
+        values = [values.get(metric, np.nan) if values.get("users") != 0 else np.nan for values in found]
+        measured = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        return measured[~np.isnan(measured)]
+
+    @property
+    def seconds(self) -> float | None:
+        """The mean time of ranking all users."""
+        found = [result["seconds"]["rank"] for result in self.results]
+        return None if None in found else float(np.mean(found))
+
+
+def by_data(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs by the users and items they are about; data sets of one name may be cut differently."""
+    return grouped(runs, lambda run: tuple(run.results[key] for key in ("dataset", "split", "users", "items")))
+
+
+def rows(runs: Sequence[Run]) -> list[Row]:
+    """Runs of one data set by method, language model and config.
+
+    Several configs of one method are told apart by what differs in them. Runs that have the very same seed are not
+    averaged: each has a row with the name of its folder.
+    """
+    made = []
+    for same_method in grouped(runs, lambda run: (run.results["method"], run.results.get("backbone"))):
+        keys = differences(same_method)
+        for repeated in grouped(same_method, partial(describe, keys=keys)):
+            made += _repetitions(repeated, describe(repeated[0], keys))
+    return made
+
+
+def _repetitions(runs: list[Run], variant: str) -> list[Row]:
+    results = runs[0].results
+    method, backbone = results["method"], results.get("backbone")
+    notes = [variant] if variant else []
+    if len({seeds(run) for run in runs}) < len(runs):
+        return [_row(method, backbone, [run], [*notes, run.folder.name]) for run in runs]
+    return [_row(method, backbone, runs, [*notes, f"{len(runs)} seeds"] if len(runs) > 1 else notes)]
+
+
+def _row(method: str, backbone: str | None, runs: list[Run], notes: list[str]) -> Row:
+    label = f"{method} ({'; '.join(notes)})" if notes else method
+    return Row(label, backbone, [run.results for run in runs], runs)
+
+
+def with_published(rows: Sequence[Row]) -> list[Row]:
+    """The same rows, and below the last of each method the numbers that the paper has for it."""
+    made: list[Row] = []
+    done = set()
+    for row in reversed(rows):
+        results = row.results[0]
+        found = paper.published(results["dataset"], results["method"], row.backbone)
+        if found and (results["method"], found["backbone"]) not in done:
+            done.add((results["method"], found["backbone"]))
+            made.append(Row(f"{results['method']} (published)", found["backbone"], [found], published=True))
+        made.append(row)
+    return made[::-1]
+
+
+def grouped(values: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """Values with the same key together, in the order in which the keys come up."""
+    groups: dict[Hashable, list[T]] = {}
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
+    return list(groups.values())

@@ -1,0 +1,102 @@
+"""What tells runs of one method apart: their configs, and their seeds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genrec.errors import GenrecError
+from genrec.report.results import Run
+from genrec.runs import CONFIG
+
+# Where and how a run was computed, not what.
+IGNORED = (
+    "data.root",
+    "data.rank_batch_size",
+    "assets.root",
+    "runs",
+    "output",
+    "checkpoint.dirpath",
+    "ckpt_path",
+    "weights_only",
+    "trainer.default_root_dir",
+    "trainer.accelerator",
+    "trainer.callbacks",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.profiler",
+)
+_SEED = ("seed", "seed_everything")
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a config by dotted key, without the ``init_args`` in between.
+
+    >>> flat({"model": {"class_path": "m.Model", "init_args": {"ks": [5, 10]}}})
+    {'model.class_path': 'm.Model', 'model.ks': [5, 10]}
+    """
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        below = prefix if key == "init_args" else f"{prefix}{key}."
+        values.update(flat(value, below) if isinstance(value, Mapping) and value else {below.rstrip("."): value})
+    return values
+
+
+def seeds(run: Run) -> tuple[Any, ...]:
+    """Every seed of a run; runs with different ones repeat an experiment."""
+    others = [value for key, value in sorted(flat(run.config).items()) if _last(key) == "seed"]
+    return (run.results.get("seed"), *others)
+
+
+def differences(runs: Sequence[Run]) -> list[str]:
+    """The keys whose values are not the same in all configs, seeds and places left out; runs without a config agree."""
+    configs = [flat(run.config) for run in runs if run.config]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [
+        key
+        for key in keys
+        if key not in IGNORED
+        and _last(key) not in _SEED
+        and any(config.get(key) != configs[0].get(key) for config in configs)
+    ]
+
+
+def describe(run: Run, keys: Sequence[str]) -> str:
+    """The values that a run has for these keys, such as ``alpha=0.7, n_semantic=4``; ``""`` if it has no config."""
+    if not run.config:
+        return ""
+    config = flat(run.config)
+    names = [_last(key) for key in keys]
+    short = [name if names.count(name) == 1 else key for key, name in zip(keys, names, strict=True)]
+    return ", ".join(f"{name}={show(config.get(key))}" for key, name in zip(keys, short, strict=True))
+
+
+def show(value: Any) -> str:
+    """A value of a config as a table shows it; of a class its name."""
+    is_class = isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
+    return value.rpartition(".")[2] if is_class else str(value)
+
+
+def find_key(runs: Sequence[Run], name: str) -> str:
+    """The dotted key that a name stands for: the key itself or the end of it.
+
+    Raises:
+        GenrecError: if no run's config has such a key, or it has several.
+    """
+    keys = sorted({key for run in runs for key in flat(run.config)})
+    wanted = name.replace(".init_args", "")
+    found = [key for key in keys if key == wanted or key.endswith(f".{wanted}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise GenrecError(f"`{name}` could be {', '.join(found)}: give more of the key")
+    near = difflib.get_close_matches(wanted, [*keys, *map(_last, keys)], n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    raise GenrecError(f"no run's {CONFIG} has the key `{name}`{hint}")
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

@@ -1,8 +1,10 @@
 """The published identifiers that genrec compares with; the core never imports this package."""
 
+from genrec_baselines.bigrec import BIGRec
 from genrec_baselines.cid import CID
 from genrec_baselines.dreamrec import DreamRec
 from genrec_baselines.e4srec import E4SRec
+from genrec_baselines.idgenrec import IDGenRec
 from genrec_baselines.semid import SemID
 
-__all__ = ["CID", "DreamRec", "E4SRec", "SemID"]
+__all__ = ["CID", "BIGRec", "DreamRec", "E4SRec", "IDGenRec", "SemID"]

@@ -7,8 +7,6 @@ items too), and the names of items are made once, before the training.
 
 from __future__ import annotations
 
-from itertools import chain, count
-
 import numpy as np
 
 from genrec.assets import CatalogTags, Frequency, ItemAssets, ItemTags, KeywordTags
@@ -72,10 +70,15 @@ class IDGenRec(TokenSequence):
 
     def _name(self, tag: str, taken: set[tuple[int, ...]]) -> tuple[int, ...]:
         """A tag's token ids; with a number behind them, if another item has the same."""
-        words = self._ids(tag)
-        numbers = chain([()], (tuple(self._ids(f" {number}")) for number in count(2)))
-        names = ((*words[: self.max_tokens - len(number)], *number) for number in numbers)
-        return next(name for name in names if name and name not in taken)
+        words, number = self._ids(tag), list[int]()
+        for count in range(2, len(taken) + 4):
+            name = (*words[: self.max_tokens - len(number)], *number)
+            if name and name not in taken:
+                return name
+            number = self._ids(f" {count}")
+        raise GenrecError(
+            f"the tokenizer does not tell numbers apart, so `{tag}` cannot be made unique: take another one"
+        )
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]

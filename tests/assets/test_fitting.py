@@ -108,12 +108,20 @@ def test_what_training_tells_is_what_the_network_does() -> None:
 
 
 def test_it_stops_when_nothing_gets_better() -> None:
-    # Two distinct items and a learning rate of nothing: the first evaluation is never beaten.
-    text = drawn(2, 8)
+    # A learning rate of nothing: the first evaluation is never beaten.
+    text = drawn(20, 8)
     idle = Training(steps=100, batch_size=32, lr=0.0, evaluate_every=5, patience=3, reset_every=0)
     _, trained = fit(objective, text, idle, balanced=False)
     assert trained["kept"] == 5
     assert trained["steps"] == 5 + 3 * 5
+
+
+def test_it_stops_when_nothing_is_left_to_learn() -> None:
+    text = drawn(3, 8)
+    network, trained = fit(objective, text, Training(steps=2000, evaluate_every=10), balanced=False)
+    assert trained["kept"] == trained["steps"] < 1000
+    assert trained["reconstruction"] < 1e-3
+    assert collision_rate(network.codes(text)) == 0
 
 
 @given(n=st.integers(1, 50), size=st.integers(1, 20))

@@ -55,9 +55,15 @@ class Model:
             return self.identifier.rank(self.backbone, self.backbone.read(self.context()), k, allowed)
 
 
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for all: codes take seconds to learn."""
+    return tmp_path_factory.mktemp("assets")
+
+
 @pytest.fixture(params=IDENTIFIERS, ids=lambda cls: cls.__name__)
-def model(request: pytest.FixtureRequest, dataset: Dataset, tmp_path: Path) -> Model:
-    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path))
+def model(request: pytest.FixtureRequest, dataset: Dataset, root: Path) -> Model:
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(root))
     return Model(request.param, dataset, assets.bind(dataset))
 
 

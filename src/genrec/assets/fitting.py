@@ -18,6 +18,8 @@ WEIGHT_DECAY = 1e-4
 CLIP = 1.0
 TOLERANCE = 1.05
 """A checkpoint may be kept whose reconstruction error is at most this many times the best."""
+PERFECT = 1e-3
+"""Training is over where no items collide and less than this share of the variance is lost: a tiny catalogue."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,10 @@ def train(objective: Objective, text: Tensor, training: Training) -> dict[str, A
             first = last
         if step % training.evaluate_every == 0 or step == training.steps:
             checkpoints.add(evaluate(objective, text, step))
-            if step - checkpoints.best.step >= training.patience * training.evaluate_every:
+            best = checkpoints.best
+            stale = step - best.step >= training.patience * training.evaluate_every
+            if stale or (best.collisions == 0 and best.reconstruction < PERFECT):
                 break
-    best = checkpoints.best
     objective.load_state_dict(best.state)
     return {"steps": step, "kept": best.step, "reconstruction": best.reconstruction, "first": first, "last": last}
 

@@ -1,7 +1,8 @@
 """Beam search under a trie: batched, over any number of candidate sets at once, from one read of the prompts.
 
-The W beams of a user in each of C candidate sets are C*W columns of one sequence (`genrec.backbones.tree`): the prompt
-exists once per user, and nothing is reordered. A beam that reaches a leaf is a finished item and leaves its slot.
+The beams of a user in all candidate sets are columns of one sequence (`genrec.backbones.tree`): the prompt exists once
+per user, nothing is reordered, and a beam that several candidate sets share is computed once. A beam that reaches a
+leaf is a finished item and leaves its slot.
 """
 
 from __future__ import annotations
@@ -19,9 +20,15 @@ NOTHING = float("-inf")
 
 
 class Writer(Protocol):
-    """What searches ask of a language model that has read the prompts of B users."""
+    """What searches ask of a language model that has read the prompts of B users.
+
+    Attributes:
+        users: B.
+        independent: whether log-probabilities do not depend on which tokens count.
+    """
 
     users: int
+    independent: bool
 
     def begin(self) -> Tensor:
         """Write the token that opens every identifier; its state, [B, 1, D]."""
@@ -81,27 +88,21 @@ def beam_search(
         GenrecError: if a candidate set holds fewer than k items.
     """
     check_candidates(allowed, k)
-    width, alive, sets = max(width, k), trie.alive(allowed), len(allowed)
-    states = writer.begin().expand(-1, sets, -1)
-    users, device = writer.users, states.device
-    of_set = torch.arange(sets, device=device)
-    nodes = torch.full((users, sets, 1), ROOT, device=device)
+    width, alive, longest = max(width, k), trie.alive(allowed), len(trie.levels)
+    states = writer.begin()
+    users, sets, device = writer.users, len(allowed), states.device
+    columns = torch.full((users, 1), ROOT, device=device)
+    place = torch.zeros(users, sets, 1, dtype=torch.long, device=device)
     scores = torch.zeros(users, sets, 1, device=device)
     best = torch.full((users, sets, k), NOTHING, device=device)
     items = torch.full((users, sets, k), PAD, device=device)
-    longest = len(trie.levels)
-    # The root's state serves all candidate sets: they are one column of the tree.
-    columns = torch.zeros(sets, dtype=torch.long, device=device)
 
     for depth, level in enumerate(trie.levels, 1):
-        children, real = trie.children(nodes)
-        real = real & alive[of_set[:, None, None], children]
-        flat = children.flatten(0, 2)
-        added = writer.log_probs(states.flatten(0, 1), trie.token[flat], real.flatten(0, 2), level)
-        total = torch.where(real, scores[..., None] + added.view_as(children), NOTHING).flatten(2)
-        top = total.topk(min(width, total.shape[2]), sorted=True)
+        children, real, added = _expand(writer, trie, alive, level, states, columns, place)
+        total = torch.where(real, scores[..., None] + added, NOTHING).flatten(2)
+        top = total.topk(min(width, total.shape[2]))
         nodes, scores = children.flatten(2).gather(2, top.indices), top.values
-        slots = top.indices // children.shape[3]
+        parents = place.gather(2, top.indices // children.shape[3])
 
         leaf = (trie.item[nodes] != PAD) & (scores > NOTHING)
         finished = torch.where(leaf, scores / depth**length_penalty, NOTHING)
@@ -114,8 +115,59 @@ def beam_search(
         # What is still unfinished can only lose; the longest identifier would be punished least.
         if not (live.values[..., 0] / longest**length_penalty > best[..., -1]).any():
             break
-        nodes, scores = nodes.gather(2, live.indices), live.values
-        parents = columns[:, None] + slots.gather(2, live.indices)
-        states = writer.write(trie.token[nodes].clamp(min=0).flatten(1), parents.flatten(1))
-        columns = of_set * nodes.shape[2]
+        scores = live.values
+        nodes = torch.where(scores > NOTHING, nodes.gather(2, live.indices), ROOT)
+        columns, above, place = _distinct(nodes, parents.gather(2, live.indices))
+        states = writer.write(trie.token[columns].clamp(min=0), above)
     return Ranking(items.transpose(0, 1), best.transpose(0, 1))
+
+
+def _expand(
+    writer: Writer, trie: Trie, alive: Tensor, level: Tensor, states: Tensor, columns: Tensor, place: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What every slot can go on with: nodes, which of them lead to a candidate, log-probabilities, [B, C, W, F] each.
+
+    Args:
+        writer: the language model.
+        trie: the identifiers.
+        alive: [C, nodes] bool.
+        level: all tokens at this place of an identifier.
+        states: [B, n, D], one for every node in question.
+        columns: [B, n] long, these nodes.
+        place: [B, C, W] long, the column of every slot.
+    """
+    user = torch.arange(len(columns), device=columns.device)[:, None, None]
+    children, real = trie.children(columns)
+    if writer.independent:
+        wanted = real.any(2)
+        added = states.new_zeros(children.shape, dtype=torch.float32)
+        added[wanted] = writer.log_probs(states[wanted], trie.token[children[wanted]], real[wanted], level)
+        added = added[user, place]
+    children, real = children[user, place], real[user, place]
+    real = real & alive[torch.arange(len(alive), device=alive.device)[:, None, None], children]
+    if not writer.independent:
+        flat = states[user, place].flatten(0, 2), trie.token[children].flatten(0, 2), real.flatten(0, 2)
+        added = writer.log_probs(*flat, level).view_as(children)
+    return children, real, added
+
+
+def _distinct(nodes: Tensor, parents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The nodes of a user once each, whichever slots and candidate sets they are in: their states are the same.
+
+    Args:
+        nodes: [B, C, W] long.
+        parents: [B, C, W] long, the columns of their parents; the same wherever a node stands.
+
+    Returns:
+        nodes [B, n] and parents [B, n], `ROOT` and 0 behind those of a user who has fewer, and the column [B, C, W] of
+        every slot.
+    """
+    flat = nodes.flatten(1)
+    found, order = flat.sort(1)
+    opens = torch.ones_like(found)
+    opens[:, 1:] = found[:, 1:] != found[:, :-1]
+    number = opens.cumsum(1) - 1
+    place = torch.empty_like(flat).scatter_(1, order, number)
+    columns = torch.full_like(flat[:, : int(number[:, -1].max()) + 1], ROOT)
+    above = torch.zeros_like(columns).scatter_(1, place, parents.flatten(1))
+    return columns.scatter_(1, place, flat), above, place.view_as(nodes)

@@ -221,6 +221,7 @@ class TokenWriter:
         self.backbone = backbone
         self.memory = memory
         self.normalize = normalize
+        self.independent = normalize != "children"
         self.tree = backbone.tree(memory)
         self.users = self.tree.users
 

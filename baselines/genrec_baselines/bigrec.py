@@ -1,0 +1,212 @@
+"""BIGRec: an item becomes its title; a free text is written and grounded to the items whose titles mean the same.
+
+Bao et al., "A Bi-Step Grounding Paradigm for Large Language Models in Recommendation Systems", 2023, arXiv 2308.08434.
+Reference implementation: github.com/SAI990323/BIGRec. Unlike it, the loss does not count the prompt, and of items that
+share a title each has a rank of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from genrec.assets import Frequency, ItemAssets
+from genrec.backbones import Backbone, Memory
+from genrec.data import Catalog, Ragged
+from genrec.data.catalog import BRAND, CATEGORIES, KEY, TITLE
+from genrec.decoding.free import free_search
+from genrec.decoding.grounding import top_k
+from genrec.errors import GenrecError
+from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.names import ItemNames
+from genrec.types import PAD, Packed, Ranking, Tokens
+
+TIE = 1e-12
+"""What the next item is farther away than the one before it, so that items at equal distances are ranked by row."""
+
+
+class BIGRec(ItemIdentifier):
+    """Histories and targets are titles in double quotes: ``"Rory's Story Cubes", "Webkinz Pug"``; no new tokens.
+
+    Ranking writes one title per user, which need not be that of any item, and sorts all items by the distance between
+    its embedding and those of their titles (Section 3.2). An item without a title has brand and categories in its
+    place, or else its key. Titles are embedded as the language model's tokenizer writes them, so that a title that is
+    written word by word is at distance 0.
+
+    Args:
+        history: the most recent items that are read. Packed prompts are read whole: they need ``data.max_history`` to
+            be no larger.
+        title_tokens: longer titles are cut.
+        beams: of the search for the text; one is greedy.
+        length_penalty: of that search; 1 is the authors' code.
+        grounding: who embeds titles and texts: ``sentence``, the shared text encoder (`Assets.text`), or ``backbone``,
+            the language model before it was trained (the paper). A new language model knows nothing then.
+        gammas: distances are divided by ``(1 + popularity) ** gamma`` (Section 3.3); the best on validation is kept,
+            and one value fixes it.
+
+    Raises:
+        GenrecError: if an argument makes no sense.
+    """
+
+    gamma: Tensor
+    titles: Tensor
+    title_of: Tensor
+    popularity: Tensor
+
+    def __init__(
+        self,
+        history: int | None = 10,
+        title_tokens: int = 32,
+        beams: int = 4,
+        length_penalty: float = 1.0,
+        grounding: Literal["sentence", "backbone"] = "sentence",
+        gammas: Sequence[float] = (0.0,),
+    ) -> None:
+        super().__init__()
+        if min(1 if history is None else history, title_tokens, beams) < 1 or length_penalty < 0:
+            raise GenrecError(
+                "BIGRec needs a history, titles and a beam of at least 1 and a length penalty from 0 on, got "
+                f"history={history}, title_tokens={title_tokens}, beams={beams}, length_penalty={length_penalty}"
+            )
+        if not gammas or min(gammas) < 0:
+            raise GenrecError(f"BIGRec needs gammas from 0 on, got {list(gammas)}")
+        self.history = history
+        self.title_tokens = title_tokens
+        self.beams = beams
+        self.length_penalty = length_penalty
+        self.grounding = grounding
+        self.gammas = tuple(gammas)
+        self.names = ItemNames(", ")
+
+    def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
+        """See `ItemIdentifier.setup`.
+
+        Raises:
+            GenrecError: if no item has a title, a brand or a category.
+        """
+        self.names.setup(backbone)
+        self._tokenizer = backbone.tokenizer
+        if self.grounding == "backbone":
+            self.encoder = backbone.encoder()
+        self.register_buffer("gamma", torch.tensor(float(self.gammas[0])))
+        for table in ("titles", "title_of", "popularity"):
+            self.register_buffer(table, torch.empty(0), persistent=False)
+        self._known: dict[str, Tensor] = {}
+        self.index(catalog, assets)
+
+    def index(self, catalog: Catalog, assets: ItemAssets) -> None:
+        """Name the items that have no name yet, and embed the titles that have not been embedded yet."""
+        self.names.extend(len(catalog), lambda known: self._codes(catalog)[len(known) :])
+        device = self.gamma.device
+        texts = self._texts(self.names.codes)
+        distinct = list(dict.fromkeys(texts))
+        self._assets = assets
+        # What was written in the last evaluation is forgotten.
+        self._known = {text: self._known[text] for text in distinct if text in self._known}
+        self.titles = self._embed(distinct, keep=not self._known).to(device)
+        rows = {text: row for row, text in enumerate(distinct)}
+        self.title_of = torch.tensor([rows[text] for text in texts], device=device)
+        counts = torch.zeros(len(catalog), device=device)
+        trained = torch.from_numpy(assets.get(Frequency())["counts"])
+        counts[: len(trained)] = trained.to(counts)
+        self.popularity = (counts - counts.min()) / (counts.max() - counts.min()).clamp(min=1)
+
+    def _codes(self, catalog: Catalog) -> np.ndarray:
+        """The token ids of every item's title in quotes, int64 [N, L], `PAD` behind shorter ones."""
+        rows = [self._tokenizer(f'"{title}"', add_special_tokens=False)["input_ids"] for title in titles(catalog)]
+        longest = self.title_tokens + 2
+        # The closing quote stays.
+        cut = (row if len(row) <= longest else [*row[: longest - 1], row[-1]] for row in rows)
+        return Ragged.from_lists(cut).padded(np.arange(len(rows)))
+
+    def _texts(self, ids: Tensor) -> list[str]:
+        """What token ids [n, L] say, without quotes and blanks around it."""
+        rows = [[token for token in row if token != PAD] for row in ids.tolist()]
+        return [text.strip('" \n') for text in self._tokenizer.batch_decode(rows, skip_special_tokens=True)]
+
+    def _embed(self, texts: list[str], keep: bool = False) -> Tensor:
+        """Embeddings [n, d] of texts, each made once; those of the titles are kept for other runs."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            made = self.encoder(new) if self.grounding == "backbone" else self._assets.encode(new, keep)
+            self._known.update(zip(new, made.cpu(), strict=True))
+        return torch.stack([self._known[text] for text in texts])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # The encoder may be another one now.
+        self._known = {}
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def embed(self, items: Tensor) -> Tokens:
+        """See `ItemIdentifier.embed`; items before the most recent ones are left out."""
+        return self.names.embed(items if self.history is None else items[:, -self.history :])
+
+    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Mean cross-entropy of the words of the target's title and of the one that closes it.
+
+        Raises:
+            GenrecError: if packed prompts are longer than what is read.
+        """
+        if isinstance(context, Packed) and self.history is not None and history.shape[1] > self.history:
+            raise GenrecError(
+                f"BIGRec reads the last {self.history} items, but packed prompts are read whole: set "
+                f"`data.max_history` to {self.history}, or `history` of BIGRec to null"
+            )
+        losses = self.names.losses(backbone, context, target)
+        return {"loss": self.batch_mean(losses.sum(), len(losses))}
+
+    def choose(self, value: float) -> None:
+        """Keep a gamma."""
+        self.gamma.fill_(value)
+
+    def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
+        """Write a title per user, and sort the items by their distance to it."""
+        return top_k(-self._weighted(self._distances(backbone, memory), float(self.gamma)), allowed, k)
+
+    def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """`rank` for every gamma, from the same texts."""
+        distances = self._distances(backbone, memory)
+        return {gamma: top_k(-self._weighted(distances, gamma), allowed, k) for gamma in self.gammas}
+
+    def _distances(self, backbone: Backbone, memory: Memory) -> Tensor:
+        """How far all items are from what is written, float64 [B, N]."""
+        writer = self.names.writer(backbone, memory, "full")
+        found = free_search(writer, backbone.end, self.beams, self.longest, self.length_penalty)
+        written = self._embed(self._texts(found)).to(self.titles)
+        # Items with the same title share a column, hence are at exactly the same distance.
+        return torch.cdist(written.double(), self.titles.double())[:, self.title_of]
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a text may have: nearly all titles, and two more."""
+        lengths = (self.names.codes != PAD).sum(1).cpu().numpy()
+        return int(np.ceil(np.percentile(lengths, 99.9))) + 2
+
+    def _weighted(self, distances: Tensor, gamma: float) -> Tensor:
+        """Distances after popularity has had its say, all different from each other."""
+        if gamma:
+            least, most = distances.aminmax(dim=1, keepdim=True)
+            distances = (distances - least) / (most - least).clamp(min=TIE) / (1 + self.popularity) ** gamma
+        return distances + TIE * torch.arange(distances.shape[1], device=distances.device)
+
+
+def titles(catalog: Catalog) -> list[str]:
+    """What the items are called: their titles, or else brand and categories, or else their keys.
+
+    Raises:
+        GenrecError: if no item has anything but its key.
+    """
+    categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
+    other = pl.concat_str([pl.col(BRAND), categories], separator=", ", ignore_nulls=True).replace("", None)
+    named = catalog.items.select(pl.coalesce(TITLE, other).alias(TITLE), KEY)
+    if named[TITLE].null_count() == len(named):
+        raise GenrecError(
+            f"none of the {len(named)} items has a title, a brand or a category, and BIGRec writes titles: give a data "
+            "set with item text, or choose a method that does without, such as CID, E4SRec or DreamRec"
+        )
+    return named.select(pl.coalesce(TITLE, KEY)).to_series().to_list()

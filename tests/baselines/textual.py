@@ -1,0 +1,105 @@
+"""An identifier made of words on a tiny language model, with what tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from genrec.assets import Assets, TfidfText
+from genrec.backbones import Backbone
+from genrec.data import Catalog, Dataset, Ragged
+from genrec.identifiers import ItemIdentifier
+from genrec.prompts import Prompt
+from genrec.recommender import all_prefixes
+from genrec.types import Batch, Ranking, Tokens
+
+from ..identifiers.sequences import make_backbone
+
+
+class Textual:
+    """An identifier that was set up on a data set.
+
+    Args:
+        identifier: what is tested.
+        dataset: its items.
+        folder: where assets are kept.
+        backbone: the language model, or its kind, "t5" or "causal".
+    """
+
+    def __init__(self, identifier: Any, dataset: Dataset, folder: Path, backbone: Backbone | str = "t5") -> None:
+        self.backbone: Any = make_backbone(backbone) if isinstance(backbone, str) else backbone
+        self.prompt = Prompt()
+        self.prompt.setup(self.backbone)
+        self.catalog = dataset.catalog
+        self.assets = Assets(text=TfidfText(dim=8), root=str(folder)).bind(dataset)
+        self.identifier = identifier
+        torch.manual_seed(1)
+        identifier.setup(self.catalog, self.assets, self.backbone)
+
+    def add(self, items: pl.DataFrame) -> None:
+        """Extend the catalogue."""
+        self.catalog = self.catalog.extend(items)
+        self.assets = self.assets.extend(self.catalog)
+        self.identifier.index(self.catalog, self.assets)
+
+    def context(self, history: Tensor) -> Tokens:
+        return self.prompt(self.backbone, self.identifier.embed(history))
+
+    def loss(self, history: Tensor, target: Tensor) -> Tensor:
+        return self.identifier.loss(self.backbone, self.context(history), history, target)["loss"]
+
+    def packed_loss(self, batch: Batch) -> Tensor:
+        """What the recommender does with windows: every prefix of every history, read once."""
+        users, stops, history, target = all_prefixes(batch, empty_history=True)
+        tokens = self.identifier.embed(batch.history)
+        per_item = tokens.mask.shape[1] // batch.history.shape[1]
+        packed = self.prompt.packed(self.backbone, tokens, users, stops * per_item)
+        return self.identifier.loss(self.backbone, packed, history, target)["loss"]
+
+    def learn(self, history: Tensor, target: Tensor, steps: int) -> list[float]:
+        """Train on one batch; the losses."""
+        learned = [p for p in (*self.backbone.parameters(), *self.identifier.parameters()) if p.requires_grad]
+        optimizer = torch.optim.Adam(learned, lr=0.005)
+        losses = []
+        for _ in range(steps):
+            loss = self.loss(history, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    @torch.no_grad()
+    def rank(self, history: Tensor, k: int, allowed: Tensor | None = None) -> Ranking:
+        self.identifier.eval()
+        self.backbone.eval()
+        memory = self.backbone.read(self.context(history))
+        if allowed is None:
+            allowed = torch.ones(1, len(self.catalog), dtype=torch.bool)
+        return self.identifier.rank(self.backbone, memory, k, allowed)
+
+
+def shelf(train: list[int] | None = None, **columns: list[Any]) -> Dataset:
+    """Items with these columns; the first, or those given, are in the training split."""
+    count = len(next(iter(columns.values())))
+    items = pl.DataFrame({"item": [f"key{row}" for row in range(count)], **columns}, strict=False)
+    once = Ragged.from_lists([[0]])
+    return Dataset("shelf", Catalog(items), ["user"], Ragged.from_lists([train or list(range(count))]), once, once)
+
+
+def same_when_packed(model: Textual, batch: Batch) -> None:
+    """Packed prefixes give the loss and gradients of separate ones."""
+    _, _, history, target = all_prefixes(batch, empty_history=True)
+    parameters = [p for p in model.backbone.parameters() if p.requires_grad]
+    losses = [model.packed_loss(batch), model.loss(history, target)]
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-5, rtol=0)
+    together, apart = (torch.autograd.grad(loss, parameters) for loss in losses)
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-3)
+
+
+def state_of(identifier: ItemIdentifier) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in identifier.state_dict().items()}

@@ -5,6 +5,8 @@ from genrec_baselines.cid import CID
 from genrec_baselines.dreamrec import DreamRec
 from genrec_baselines.e4srec import E4SRec
 from genrec_baselines.idgenrec import IDGenRec
+from genrec_baselines.letter import LETTER
 from genrec_baselines.semid import SemID
+from genrec_baselines.tiger import TIGER
 
-__all__ = ["CID", "BIGRec", "DreamRec", "E4SRec", "IDGenRec", "SemID"]
+__all__ = ["CID", "LETTER", "TIGER", "BIGRec", "DreamRec", "E4SRec", "IDGenRec", "SemID"]

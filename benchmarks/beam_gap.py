@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor
 
-from genrec.arguments import compose
+from genrec.configuration import load_config
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
 from genrec.evaluation import RankingMetrics
@@ -32,9 +33,11 @@ K = 10
 
 def load(run: Path, data: str | None) -> GenrecCLI:
     """The recommender of a run with its best checkpoint, and its data."""
-    options = ["--data.root", data] if data else []
-    args, name, folder = compose(["prepare", "--config", str(run / "config.yaml"), *options])
-    cli = GenrecCLI(name, folder, args)
+    config = load_config(str(run / "config.yaml"))
+    config = {key: value for key, value in config.items() if key not in ("ckpt_path", "weights_only")}
+    if data:
+        config["data"]["root"] = data
+    cli = GenrecCLI(run.parent.name, run, ["prepare", "--config", yaml.safe_dump(config)])
     checkpoint = torch.load(run / "checkpoints/best.ckpt", map_location="cpu", weights_only=True)
     cli.model.on_load_checkpoint(checkpoint)
     cli.model.load_state_dict(checkpoint["state_dict"])

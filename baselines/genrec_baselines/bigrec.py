@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.assets import Frequency, ItemAssets
@@ -27,7 +28,9 @@ from genrec.identifiers.names import ItemNames
 from genrec.types import PAD, Packed, Ranking, Tokens
 
 TIE = 1e-12
-"""What the next item is farther away than the one before it, so that items at equal distances are ranked by row."""
+"""What an item's score is below that of the item before it, so that items at equal distances are ranked by row."""
+NEAREST = 1e-32
+"""The least distance after scaling: no popularity brings another item closer."""
 
 
 class BIGRec(ItemIdentifier):
@@ -103,6 +106,8 @@ class BIGRec(ItemIdentifier):
         """Name the items that have no name yet, and embed the titles that have not been embedded yet."""
         self.names.extend(len(catalog), lambda known: self._codes(catalog)[len(known) :])
         device = self.gamma.device
+        # Nearly all titles are no longer.
+        self.longest = int(np.ceil(np.percentile((self.names.codes != PAD).sum(1).cpu(), 99.9))) + 2
         texts = self._texts(self.names.codes)
         distinct = list(dict.fromkeys(texts))
         self._assets = assets
@@ -111,10 +116,10 @@ class BIGRec(ItemIdentifier):
         self.titles = self._embed(distinct, keep=not self._known).to(device)
         rows = {text: row for row, text in enumerate(distinct)}
         self.title_of = torch.tensor([rows[text] for text in texts], device=device)
-        counts = torch.zeros(len(catalog), device=device)
-        trained = torch.from_numpy(assets.get(Frequency())["counts"])
-        counts[: len(trained)] = trained.to(counts)
-        self.popularity = (counts - counts.min()) / (counts.max() - counts.min()).clamp(min=1)
+        # Items that were added later have not been taken yet.
+        trained = torch.from_numpy(assets.get(Frequency())["counts"]).float()
+        counts = F.pad(trained, (0, len(catalog) - len(trained)))
+        self.popularity = ((counts - counts.min()) / (counts.max() - counts.min()).clamp(min=1)).to(device)
 
     def _codes(self, catalog: Catalog) -> np.ndarray:
         """The token ids of every item's title in quotes, int64 [N, L], `PAD` behind shorter ones."""
@@ -166,12 +171,12 @@ class BIGRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """Write a title per user, and sort the items by their distance to it."""
-        return top_k(-self._weighted(self._distances(backbone, memory), float(self.gamma)), allowed, k)
+        return top_k(self._scores(self._distances(backbone, memory), float(self.gamma)), allowed, k)
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """`rank` for every gamma, from the same texts."""
         distances = self._distances(backbone, memory)
-        return {gamma: top_k(-self._weighted(distances, gamma), allowed, k) for gamma in self.gammas}
+        return {gamma: top_k(self._scores(distances, gamma), allowed, k) for gamma in self.gammas}
 
     def _distances(self, backbone: Backbone, memory: Memory) -> Tensor:
         """How far all items are from what is written, float64 [B, N]."""
@@ -181,18 +186,15 @@ class BIGRec(ItemIdentifier):
         # Items with the same title share a column, hence are at exactly the same distance.
         return torch.cdist(written.double(), self.titles.double())[:, self.title_of]
 
-    @property
-    def longest(self) -> int:
-        """Tokens that a text may have: nearly all titles, and two more."""
-        lengths = (self.names.codes != PAD).sum(1).cpu().numpy()
-        return int(np.ceil(np.percentile(lengths, 99.9))) + 2
-
-    def _weighted(self, distances: Tensor, gamma: float) -> Tensor:
-        """Distances after popularity has had its say, all different from each other."""
+    def _scores(self, distances: Tensor, gamma: float) -> Tensor:
+        """Scores [B, N], all different from each other: closer is better, and with a gamma popular is, too."""
+        scores = -distances
         if gamma:
             least, most = distances.aminmax(dim=1, keepdim=True)
-            distances = (distances - least) / (most - least).clamp(min=TIE) / (1 + self.popularity) ** gamma
-        return distances + TIE * torch.arange(distances.shape[1], device=distances.device)
+            scaled = (distances - least) / (most - least).clamp(min=TIE)
+            # As logarithms: powers as large as the authors try would make all popular items the same.
+            scores = gamma * self.popularity.double().log1p() - scaled.clamp(min=NEAREST).log()
+        return scores - TIE * torch.arange(distances.shape[1], device=distances.device)
 
 
 def titles(catalog: Catalog) -> list[str]:

@@ -107,8 +107,8 @@ def test_two_hundred_items_that_read_alike(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_knows_no_numbers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GenrecError, match="does not tell numbers apart, so `c`"):
-        Textual(IDGenRec(), shelf(tags=["b", "c"]), tmp_path, speller(tmp_path, "a"))
+    with pytest.raises(GenrecError, match="does not tell numbers apart, so `d`"):
+        Textual(IDGenRec(), shelf(tags=["b", "c", "d"]), tmp_path, speller(tmp_path, "a"))
 
 
 def test_the_tags_of_two_hundred_equal_items(tmp_path: Path) -> None:
@@ -178,9 +178,9 @@ def test_no_validation_or_test_item_changes_a_name_or_a_prompt(dataset: Dataset,
         validation=Ragged.from_lists([[11 - user] for user in range(8)]),
         test=Ragged.from_lists([[user] if user else [] for user in range(8)]),
     )
-    models_ = [Textual(IDGenRec(), each, tmp_path / str(row)) for row, each in enumerate((dataset, shuffled))]
-    assert codes(models_[0]) == codes(models_[1])
-    contexts = [model.context(HISTORY) for model in models_]
+    both = [Textual(IDGenRec(), each, tmp_path / str(row)) for row, each in enumerate((dataset, shuffled))]
+    assert codes(both[0]) == codes(both[1])
+    contexts = [model.context(HISTORY) for model in both]
     assert torch.equal(contexts[0].embeds, contexts[1].embeds)
 
 

@@ -173,25 +173,30 @@ class ItemNames(nn.Module):
         tokens = Tokens.ordered(self.look_up(ids.clamp(min=0)))
         real = labels != PAD
         states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
-        logits = self._logits(backbone, states[real])
+        logits = _logits(backbone.head_scale * states[real], self.head(backbone))
         return F.cross_entropy(logits / temperature, labels[real], reduction="none")
 
-    def _logits(self, backbone: Backbone, states: Tensor, ids: Tensor | None = None) -> Tensor:
-        """Logits float32 [M, V + new], or [M, n] of the tokens ``ids`` [n], from states [M, D]."""
-        states = backbone.head_scale * states
-        head = backbone.head()
-        new = (self.reads if backbone.tied else self.writes) if self.tokens else head[:0]
-        if ids is None:
-            own = (states.to(head.dtype) @ head.T).float()
-            return torch.cat([own, (states @ new.to(states).T).float()], 1) if self.tokens else own
-        rows = head[ids.clamp(max=self.words - 1)].to(states)
-        if self.tokens:
-            rows = torch.where((ids < self.words)[:, None], rows, new[(ids - self.words).clamp(min=0)])
-        return (states @ rows.T).float()
+    def head(self, backbone: Backbone) -> Tensor:
+        """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""
+        own = backbone.head()
+        if not self.tokens:
+            return own
+        return torch.cat([own, (self.reads if backbone.tied else self.writes).to(own)])
 
     def writer(self, backbone: Backbone, memory: Memory, normalize: Normalize) -> TokenWriter:
         """What writes identifiers after prompts that were read."""
         return TokenWriter(self, backbone, memory, normalize)
+
+
+def _logits(states: Tensor, head: Tensor) -> Tensor:
+    """Float32 [M, n] from scaled states [M, D] and output embeddings [n, D]."""
+    return (states.to(head.dtype) @ head.T).float()
+
+
+def _log_total(logits: Tensor) -> Tensor:
+    """The logarithm of the sum of exponentials, [M, 1]. Overwrites the logits: another table of theirs takes longer."""
+    most = logits.amax(1, keepdim=True)
+    return logits.sub_(most).exp_().sum(1, keepdim=True).log_() + most
 
 
 def _tokens_of(backbone: Backbone, separator: str) -> list[int]:
@@ -222,6 +227,7 @@ class TokenWriter:
         self.memory = memory
         self.normalize = normalize
         self.independent = normalize != "children"
+        self.head = names.head(backbone)
         self.tree = backbone.tree(memory)
         self.users = self.tree.users
 
@@ -250,26 +256,26 @@ class TokenWriter:
     def likeliest(self, states: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See `FreeWriter.likeliest`; over the full vocabulary."""
         parts = []
-        for part in states.split(max(1, ELEMENTS // self.names.words)):
-            logits = self.names._logits(self.backbone, part)
+        for part in states.split(max(1, ELEMENTS // len(self.head))):
+            logits = _logits(self.backbone.head_scale * part, self.head)
             top = logits.topk(min(count, logits.shape[1]))
-            parts.append((top.values - logits.logsumexp(1, keepdim=True), top.indices))
+            parts.append((top.values - _log_total(logits), top.indices))
         values, tokens = zip(*parts, strict=True)
         return torch.cat(values), torch.cat(tokens)
 
     def log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
         """See `Writer.log_probs`."""
-        width = self.names.words if self.normalize == "full" else len(level)
-        rows = max(1, ELEMENTS // width)
+        head = self.head
+        if self.normalize != "full":
+            head = head[level]
+            tokens = torch.searchsorted(level, tokens.clamp(min=0)).clamp(max=len(level) - 1)
+        rows = max(1, ELEMENTS // len(head))
         parts = zip(states.split(rows), tokens.split(rows), real.split(rows), strict=True)
-        return torch.cat([self._log_probs(*part, level) for part in parts])
+        return torch.cat([self._log_probs(head, *part) for part in parts])
 
-    def _log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
-        if self.normalize == "full":
-            logits = self.names._logits(self.backbone, states)
-            return logits.gather(1, tokens.clamp(min=0)) - logits.logsumexp(1, keepdim=True)
-        logits = self.names._logits(self.backbone, states, level)
-        place = torch.searchsorted(level, tokens.clamp(min=0)).clamp(max=len(level) - 1)
-        chosen = logits.gather(1, place)
-        over: Any = logits if self.normalize == "level" else chosen.masked_fill(~real, torch.finfo(chosen.dtype).min)
-        return chosen - over.logsumexp(1, keepdim=True)
+    def _log_probs(self, head: Tensor, states: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
+        logits = _logits(self.backbone.head_scale * states, head)
+        chosen = logits.gather(1, tokens.clamp(min=0))
+        if self.independent:
+            return chosen - _log_total(logits)
+        return chosen - chosen.masked_fill(~real, torch.finfo(chosen.dtype).min).logsumexp(1, keepdim=True)

@@ -15,7 +15,8 @@ from lightning.pytorch.cli import SaveConfigCallback
 from torch import Tensor
 
 from genrec.evaluation import RankingModule
-from genrec.runs import CONFIG, FIT, set_aside, write_text
+from genrec.outputs import write_new
+from genrec.runs import CONFIG, FIT, write_text
 from genrec.types import Batch
 
 
@@ -109,13 +110,7 @@ class PredictionWriter(BasePredictionWriter):
         if trainer.world_size > 1:
             path = path.with_name(f"{path.stem}.rank{trainer.global_rank}{path.suffix}")
         frame = _frame(pl_module, predictions)
-        unfinished = path.with_name(f".{path.name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".jsonl":
-            frame.write_ndjson(unfinished)
-        else:
-            frame.write_parquet(unfinished)
-        unfinished.rename(set_aside(path))
+        write_new(path, frame.write_ndjson if path.suffix == ".jsonl" else frame.write_parquet)
         print(f"wrote the best {max(pl_module.ks)} items of {len(frame) // max(pl_module.ks):,} users to {path}")
 
 

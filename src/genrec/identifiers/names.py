@@ -21,8 +21,10 @@ from genrec.types import PAD, Packed, Tokens
 
 Normalize = Literal["full", "level", "children"]
 
-ELEMENTS = 2**24
-"""Logits that are held at once while decoding: 64 MiB of float32."""
+ELEMENTS = {"cpu": 2**22}
+"""Logits that are held at once while decoding: 16 MiB of float32, about what a processor's cache holds."""
+MANY = 2**27
+"""The same for other devices, which want large products: 512 MiB."""
 
 
 class NewToken(NamedTuple):
@@ -256,7 +258,7 @@ class TokenWriter:
     def likeliest(self, states: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """See `FreeWriter.likeliest`; over the full vocabulary."""
         parts = []
-        for part in states.split(max(1, ELEMENTS // len(self.head))):
+        for part in states.split(self._rows(self.head)):
             logits = _logits(self.backbone.head_scale * part, self.head)
             top = logits.topk(min(count, logits.shape[1]))
             parts.append((top.values - _log_total(logits), top.indices))
@@ -269,9 +271,13 @@ class TokenWriter:
         if self.normalize != "full":
             head = head[level]
             tokens = torch.searchsorted(level, tokens.clamp(min=0)).clamp(max=len(level) - 1)
-        rows = max(1, ELEMENTS // len(head))
+        rows = self._rows(head)
         parts = zip(states.split(rows), tokens.split(rows), real.split(rows), strict=True)
         return torch.cat([self._log_probs(head, *part) for part in parts])
+
+    def _rows(self, head: Tensor) -> int:
+        """States whose logits are computed together."""
+        return max(1, ELEMENTS.get(head.device.type, MANY) // len(head))
 
     def _log_probs(self, head: Tensor, states: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
         logits = _logits(self.backbone.head_scale * states, head)

@@ -10,40 +10,19 @@ import torch
 from torch import Tensor
 
 from genrec.assets import Assets, ReleasedCF
-from genrec.backbones import Backbone, CausalBackbone, T5Backbone
+from genrec.backbones import Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
-from genrec.prompts import TEMPLATE, Prompt
+from genrec.prompts import Prompt
 from genrec.recommender import all_prefixes
 from genrec.types import PAD, Batch, Packed, Tokens
 
-T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
-QWEN = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-}
+from ..identifiers.sequences import make_backbone
+
 BATCH = Batch(
     torch.arange(3), torch.tensor([[PAD, 6, 7], [0, 1, 2], [PAD, PAD, 3]]), torch.tensor([8, 3, 4]), torch.empty(3, 0)
 )
 """Windows of three users."""
-
-
-def make_backbone(kind: str, **options: Any) -> Backbone:
-    torch.manual_seed(0)
-    backbone: Backbone = (
-        T5Backbone(**{"sizes": T5, **options}) if kind == "t5" else CausalBackbone(**{"sizes": QWEN, **options})
-    )
-    backbone.setup([TEMPLATE, "red train", "blue boat"])
-    # New weights are so small that nothing depends on anything.
-    for name, parameter in backbone.named_parameters():
-        if "relative_attention_bias" in name:
-            torch.nn.init.normal_(parameter)
-        elif "proj" in name and "lora" not in name and parameter.ndim == 2:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return backbone.eval()
 
 
 def make_lora(folder: Path) -> Backbone:

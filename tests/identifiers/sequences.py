@@ -44,7 +44,7 @@ class Given(TokenSequence):
 def make_backbone(kind: str, **options: Any) -> Backbone:
     torch.manual_seed(0)
     backbone: Backbone = (
-        T5Backbone(sizes=T5, **options) if kind == "t5" else CausalBackbone(**{"sizes": QWEN, **options})
+        T5Backbone(**{"sizes": T5, **options}) if kind == "t5" else CausalBackbone(**{"sizes": QWEN, **options})
     )
     backbone.setup([TEMPLATE, "red train", "blue boat"])
     # New weights are so small that nothing depends on anything.

@@ -7,8 +7,7 @@ carry no gradient from the second level on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from genrec.assets.balance import distances, sinkhorn
+from genrec.layers import HIDDEN, mlp
 
 Reduction = Literal["sum", "mean"]
 
-HIDDEN = (512, 256, 128)
 COMMITMENT = 0.25
 """Weight of what pulls latents to their codes: the beta of TIGER, the mu of LETTER."""
 
@@ -108,8 +107,8 @@ class RQVAE(nn.Module):
     def __init__(self, text_dim: int, levels: int, size: int, dim: int) -> None:
         super().__init__()
         sizes = (text_dim, *HIDDEN, dim)
-        self.encoder = _mlp(sizes)
-        self.decoder = _mlp(sizes[::-1])
+        self.encoder = mlp(sizes)
+        self.decoder = mlp(sizes[::-1])
         self.codebooks = nn.Parameter(torch.zeros(levels, size, dim))
         self.register_buffer("mean", torch.zeros(text_dim))
         self.register_buffer("std", torch.ones(text_dim))
@@ -145,14 +144,3 @@ class RQVAE(nn.Module):
         network = RQVAE(len(arrays["mean"]), *arrays["codebooks"].shape)
         network.load_state_dict({name: torch.from_numpy(np.array(arrays[name])) for name in network.state_dict()})
         return network.eval()
-
-
-def _mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers with ReLU between them, none after the last; Xavier-normal weights, zero biases."""
-    layers: list[nn.Module] = []
-    for size, following in pairwise(sizes):
-        linear = nn.Linear(size, following)
-        nn.init.xavier_normal_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])

@@ -7,7 +7,6 @@ arXiv 2502.10833. Reference implementation: github.com/Linxyhaha/SETRec. Where t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +18,9 @@ from genrec.data import Catalog
 from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
+from genrec.layers import HIDDEN, mlp
 from genrec.types import ORDERED, PAD, Packed, Ranking, Tokens
 
-HIDDEN = (512, 256, 128)
 QUERY_STD = 0.02
 
 
@@ -38,8 +37,8 @@ class AutoEncoder(nn.Module):
         super().__init__()
         sizes = (text_dim, *HIDDEN, n_tokens * width)
         self.n_tokens = n_tokens
-        self.encoder = _mlp(sizes)
-        self.decoder = _mlp(sizes[::-1])
+        self.encoder = mlp(sizes)
+        self.decoder = mlp(sizes[::-1])
 
     def encode(self, text: Tensor) -> Tensor:
         """[..., text_dim] to tokens [..., N, D]."""
@@ -48,17 +47,6 @@ class AutoEncoder(nn.Module):
     def decode(self, tokens: Tensor) -> Tensor:
         """Tokens [..., N, D] to a text embedding [..., text_dim]."""
         return self.decoder(tokens.flatten(-2))
-
-
-def _mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers with ReLU between them, none after the last; Xavier-normal weights, zero biases."""
-    layers: list[nn.Module] = []
-    for size, following in pairwise(sizes):
-        linear = nn.Linear(size, following)
-        nn.init.xavier_normal_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 class SETRec(ItemIdentifier):

@@ -1,5 +1,6 @@
 """The published identifiers that genrec compares with; the core never imports this package."""
 
+from genrec_baselines.alternation import AlternatingTraining
 from genrec_baselines.bigrec import BIGRec
 from genrec_baselines.cid import CID
 from genrec_baselines.dreamrec import DreamRec
@@ -9,4 +10,4 @@ from genrec_baselines.letter import LETTER
 from genrec_baselines.semid import SemID
 from genrec_baselines.tiger import TIGER
 
-__all__ = ["CID", "LETTER", "TIGER", "BIGRec", "DreamRec", "E4SRec", "IDGenRec", "SemID"]
+__all__ = ["CID", "LETTER", "TIGER", "AlternatingTraining", "BIGRec", "DreamRec", "E4SRec", "IDGenRec", "SemID"]

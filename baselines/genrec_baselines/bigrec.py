@@ -37,7 +37,7 @@ class BIGRec(ItemIdentifier):
     """Histories and targets are titles in double quotes: ``"Rory's Story Cubes", "Webkinz Pug"``; no new tokens.
 
     Ranking writes one title per user, which need not be that of any item, and sorts all items by the distance between
-    its embedding and those of their titles (Section 3.2). An item without a title has brand and categories in its
+    its embedding and those of their titles. An item without a title has brand and categories in its
     place, or else its key. Titles are embedded as the language model's tokenizer writes them, so that a title that is
     written word by word is at distance 0.
 
@@ -49,7 +49,7 @@ class BIGRec(ItemIdentifier):
         length_penalty: of that search; 1 is the authors' code.
         grounding: who embeds titles and texts: ``sentence``, the shared text encoder (`Assets.text`), or ``backbone``,
             the language model before it was trained (the paper). A new language model knows nothing then.
-        gammas: distances are divided by ``(1 + popularity) ** gamma`` (Section 3.3); the best on validation is kept,
+        gammas: distances are divided by ``(1 + popularity) ** gamma``; the best on validation is kept,
             and one value fixes it.
 
     Raises:

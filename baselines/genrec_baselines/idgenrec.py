@@ -2,12 +2,15 @@
 
 Tan et al., "IDGenRec: LLM-RecSys Alignment with Textual ID Learning", SIGIR 2024, arXiv 2403.19021. Reference
 implementation: github.com/agiresearch/IDGenRec. Unlike it, users have no name (the released ones are made of the test
-items too), and the names of items are made once, before the training.
+items too), and the names of items are made once, before the training, unless `AlternatingTraining` is added to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 
 from genrec.assets import CatalogTags, Frequency, ItemAssets, ItemTags, KeywordTags
 from genrec.assets.tags import TAGS
@@ -61,7 +64,28 @@ class IDGenRec(TokenSequence):
         late = np.ones(len(catalog), bool)
         counts = assets.get(Frequency())["counts"]
         late[: len(counts)] = counts == 0
-        taken = {tuple(row[row != PAD].tolist()) for row in known}
+        return self._unique(tags, late, known)
+
+    def rename(self, tags: Sequence[str], warm: np.ndarray) -> float:
+        """Give all items other names.
+
+        Args:
+            tags: of every item.
+            warm: bool [N], the items of the training split.
+
+        Returns:
+            the share of the items whose name is another one now.
+        """
+        before = self.names.codes.tolist()
+        table = self._unique(tags, ~warm, np.empty((0, 0), np.int64))
+        self.names.codes = torch.from_numpy(table).to(self.names.codes.device)
+        after = self.names.codes.tolist()
+        changed = [_real(old) != _real(new) for old, new in zip(before, after, strict=True)]
+        return sum(changed) / len(changed)
+
+    def _unique(self, tags: Sequence[str], late: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """The token ids of items from row ``len(known)`` on, int64 [n, L]; the ``late`` ones are named last."""
+        taken = {_real(row) for row in known.tolist()}
         names: dict[int, tuple[int, ...]] = {}
         for item in len(known) + np.argsort(late[len(known) :], kind="stable"):
             names[item] = self._name(tags[item], taken)
@@ -82,3 +106,7 @@ class IDGenRec(TokenSequence):
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _real(row: Sequence[int]) -> tuple[int, ...]:
+    return tuple(token for token in row if token != PAD)

@@ -10,7 +10,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from genrec.assets import CatalogTags, GeneratedTags
 from genrec.assets import generated_tags as module
-from genrec.assets.generated_tags import _Generator
+from genrec.assets.generated_tags import TagWriter
 from genrec.assets.tags import words
 from genrec.backbones.words import load_tokenizer
 from genrec.data import Catalog, Dataset, Ragged
@@ -45,7 +45,7 @@ def shelf(titles: list[str], warm: list[int] | None = None) -> Dataset:
 
 
 @torch.no_grad()
-def diverse_beams(generator: _Generator, text: str, penalty: float, shortest: int, longest: int) -> list[str]:
+def diverse_beams(generator: TagWriter, text: str, penalty: float, shortest: int, longest: int) -> list[str]:
     """Ten groups of one beam, word by word, group by group."""
     t5: Any = generator.model
     ids = generator.tokenizer([text], truncation=True, max_length=module.READ, return_tensors="pt")
@@ -71,7 +71,7 @@ def diverse_beams(generator: _Generator, text: str, penalty: float, shortest: in
 def test_candidates_are_those_of_diverse_beam_search(
     model: str, trial: int, penalty: float, shortest: int, longest: int
 ) -> None:
-    generator = _Generator(model)
+    generator = TagWriter.load(model)
     found = generator.write(TEXTS, trial)
     assert found == [diverse_beams(generator, text, penalty, shortest, longest) for text in TEXTS]
     assert len({name for names in found for name in names}) > 10
@@ -79,19 +79,19 @@ def test_candidates_are_those_of_diverse_beam_search(
 
 def test_some_candidates_end_early(model: str) -> None:
     """Otherwise the test above would not see what becomes of a finished one."""
-    generator = _Generator(model)
+    generator = TagWriter.load(model)
     lengths = {len(generator.tokenizer(name)["input_ids"]) for names in generator.write(TEXTS, 0) for name in names}
     assert min(lengths) < 6 < max(lengths)
 
 
 def test_a_text_reads_the_same_in_any_batch(model: str) -> None:
-    generator = _Generator(model)
+    generator = TagWriter.load(model)
     together = generator.write(TEXTS, 0)
     assert [generator.write_one(text, 0) for text in TEXTS] == together
 
 
 def test_the_first_free_candidate_is_taken(model: str) -> None:
-    texts, generator = [TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[0]], _Generator(model)
+    texts, generator = [TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[0]], TagWriter.load(model)
     expected: dict[int, str] = {}
     for item in (1, 2, 3, 0):
         names = map(words, generator.write_one(texts[item], 0))
@@ -104,7 +104,7 @@ def test_equal_items_are_told_apart_by_trial_and_at_last_by_number(model: str, m
     monkeypatch.setattr(module, "TRIALS", 12)
     names = GeneratedTags(model).build(shelf([TEXTS[0]] * 200), Path())["tags"].tolist()
     assert len(set(names)) == 200
-    generator = _Generator(model)
+    generator = TagWriter.load(model)
     trials = [words(name) for trial in range(12) for name in generator.write_one(TEXTS[0], trial)]
     distinct = [name for name in dict.fromkeys(trials) if name]
     assert 10 < len(distinct) < 200
@@ -129,8 +129,8 @@ def test_only_items_without_tags_are_read(model: str, monkeypatch: pytest.Monkey
     items = dataset.catalog.items.with_columns(tags=pl.Series([None, "boat"]))
     dataset = Dataset("tagged", Catalog(items), ["user"], dataset.train, dataset.validation, dataset.test)
     read: list[str] = []
-    write = _Generator.write
-    monkeypatch.setattr(_Generator, "write", lambda self, texts, trial: read.extend(texts) or write(self, texts, trial))
+    write = TagWriter.write
+    monkeypatch.setattr(TagWriter, "write", lambda self, texts, trial: read.extend(texts) or write(self, texts, trial))
     names = CatalogTags(otherwise=GeneratedTags(model)).build(dataset, Path())["tags"].tolist()
     assert names[1] == "boat"
     assert read == ["red train"]

@@ -1,6 +1,6 @@
 """A few words that name an item, written by a small language model that reads its text.
 
-Tan et al., "IDGenRec: LLM-RecSys Alignment with Textual ID Learning", SIGIR 2024, arXiv 2403.19021, Section 3.1.
+Tan et al., "IDGenRec: LLM-RecSys Alignment with Textual ID Learning", SIGIR 2024, arXiv 2403.19021.
 Reference implementation: github.com/agiresearch/IDGenRec, `src/utils/indexing.py`. Unlike there, the first trial reads
 many items at once.
 """
@@ -14,7 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from genrec.assets.base import hash_arrays, hash_texts
@@ -72,33 +79,52 @@ class GeneratedTags(ItemTags):
             GenrecError: if the items have no text, or the model cannot be had.
         """
         texts = catalog.texts()
-        generator = _Generator(self.model)
-        for first in range(0, len(rows), self.batch_size):
-            batch = [texts[row] for row in rows[first : first + self.batch_size]]
-            written = iter(generator.write(list(filter(None, batch)), 0))
-            for text in batch:
-                yield self._trials(generator, text, next(written)) if text else []
-
-    def _trials(self, generator: _Generator, text: str, names: list[str]) -> Iterator[str]:
-        yield from names
-        for trial in range(1, TRIALS):
-            yield from generator.write_one(text, trial)
+        return TagWriter.load(self.model).candidates([texts[row] for row in rows], self.batch_size)
 
 
-class _Generator:
-    """A tag writer, and what it wrote for single texts."""
+class TagWriter:
+    """A model that writes tags, and what it wrote for single texts.
 
-    def __init__(self, model: str) -> None:
+    Args:
+        model: a sequence-to-sequence model.
+        tokenizer: its tokenizer.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model: Any = model.eval()
+        self.tokenizer: Any = tokenizer
+        self.written: dict[tuple[str, int], list[str]] = {}
+
+    @classmethod
+    def load(cls, name: str) -> TagWriter:
+        """A writer by name or folder.
+
+        Raises:
+            GenrecError: if it cannot be had.
+        """
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
-            self.model = AutoModelForSeq2SeqLM.from_pretrained(model).eval()
+            writer = cls(AutoModelForSeq2SeqLM.from_pretrained(name), AutoTokenizer.from_pretrained(name))
         except (OSError, ValueError) as error:
             raise GenrecError(
-                f"cannot load the tag generator `{model}`: {str(error).strip().splitlines()[0]} Check the name and the "
+                f"cannot load the tag generator `{name}`: {str(error).strip().splitlines()[0]} Check the name and the "
                 "connection, give a local folder, or use KeywordTags, which needs no network"
             ) from error
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        self.written: dict[tuple[str, int], list[str]] = {}
+        writer.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return writer
+
+    def candidates(self, texts: Sequence[str], batch_size: int) -> Iterator[Iterable[str]]:
+        """What each of some items may be called, best first; nothing, where there is no text."""
+        self.written.clear()
+        for first in range(0, len(texts), batch_size):
+            batch = texts[first : first + batch_size]
+            written = iter(self.write(list(filter(None, batch)), 0))
+            for text in batch:
+                yield self._trials(text, next(written)) if text else []
+
+    def _trials(self, text: str, names: list[str]) -> Iterator[str]:
+        yield from names
+        for trial in range(1, TRIALS):
+            yield from self.write_one(text, trial)
 
     def write_one(self, text: str, trial: int) -> list[str]:
         """`write` for one text; equal items ask for the same."""
@@ -107,14 +133,18 @@ class _Generator:
             (self.written[key],) = self.write([text], trial)
         return self.written[key]
 
+    def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids [n, S] of texts and which of them are real."""
+        inputs = self.tokenizer(list(texts), truncation=True, max_length=READ, padding=True, return_tensors="pt")
+        return inputs["input_ids"].to(self.model.device), inputs["attention_mask"].to(self.model.device)
+
     @torch.inference_mode()
     def write(self, texts: list[str], trial: int) -> list[list[str]]:
         """`GROUPS` candidates per text: the greedy one, then those that differ more and more."""
         if not texts:
             return []
         rounds, step = divmod(trial, PENALTIES)
-        inputs = self.tokenizer(texts, truncation=True, max_length=READ, padding=True, return_tensors="pt")
-        ids, mask = inputs["input_ids"].to(self.model.device), inputs["attention_mask"].to(self.model.device)
+        ids, mask = self.read(texts)
         read = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         written = self.model.generate(
             encoder_outputs=BaseModelOutput(read.repeat_interleave(GROUPS, 0)),

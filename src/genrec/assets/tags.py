@@ -1,6 +1,6 @@
 """A few words that name an item: given with the data, or its own rarest ones.
 
-Tan et al., "IDGenRec: LLM-RecSys Alignment with Textual ID Learning", SIGIR 2024, arXiv 2403.19021, Section 3.1.
+Tan et al., "IDGenRec: LLM-RecSys Alignment with Textual ID Learning", SIGIR 2024, arXiv 2403.19021.
 Reference implementation: github.com/agiresearch/IDGenRec, `src/utils/indexing.py`. Unlike there, no item's name is
 empty, and items of the training split are named before the others.
 """
@@ -50,17 +50,17 @@ class ItemTags(Asset):
         """See `Asset.build`."""
         order = np.argsort(~dataset.warm, kind="stable")
         names = np.empty(len(order), object)
-        names[order] = _choose(self.candidates(dataset.catalog, order.tolist(), len(order)), [])
+        names[order] = choose(self.candidates(dataset.catalog, order.tolist(), len(order)), [])
         return {TAGS: names.astype(str)}
 
     def encode(self, catalog: Catalog, built: dict[str, np.ndarray]) -> list[str]:
         """The tags of the items behind those that were built; an item's do not depend on the items behind it."""
         taken = built[TAGS].tolist()
         rows = range(len(taken), len(catalog))
-        return _choose(self.candidates(catalog, rows, len(taken)), taken) if rows else []
+        return choose(self.candidates(catalog, rows, len(taken)), taken) if rows else []
 
 
-def _choose(candidates: Iterable[Iterable[str]], taken: Iterable[str]) -> list[str]:
+def choose(candidates: Iterable[Iterable[str]], taken: Iterable[str]) -> list[str]:
     """The first free name of every item in turn."""
     used, numbers, chosen = set(taken), Counter[str](), []
     for of_item in candidates:

@@ -148,15 +148,24 @@ class ItemNames(nn.Module):
 
     def embed(self, items: Tensor) -> Tokens:
         """The tokens of histories: [B, T] rows (`PAD` = -1) to [B, T*K, D]; separators stand between two items."""
-        real = items != PAD
         ids = self.codes[items.clamp(min=0)]
         ids = ids[..., : int((ids != PAD).sum(-1).max()) if ids.numel() else 0]
-        mask = (ids != PAD) & real[..., None]
+        return self.join(self.look_up(ids.clamp(min=0)), (ids != PAD) & (items != PAD)[..., None])
+
+    def join(self, embeds: Tensor, mask: Tensor) -> Tokens:
+        """Histories out of the tokens of their items, with separators between two.
+
+        Args:
+            embeds: [B, T, K, D].
+            mask: [B, T, K] bool, the real tokens; an item without any is padding.
+        """
         if len(self.separator):
+            real = mask.any(2)
             between = real & (real.long().cumsum(1) > 1)
-            ids = torch.cat([self.separator.expand(*ids.shape[:2], -1), ids], 2)
+            words = self.look_up(self.separator).expand(*embeds.shape[:2], -1, -1)
+            embeds = torch.cat([words, embeds], 2)
             mask = torch.cat([between[..., None].expand(-1, -1, len(self.separator)), mask], 2)
-        tokens = Tokens.ordered(self.look_up(ids.clamp(min=0).flatten(1)))
+        tokens = Tokens.ordered(embeds.flatten(1, 2))
         return Tokens(tokens.embeds, mask.flatten(1), tokens.sets)
 
     def losses(self, backbone: Backbone, context: Tokens | Packed, target: Tensor, temperature: float = 1.0) -> Tensor:

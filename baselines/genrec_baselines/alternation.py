@@ -65,6 +65,7 @@ class AlternatingTraining(L.Callback):
         self.batch_size = batch_size
         self.history = history
         self.settled = False
+        self.fits = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Load the writer.
@@ -72,7 +73,8 @@ class AlternatingTraining(L.Callback):
         Raises:
             GenrecError: if the model is no `IDGenRec`, there are several processes, or the writer cannot be had.
         """
-        if stage != "fit":
+        self.fits = stage == "fit"
+        if not self.fits:
             return
         if not isinstance(pl_module, Recommender) or not isinstance(pl_module.identifier, IDGenRec):
             raise GenrecError("AlternatingTraining writes the names of an IDGenRec: train a Recommender with one")
@@ -176,7 +178,9 @@ class AlternatingTraining(L.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the writer of the checkpoint."""
+        """Go on with the writer of the checkpoint; where nothing is trained, there is none."""
+        if not self.fits:
+            return
         self.writer.model.load_state_dict(state_dict["writer"])
         self.optimizer.load_state_dict(state_dict["optimizer"])
         self.settled = state_dict["settled"]

@@ -211,6 +211,11 @@ def test_a_resumed_fit_has_the_writer_of_the_checkpoint(dataset: Dataset, tmp_pa
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
     assert len(again.callback.optimizer.state) == len(made.callback.optimizer.state) > 0
 
+    # A test has the names, and needs no writer.
+    tested = Fit(dataset, tmp_path, AlternatingTraining("nowhere"))
+    tested.trainer().test(tested.module, tested.data, tmp_path / "last.ckpt", verbose=False, weights_only=True)
+    assert tested.codes() == made.codes()
+
 
 def test_another_vocabulary_is_refused(dataset: Dataset, tmp_path: Path, writer: str) -> None:
     made = Fit(dataset, tmp_path, AlternatingTraining(writer))

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
-import torch
-from torch import Tensor
-
-from genrec.assets import Assets
 from genrec.data import Dataset
 from genrec.decoding.trie import Trie
 from genrec.identifiers import TokenSequence
-from genrec.prompts import Prompt
-from genrec.types import PAD, Ranking
+from genrec.types import PAD
 
-from ..identifiers.sequences import make_backbone
+from .textual import Textual
 
 
-class Indexed:
-    """An identifier that was set up on a data set.
+class Indexed(Textual):
+    """An identifier that was set up on a data set, without any embeddings.
 
     Args:
-        identifier: any token sequence that needs no embeddings.
+        identifier: any token sequence that needs none.
         dataset: its items.
         folder: where assets are kept.
         kind: of the language model, "t5" or "causal".
     """
 
     def __init__(self, identifier: TokenSequence, dataset: Dataset, folder: Path, kind: str = "t5") -> None:
-        self.backbone = make_backbone(kind)
-        self.prompt = Prompt()
-        self.prompt.setup(self.backbone)
-        self.catalog, self.assets = dataset.catalog, Assets(root=str(folder)).bind(dataset)
-        self.identifier = identifier
-        torch.manual_seed(1)
-        identifier.setup(self.catalog, self.assets, self.backbone)
+        super().__init__(identifier, dataset, folder, kind, text=None)
 
     @property
     def names(self) -> list[str]:
@@ -53,33 +41,6 @@ class Indexed:
         assert len(set(self.codes)) == len(self.catalog) == len(self.codes)
         assert {token for code in self.codes for token in code} <= set(range(len(self.identifier.names.tokens)))
         Trie(self.identifier.names.paths())
-
-    def add(self, items: pl.DataFrame) -> None:
-        """Extend the catalogue."""
-        self.catalog = self.catalog.extend(items)
-        self.assets = self.assets.extend(self.catalog)
-        self.identifier.index(self.catalog, self.assets)
-
-    def learn(self, history: Tensor, target: Tensor, steps: int) -> list[float]:
-        """Train on one batch; the losses."""
-        parameters = [*self.backbone.parameters(), *self.identifier.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=0.005)
-        losses = []
-        for _ in range(steps):
-            context = self.prompt(self.backbone, self.identifier.embed(history))
-            loss = self.identifier.loss(self.backbone, context, history, target)["loss"]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
-
-    @torch.no_grad()
-    def rank(self, history: Tensor, k: int) -> Ranking:
-        """The best of all items."""
-        memory = self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
-        allowed = torch.ones(1, len(self.catalog), dtype=torch.bool)
-        return self.identifier.eval().rank(self.backbone, memory, k, allowed)
 
 
 def common(first: tuple[int, ...], second: tuple[int, ...]) -> int:

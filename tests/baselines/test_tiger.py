@@ -17,6 +17,7 @@ from genrec.assets import Assets, ReleasedCF, RQVAECodes, TfidfText
 from genrec.assets.fitting import Training
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
+from genrec.prompts import Prompt
 from genrec.types import PAD
 from genrec_baselines.numbering import code_tokens, number_equals
 from genrec_baselines.tiger import TIGER
@@ -73,8 +74,6 @@ def test_it_learns_which_item_follows(kind: str, dataset: Dataset, tmp_path: Pat
     backbone = make_backbone(kind)
     tiger = TIGER(QUICK)
     tiger.setup(dataset.catalog, assets, backbone)
-    from genrec.prompts import Prompt
-
     prompt = Prompt()
     prompt.setup(backbone)
     history, target = torch.arange(11)[:, None], torch.arange(1, 12)
@@ -102,8 +101,6 @@ def test_items_that_are_added_find_their_tokens(dataset: Dataset, tmp_path: Path
     assert len(tiger.trie.item.unique()) == 14 + 1
     with torch.no_grad():
         backbone.eval()
-        from genrec.prompts import Prompt
-
         prompt = Prompt()
         prompt.setup(backbone)
         memory = backbone.read(prompt(backbone, tiger.embed(HISTORY)))

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from genrec.assets import Assets, TfidfText
+from genrec.assets import Assets, TextAsset, TfidfText
 from genrec.backbones import Backbone
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.identifiers import ItemIdentifier
@@ -18,6 +18,8 @@ from genrec.recommender import all_prefixes
 from genrec.types import Batch, Ranking, Tokens
 
 from ..identifiers.sequences import make_backbone
+
+TEXT = TfidfText(dim=8)
 
 
 class Textual:
@@ -28,14 +30,22 @@ class Textual:
         dataset: its items.
         folder: where assets are kept.
         backbone: the language model, or its kind, "t5" or "causal".
+        text: the text encoder.
     """
 
-    def __init__(self, identifier: Any, dataset: Dataset, folder: Path, backbone: Backbone | str = "t5") -> None:
+    def __init__(
+        self,
+        identifier: Any,
+        dataset: Dataset,
+        folder: Path,
+        backbone: Backbone | str = "t5",
+        text: TextAsset | None = TEXT,
+    ) -> None:
         self.backbone: Any = make_backbone(backbone) if isinstance(backbone, str) else backbone
         self.prompt = Prompt()
         self.prompt.setup(self.backbone)
         self.catalog = dataset.catalog
-        self.assets = Assets(text=TfidfText(dim=8), root=str(folder)).bind(dataset)
+        self.assets = Assets(text=text, root=str(folder)).bind(dataset)
         self.identifier = identifier
         torch.manual_seed(1)
         identifier.setup(self.catalog, self.assets, self.backbone)

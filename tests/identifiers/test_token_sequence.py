@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from genrec.backbones import Backbone
 from genrec.errors import GenrecError
@@ -16,7 +17,7 @@ from genrec.identifiers.names import ItemNames
 from genrec.recommender import all_prefixes
 from genrec.types import PAD, Batch
 
-from .sequences import Given, Model, make_backbone
+from .sequences import QWEN, Given, Model, make_backbone
 
 PATHS = [(0, 2), (0, 3), (1, 2), (1,), (4, 4, 4), (0,)]
 HISTORY = torch.tensor([[PAD, PAD, 4], [0, 5, 2], [PAD, PAD, PAD]])
@@ -135,10 +136,6 @@ def test_new_tokens_look_like_words_of_the_model() -> None:
 
 
 def test_a_model_with_two_tables_learns_new_rows_of_both(tmp_path: Any) -> None:
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    from .sequences import QWEN
-
     tokenizer = make_backbone("causal").tokenizer
     config = Qwen2Config(vocab_size=len(tokenizer), tie_word_embeddings=False, **QWEN)  # type: ignore[arg-type]
     Qwen2ForCausalLM(config).save_pretrained(tmp_path)

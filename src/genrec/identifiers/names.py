@@ -21,10 +21,10 @@ from genrec.types import PAD, Packed, Tokens
 
 Normalize = Literal["full", "level", "children"]
 
-ELEMENTS = {"cpu": 2**22}
-"""Logits that are held at once while decoding: 16 MiB of float32, about what a processor's cache holds."""
+CACHED = 2**22
+"""Logits that are held at once while decoding on a CPU: 16 MiB of float32, about what its cache holds."""
 MANY = 2**27
-"""The same for other devices, which want large products: 512 MiB."""
+"""The same on other devices, which want large products: 512 MiB."""
 
 
 class NewToken(NamedTuple):
@@ -286,7 +286,7 @@ class TokenWriter:
 
     def _rows(self, head: Tensor) -> int:
         """States whose logits are computed together."""
-        return max(1, ELEMENTS.get(head.device.type, MANY) // len(head))
+        return max(1, (CACHED if head.device.type == "cpu" else MANY) // len(head))
 
     def _log_probs(self, head: Tensor, states: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
         logits = _logits(self.backbone.head_scale * states, head)

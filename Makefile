@@ -1,10 +1,10 @@
-# make install | quickstart | test | lint. Everything lives in .venv; a second call does nothing that is already done.
+# make install | quickstart | test | lint | docs. Everything lives in .venv; a second call does nothing that is already done.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test lint docs clean
 
 install: $(STAMP)
 
@@ -28,5 +28,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Not --quiet, which hides the warnings that are to be errors.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache

@@ -16,34 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
-from genrec.configuration import load_config
+from genrec import load
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
 from genrec.evaluation import RankingMetrics
 from genrec.identifiers import TokenSequence
 from genrec.recommender import Recommender
-from genrec.training import GenrecCLI
 from genrec.types import PAD, Batch, Ranking
 
 K = 10
-
-
-def load(run: Path, data: str | None) -> GenrecCLI:
-    """The recommender of a run with its best checkpoint, and its data."""
-    config = load_config(str(run / "config.yaml"))
-    config = {key: value for key, value in config.items() if key not in ("ckpt_path", "weights_only")}
-    if data:
-        config["data"]["root"] = data
-    cli = GenrecCLI(run.parent.name, run, ["prepare", "--config", yaml.safe_dump(config)])
-    checkpoint = torch.load(run / "checkpoints/best.ckpt", map_location="cpu", weights_only=True)
-    cli.model.on_load_checkpoint(checkpoint)
-    cli.model.load_state_dict(checkpoint["state_dict"])
-    cli.model.eval()
-    cli.model.refresh()
-    return cli
 
 
 @torch.inference_mode()
@@ -55,13 +38,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data")
     options = parser.parse_args()
-    cli = load(options.run, options.data)
-    model, dataset = cli.model, cli.datamodule.dataset
+    served = load(options.run, options.data)
+    model, dataset = served.model, served.dataset
     assert isinstance(model, Recommender)
     identifier = model.identifier
     assert isinstance(identifier, TokenSequence)
 
-    samples = cli.datamodule.test_dataloader().dataset
+    samples = served.data.test_dataloader().dataset
     chosen = np.random.default_rng(options.seed).choice(len(samples), options.users, replace=False)  # type: ignore[arg-type]
     batches = [samples[part] for part in np.array_split(chosen, -(-len(chosen) // 50))]
     allowed = torch.ones(1, len(dataset.catalog), dtype=torch.bool)

@@ -77,6 +77,7 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     results = load_results(here / "runs" / "synthetic_setrec")
     assert results["settings"] == json.loads((run / "metrics.1.json").read_text())["settings"], "nothing is overwritten"
     assert set(results["settings"]) == {"all", "warm", "cold", "G1", "G2", "G3", "G4", "G5"}
+    assert 0 < results["parameters"]["trained"] <= results["parameters"]["all"]
     assert results["seconds"]["fit"] == fit["seconds"]
     assert results["settings"]["all"]["users"] == results["users"]
     for name in ("ranks.parquet", "ranks.1.parquet"):
@@ -226,6 +227,15 @@ def test_a_killed_fit_leaves_whole_files_and_goes_on(here: Path) -> None:
     curves = [pl.read_csv(path / "metrics.csv") for path in sorted((run / "logs").iterdir())]
     resumed = curves[-1].filter(pl.col("val/loss").is_not_null())["epoch"].to_list()
     assert resumed == list(range(checkpoint["epoch"] + 1, 6)), "no epoch is trained twice"
+
+
+def test_last_is_the_last_epoch_and_best_the_best(here: Path) -> None:
+    # Nothing is learned, so no epoch is better than the first.
+    main(["fit", "--config", "synthetic_setrec.yaml", *QUICK, "--trainer.max_epochs=3", "--early_stopping.patience=9",
+          "--model.init_args.optimizer.init_args.lr=0"])  # fmt: skip
+    (run,) = (here / "runs" / "synthetic_setrec").iterdir()
+    epochs = {path.stem: torch.load(path, weights_only=True)["epoch"] for path in (run / "checkpoints").iterdir()}
+    assert epochs == {"best": 0, "last": 2}
 
 
 # Bad input

@@ -196,6 +196,14 @@ class BIGRec(ItemIdentifier):
             scores = gamma * self.popularity.double().log1p() - scaled.clamp(min=NEAREST).log()
         return scores - TIE * torch.arange(distances.shape[1], device=distances.device)
 
+    def token_sequences(self) -> ItemNames:
+        """See `ItemIdentifier.token_sequences`: the words of the titles; items may share them."""
+        return self.names
+
+    def describe(self, item: int) -> str:
+        """What is written for the item: its title in quotes."""
+        return self.names.show(item)
+
 
 def titles(catalog: Catalog) -> list[str]:
     """What the items are called: their titles, or else brand and categories, or else their keys.

@@ -288,6 +288,14 @@ class DreamRec(ItemIdentifier):
         noise = torch.randn(len(self.diffusion.path), 1, self.diffusion.samples, 1, self.dim, generator=generator)
         return self.diffusion.sample(denoise, noise.to(condition)).mean(1)
 
+    @torch.no_grad()
+    def describe(self, item: int) -> str:
+        """What the token is made of, and how long that vector is."""
+        kind = "frozen collaborative" if self.table == "frozen" else "learned" if item < self.n_items else "untrained"
+        length = float(self._vectors()[item].norm())
+        source = f"{kind} vector of {self.dim} numbers (length {length:.3g})"
+        return f"1 token of width {len(self.token.bias)}, a linear map of its {source}"
+
     def _query(self, backbone: Backbone) -> Tokens:
         """The word that opens what is written, for every user, [1, 1, D]."""
         return Tokens.ordered(backbone.words(torch.tensor([[backbone.start]], device=self.null.device)))

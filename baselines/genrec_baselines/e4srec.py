@@ -76,8 +76,21 @@ class E4SRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The logits of all items, those that were added later behind the others."""
-        state = backbone.write(memory, self._query(backbone))[:, 0]
-        return top_k(torch.cat([self.head(state), state @ self.added.T], 1), allowed, k)
+        return top_k(self.user_vectors(backbone, memory) @ self.item_vectors().T, allowed, k)
+
+    def item_vectors(self) -> Tensor:
+        """The rows of the head, then those of items that were added, [N, D]."""
+        return torch.cat([self.head.weight, self.added])
+
+    def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
+        """The state that the head scores, [B, D]."""
+        return backbone.write(memory, self._query(backbone))[:, 0]
+
+    def describe(self, item: int) -> str:
+        """What the token is made of, how long that vector is, and which row of the head scores the item."""
+        source = f"frozen collaborative vector of {self.cf.shape[1]} numbers (length {float(self.cf[item].norm()):.3g})"
+        row = f"row {item} of the head" if item < len(self.head.weight) else "a head row that was never trained"
+        return f"1 token of width {len(self.projection.bias)}, a linear map of its {source}; scored by {row}"
 
     def _query(self, backbone: Backbone) -> Tokens:
         """The word that opens what is written, for every user, [1, 1, D]."""

@@ -21,12 +21,16 @@ from genrec.types import Batch
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the whole config into a new run's folder; a run that is resumed keeps the one it started with."""
+    """Writes the whole config into a new run's folder; a run that is resumed keeps the one it started with.
+
+    A method that has nothing to train is in its run by its config alone: for it, a test is where a run starts.
+    """
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See `SaveConfigCallback.save_config`."""
+        assert isinstance(pl_module, RankingModule)
         path = Path(trainer.default_root_dir) / CONFIG
-        if stage == "fit" and not path.exists():
+        if (stage == "fit" or not pl_module.learns) and not path.exists():
             write_text(path, self.parser.dump(self.config, skip_none=False))
 
 
@@ -51,6 +55,10 @@ class Throughput(L.Callback):
         """Go on counting where the checkpoint stopped."""
         self.seconds, self.examples = state_dict["seconds"], state_dict["examples"]
         self.training_seconds = state_dict["training_seconds"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of an epoch that is resumed in its middle: it does not start once more."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""

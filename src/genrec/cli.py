@@ -1,4 +1,4 @@
-"""The command line: ``genrec fit | validate | test | predict | prepare | report | compare``."""
+"""The command line: ``genrec COMMAND`` with the commands of `USAGE`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
   predict   write the best items of every user (--output FILE.parquet or FILE.jsonl)
   prepare   only the data and the item embeddings
   report    one table over runs, and figures: genrec report RUN... [--format markdown] [--paper] [--plots DIR]
+  study     many configs, variants and seeds, and one table of them: genrec study STUDY.yaml [--key value ...]
+  tune      search for the best values on validation: genrec tune STUDY.yaml [--key value ...]
   compare   whether two runs differ by more than chance: genrec compare RUN_A RUN_B
+  inspect   what a run calls its items, and which it holds to be alike: genrec inspect RUN [--item KEY]
+  recommend the best items for a history given by hand: genrec recommend --run RUN --history ITEM,ITEM --k 10
 
 CONFIG is a file, or the name of a packaged config (below). Any key of it can be given on the command line:
   genrec fit --config toys_setrec_small.yaml --data.root DIR --trainer.max_epochs 3
@@ -42,6 +46,22 @@ def main(args: Sequence[str] | None = None) -> None:
             from genrec.compare import command
 
             command(arguments[1:])
+        elif arguments[0] == "study":
+            from genrec.study.command import study
+
+            study(arguments[1:])
+        elif arguments[0] == "tune":
+            from genrec.study.tuning import tune
+
+            tune(arguments[1:])
+        elif arguments[0] == "inspect":
+            from genrec.inspection.command import command as inspect
+
+            inspect(arguments[1:])
+        elif arguments[0] == "recommend":
+            from genrec.recommend import command as recommend
+
+            recommend(arguments[1:])
         else:
             from genrec.training import run
 

@@ -14,7 +14,7 @@ HISTORY = "<history>"
 
 
 class Prompt(nn.Module):
-    """Puts a history between the words of a template: [prefix words][history tokens][suffix words].
+    """Puts a history between the words of a template: ``[prefix words][history tokens][suffix words]``.
 
     Args:
         template: text with one ``<history>`` in it.

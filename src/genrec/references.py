@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,6 +96,9 @@ class ItemKNN(RankingModule):
 
     learns = False
     ties: Tensor
+    rows: Tensor
+    columns: Tensor
+    values: Tensor
 
     def __init__(
         self, window: int = 5, last: int = 10, decay: float = 0.8, ks: Sequence[int] = (5, 10), seed: int = 0
@@ -112,8 +116,25 @@ class ItemKNN(RankingModule):
     def setup(self, stage: str) -> None:
         """Count the training split."""
         super().setup(stage)
-        self.similarity = similarities(self.dataset.train, len(self.dataset.catalog), self.window)
+        counted = similarities(self.dataset.train, len(self.dataset.catalog), self.window)
+        # All that is kept of the users; a sparse matrix cannot be a buffer, its arrays can.
+        self.register_buffer("rows", torch.from_numpy(counted.indptr))
+        self.register_buffer("columns", torch.from_numpy(counted.indices))
+        self.register_buffer("values", torch.from_numpy(counted.data))
         self.register_buffer("ties", 1e-6 * _ties(len(self.dataset.catalog), self.seed), persistent=False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # As many similarities as there were in the training split that was counted.
+        for name in ("columns", "values"):
+            if f"{prefix}{name}" in state_dict:
+                setattr(self, name, state_dict[f"{prefix}{name}"].clone())
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def similarity(self) -> sparse.csr_array:
+        """The similarities [N, N]."""
+        arrays = (part.cpu().numpy() for part in (self.values, self.columns, self.rows))
+        return sparse.csr_array(tuple(arrays), shape=(len(self.ties), len(self.ties)))
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""

@@ -30,8 +30,7 @@ def build_once(root: Path, name: str, fingerprint: Mapping[str, Any], build: Cal
         fingerprint: everything that decides the result, as json.
         build: writes files into its first argument; its second is scratch space that is deleted afterwards.
     """
-    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
-    folder = root / f"{name}-{key}"
+    folder = folder_of(root, name, fingerprint)
     if is_intact(folder):
         return folder
     root.mkdir(parents=True, exist_ok=True)
@@ -48,6 +47,12 @@ def build_once(root: Path, name: str, fingerprint: Mapping[str, Any], build: Cal
     finally:
         lock.release()
     return folder
+
+
+def folder_of(root: Path, name: str, fingerprint: Mapping[str, Any]) -> Path:
+    """Where `build_once` puts what it builds."""
+    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
+    return root / f"{name}-{key}"
 
 
 def is_intact(folder: Path) -> bool:

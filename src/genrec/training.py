@@ -88,7 +88,6 @@ class GenrecCLI(LightningCLI):
                 "checkpoint.monitor": "val/ndcg@10",
                 "checkpoint.mode": "max",
                 "checkpoint.filename": Path(runs.BEST).stem,
-                "checkpoint.save_last": True,
                 "checkpoint.enable_version_counter": False,
                 "early_stopping.monitor": "val/ndcg@10",
                 "early_stopping.mode": "max",
@@ -148,6 +147,10 @@ class GenrecCLI(LightningCLI):
             ]
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks.append(Throughput())  # type: ignore[attr-defined]
+        # Lightning's own `save_last` keeps the last of the BEST: a resumed run would repeat all epochs since then.
+        # Behind the other callbacks, whose states it holds.
+        last = ModelCheckpoint(config.checkpoint.dirpath, Path(runs.LAST).stem, enable_version_counter=False)
+        trainer.callbacks.append(last)  # type: ignore[attr-defined]
         if self.subcommand == "predict":
             output = Path(config.output) if config.output else Path(folder) / "predictions.parquet"
             if output.suffix not in (".parquet", ".jsonl"):
@@ -214,6 +217,10 @@ class GenrecCLI(LightningCLI):
             "users": int((targets.lengths > 0).sum()),
             "items": len(dataset.catalog),
             "settings": model.results,
+            "parameters": {
+                "all": sum(part.numel() for part in model.parameters()),
+                "trained": sum(part.numel() for part in model.parameters() if part.requires_grad),
+            },
             "seconds": {
                 "fit": json.loads(fit.read_text())["seconds"] if fit.is_file() else None,
                 "rank": model.rank_seconds,

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.assets import Asset, AssetStore
-from genrec.assets.base import hash_arrays, hash_lists, hash_texts
+from genrec.assets.base import Assets, hash_arrays, hash_lists, hash_texts
+from genrec.assets.store import DIAGNOSTICS
 from genrec.data import Dataset, Ragged
 
 # The tests' processes start from this one, so that they need not import everything again. Polars has threads, which do
@@ -47,6 +48,8 @@ class Rows(Asset):
         time.sleep(self.seconds)
         if self.dies:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.factor > 1:
+            (folder / DIAGNOSTICS).write_text(f'{{"factor": {self.factor}}}')
         return {"numbers": np.arange(len(dataset.catalog)) * self.factor, "names": np.array(["a", "bc"])}
 
 
@@ -103,6 +106,26 @@ def test_another_parameter_or_input_is_another_asset(store: AssetStore, asset: R
     assert len(visible(store)) == 3
     np.testing.assert_array_equal(store.get(twice, dataset)["numbers"], 2 * np.arange(12))
     assert builds(asset) == 3
+
+
+def test_only_what_was_built_is_there(store: AssetStore, asset: Rows, dataset: Dataset) -> None:
+    assert not store.has(asset, dataset)
+    store.get(asset, dataset)
+    assert store.has(asset, dataset)
+    assert not store.has(replace(asset, factor=2), dataset)
+    assert builds(asset) == 1
+
+
+def test_what_a_build_told_is_kept(store: AssetStore, asset: Rows, dataset: Dataset) -> None:
+    telling = replace(asset, factor=3)
+    assert store.diagnostics(asset, dataset) == {}
+    assert store.diagnostics(telling, dataset) == {"factor": 3}
+    items = Assets(root=str(store.root)).bind(dataset)
+    assert items.diagnostics() == {}
+    items.get(asset)
+    assert items.diagnostics() == {}, "nothing was told"
+    items.get(telling)
+    assert items.diagnostics() == {"rows": {"factor": 3}}
 
 
 def flip_last_byte(folder: Path) -> None:

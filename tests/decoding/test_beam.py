@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genrec.backbones import Backbone
+from genrec.backbones import tree as trees
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
+from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers import Search
 from genrec.types import PAD
@@ -55,6 +57,119 @@ def test_candidate_sets_share_one_search(backbone: Backbone) -> None:
         alone = model.rank(HISTORY, 3, candidates[None])
         assert torch.equal(together.items[row], alone.items[0])
         torch.testing.assert_close(together.scores[row], alone.scores[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("normalize", ["full", "children"])
+def test_what_the_tree_of_beams_forgets_changes_no_ranking(
+    backbone: Backbone, normalize: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(3, 9, (40,), generator=generator).tolist()
+    paths = list(dict.fromkeys(tuple(torch.randint(3, (n,), generator=generator).tolist()) for n in lengths))
+    model = Model(Given(paths, search=Search(beams=4, normalize=normalize)), backbone, len(paths))
+    history = torch.randint(-1, len(paths), (5, 4), generator=generator).sort(1).values
+    allowed = torch.rand(3, len(paths), generator=generator) < torch.tensor([[1.1], [0.5], [0.2]])
+    found = []
+    for crowded in (0.0, 1.0, trees.CROWDED):
+        monkeypatch.setattr(trees, "CROWDED", crowded)
+        found.append(model.rank(history, 3, allowed))
+    for other in found[1:]:
+        assert torch.equal(other.items, found[0].items)
+        torch.testing.assert_close(other.scores, found[0].scores, atol=1e-5, rtol=0)
+
+
+class Table:
+    """A language model whose next token depends on all before it, drawn at random once for every path."""
+
+    independent = True
+
+    def __init__(self, users: int, seed: int) -> None:
+        self.users, self.seed = users, seed
+        self.asked = 0
+
+    def added(self, user: int, path: tuple[int, ...]) -> float:
+        """The log-probability of the last token of a path."""
+        generator = torch.Generator().manual_seed(hash((self.seed, user, path)) % 2**31)
+        return -3 * float(torch.rand(1, generator=generator))
+
+    def begin(self) -> Tensor:
+        self.paths: list[tuple[int, tuple[int, ...]]] = [(user, ()) for user in range(self.users)]
+        return torch.arange(self.users, dtype=torch.float32).view(-1, 1, 1)
+
+    def write(self, tokens: Tensor, parents: Tensor) -> Tensor:
+        before = len(self.paths) // self.users
+        self.paths = [
+            (user, (*self.paths[user * before + parent][1], token))
+            for user in range(self.users)
+            for token, parent in zip(tokens[user].tolist(), parents[user].tolist(), strict=True)
+        ]
+        return torch.arange(len(self.paths), dtype=torch.float32).view(*tokens.shape, 1)
+
+    def write_paths(self, paths: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
+        self.asked += len(states)
+        assert real.any(1).all(), "nothing can follow this state"
+        assert torch.isin(tokens[real], level).all()
+        rows = []
+        for state, of_state in zip(states[:, 0].tolist(), tokens.tolist(), strict=True):
+            user, path = self.paths[int(state)]
+            rows.append([self.added(user, (*path, token)) for token in of_state])
+        return torch.tensor(rows)
+
+
+def slow_beam(
+    model: Table, user: int, paths: dict[tuple[int, ...], int], k: int, beams: int, penalty: float
+) -> list[tuple[float, int]]:
+    """One user and candidate set, lists of paths, until nothing goes on: scores and items, best first."""
+    live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    finished = []
+    for depth in range(1, 1 + max(map(len, paths))):
+        begun = {path[:depth] for path in paths if len(path) >= depth}
+        following = [
+            (score + model.added(user, path), path) for score, begin in live for path in begun if path[:-1] == begin
+        ]
+        best = sorted(following, reverse=True)[: max(beams, k)]
+        finished += [(score / depth**penalty, paths[path]) for score, path in best if path in paths]
+        live = [(score, path) for score, path in best if path not in paths]
+    return sorted(finished, reverse=True)[:k]
+
+
+# Levels have tokens of their own, so that a state which is asked for another level's tokens is noticed.
+CLOSED = [(*(10 * place + token for place, token in enumerate(path)), 99) for path in RAGGED]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 6), st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 1000))
+def test_a_narrow_beam_is_the_slow_one(beams: int, k: int, penalty: float, seed: int) -> None:
+    table = torch.tensor([[*path, *[PAD] * (6 - len(path))] for path in CLOSED])
+    allowed = torch.rand(3, len(CLOSED), generator=torch.Generator().manual_seed(seed)) < 0.6
+    allowed[0], allowed[:, :3] = True, True
+    model = Table(3, seed)
+    found = beam_search(model, Trie(table), allowed, k, beams, penalty)
+    for row, candidates in enumerate(allowed):
+        paths = {path: item for item, path in enumerate(CLOSED) if candidates[item]}
+        for user in range(3):
+            expected = slow_beam(model, user, paths, k, beams, penalty)
+            items = [int(item) for item in found.items[row, user] if item != PAD]
+            assert items == [item for _, item in expected]
+            scores = found.scores[row, user, : len(items)]
+            torch.testing.assert_close(scores, torch.tensor([score for score, _ in expected]))
+
+
+def test_beams_that_can_only_lose_are_not_gone_on_with() -> None:
+    class Certain(Table):
+        def added(self, user: int, path: tuple[int, ...]) -> float:
+            begin = path[0] % 10
+            return [[-0.1, -5.0, -5.0, -5.0], [-1.0, -0.1, -0.2, -0.3]][user][begin]
+
+    model = Certain(2, 0)
+    paths = torch.tensor([[0, 99, PAD], [1, 11, 99], [2, 12, 99], [3, 13, 99]])
+    found = beam_search(model, Trie(paths), everything(4), 1, 4)
+    assert found.items[0].tolist() == [[0], [1]]
+    # Both users' first token, their four second ones, and of one user, who has not got his item by then, the third.
+    assert model.asked == 2 + 2 * 4 + 3
 
 
 @settings(deadline=None, max_examples=40)

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from genrec.backbones import T5Backbone
+from genrec.backbones import tree as trees
 from genrec.decoding.free import free_search
 from genrec.types import PAD, Tokens
 
@@ -164,3 +165,18 @@ def test_a_user_alone_is_written_to_as_in_a_batch(kind: str) -> None:
             memory = model.read(row[row != PAD][None])
             alone = model.identifier.names.writer(model.backbone, memory, "full")
             assert torch.equal(free_search(alone, model.backbone.end, 4, 8, 1.0)[0], together[user])
+
+
+@pytest.mark.parametrize("kind", ["t5", "causal"])
+def test_what_the_tree_of_beams_forgets_changes_no_text(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_model(kind)
+    history = torch.randint(-1, 3, (8, 4), generator=torch.Generator().manual_seed(0)).sort(1).values
+    found = []
+    for crowded in (0.0, 1.0, trees.CROWDED):
+        monkeypatch.setattr(trees, "CROWDED", crowded)
+        writer = model.identifier.names.writer(model.backbone, model.read(history), "full")
+        with torch.no_grad():
+            found.append(free_search(writer, model.backbone.end, 4, 12, 1.0))
+    assert torch.equal(found[1], found[0])
+    assert torch.equal(found[2], found[0])
+    assert len({len(text) for text in texts_of(found[0])}) > 1, "texts of one length would not show who ended early"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from inspect import isabstract
@@ -125,3 +126,19 @@ def test_a_saved_identifier_ranks_the_same(model: Model, dataset: Dataset) -> No
     expected, found = model.rank(4, allowed), loaded.rank(4, allowed)
     assert torch.equal(found[0], expected[0])
     torch.testing.assert_close(found[1], expected[1])
+
+
+def test_every_item_is_described_on_one_line(model: Model) -> None:
+    described = [model.identifier.describe(item) for item in range(len(model.catalog))]
+    assert all(len(text.splitlines()) == 1 and text == text.strip() for text in described)
+    names = model.identifier.token_sequences()
+    if names is not None:
+        distinct = {tuple(row) for row in names.codes.tolist()}
+        assert len(set(described)) == len(distinct) == len(model.catalog)
+
+
+def test_the_default_description_is_what_the_language_model_reads(model: Model) -> None:
+    described = ItemIdentifier.describe(model.identifier, 7)
+    tokens = model.identifier.embed(torch.tensor([[7]]))
+    assert re.fullmatch(rf"(a set of )?{int(tokens.mask.sum())} tokens? of width {model.backbone.width}", described)
+    assert described.startswith("a set of") == bool((tokens.sets[tokens.mask] >= 0).any())

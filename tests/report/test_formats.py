@@ -100,6 +100,22 @@ def test_markdown(made: Table) -> None:
     )
 
 
+def test_trained_parameters_are_a_column_where_runs_tell_them() -> None:
+    told = row("A", [0.2, 0.4])
+    for result in told.results:
+        result["parameters"] = {"trained": 1_234_567, "all": 2_000_000}  # type: ignore[index]
+    made = table([told, row("B", [0.1])], ["all", "cold"])
+    lines = markdown([made], "").splitlines()
+    assert lines[2].endswith("| users | rank s | trained |")
+    assert lines[4].endswith("| 1.5 | 1,234,567 |")
+    assert lines[5].endswith("| 1.5 |  |"), "an older run does not tell"
+    assert all(line.endswith("|  |  |") for line in lines[6:] if line), "it stands with the first setting alone"
+    assert "trained & " not in latex([made], "").partition("toprule")[0]
+    assert "rank s & trained" in latex([made], "")
+    values = {line["metric"]: line for line in csv.DictReader(io.StringIO(long_csv([made], "")))}
+    assert values["parameters_trained"]["mean"] == "1234567"
+
+
 def test_latex(made: Table) -> None:
     assert latex([made], "") == (
         "% \\usepackage{booktabs}\n"

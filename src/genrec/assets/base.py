@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -188,10 +188,18 @@ class ItemAssets:
         self._assets = assets
         self._dataset = dataset
         self._catalog = catalog
+        self._got: dict[str, Asset] = {}
 
     def get(self, asset: Asset) -> dict[str, np.ndarray]:
         """The arrays of any recipe, from the store; they have rows for the items of the data set alone."""
-        return self._assets.store.get(asset, self._dataset)
+        found = self._assets.store.get(asset, self._dataset)
+        self._got[asset.name] = asset
+        return found
+
+    def diagnostics(self) -> dict[str, dict[str, Any]]:
+        """What the building of those that were asked for told about their results, by name."""
+        found = {name: self._assets.store.diagnostics(asset, self._dataset) for name, asset in self._got.items()}
+        return {name: numbers for name, numbers in found.items() if numbers}
 
     @cached_property
     def text(self) -> Tensor:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genrec.data import Dataset
-from genrec.store import build_once
+from genrec.store import build_once, folder_of, is_intact
 
 if TYPE_CHECKING:
     from genrec.assets.base import Asset
@@ -30,7 +31,18 @@ class AssetStore:
 
     def get(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
         """The arrays of an asset, built if they are not there yet."""
+        return {path.stem: np.load(path, allow_pickle=False) for path in self._folder(asset, dataset).glob("*.npy")}
 
+    def has(self, asset: Asset, dataset: Dataset) -> bool:
+        """Whether an asset has been built."""
+        return is_intact(folder_of(self.root, asset.name, _fingerprint(asset, dataset)))
+
+    def diagnostics(self, asset: Asset, dataset: Dataset) -> dict[str, Any]:
+        """What the building of an asset told about its result; empty for one that tells nothing."""
+        path = self._folder(asset, dataset) / DIAGNOSTICS
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def _folder(self, asset: Asset, dataset: Dataset) -> Path:
         def build(folder: Path, scratch: Path) -> None:
             print(f"building {asset.name} of {dataset.name} ...")
             for name, array in asset.build(dataset, scratch).items():
@@ -38,6 +50,8 @@ class AssetStore:
             if (scratch / DIAGNOSTICS).exists():
                 shutil.copy(scratch / DIAGNOSTICS, folder)
 
-        fingerprint = {"asset": asset.name, **asset.fingerprint(dataset)}
-        folder = build_once(self.root, asset.name, fingerprint, build)
-        return {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+        return build_once(self.root, asset.name, _fingerprint(asset, dataset), build)
+
+
+def _fingerprint(asset: Asset, dataset: Dataset) -> dict[str, object]:
+    return {"asset": asset.name, **asset.fingerprint(dataset)}

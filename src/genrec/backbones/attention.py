@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from genrec.backbones.tree import take_columns
+
 ATTENTION = "genrec_causal"
 
 
@@ -64,6 +66,12 @@ class Grower:
             values = torch.cat([self.values[layer], values], 2)
         self.keys[layer], self.values[layer] = keys, values
         return keys, values
+
+    def keep(self, columns: Tensor) -> None:
+        """Keep these columns [B, n] of the tree in every layer, and forget the others."""
+        for layers in (self.keys, self.values):
+            for layer, part in layers.items():
+                layers[layer] = take_columns(part, columns)
 
     def get_seq_length(self, *_: object) -> int:
         """Positions are given, so nothing asks how long the past is."""

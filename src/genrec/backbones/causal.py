@@ -254,10 +254,13 @@ class _CausalTree(Tree):
         self.backbone = backbone
         self.cache = Grower(memory)
 
+    def _keep(self, columns: Tensor) -> None:
+        self.cache.keep(columns)
+
     def _decode(self, embeds: Tensor, seen: Tensor, generations: Tensor) -> Tensor:
         memory, count = self.cache.memory, embeds.shape[1]
         seen = torch.cat([memory.mask[:, None, :].expand(-1, count, -1), seen], 2)
-        place = memory.length[:, None] + generations[None, -count:]
+        place = memory.length[:, None] + generations[:, -count:]
         return self.backbone._run(embeds, seen, place, self.cache)
 
 

@@ -26,7 +26,7 @@ from transformers import (
 from genrec.backbones import masks
 from genrec.backbones.base import Backbone
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
-from genrec.backbones.tree import Tree
+from genrec.backbones.tree import Tree, take_columns
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 from genrec.types import Tokens
@@ -188,8 +188,14 @@ class _T5Tree(Tree):
         self.memory = memory
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
 
+    def _keep(self, columns: Tensor) -> None:
+        for layer in self.cache.self_attention_cache.layers:
+            layer.keys = take_columns(layer.keys, columns)  # type: ignore[union-attr, arg-type]
+            layer.values = take_columns(layer.values, columns)  # type: ignore[union-attr, arg-type]
+
     def _decode(self, embeds: Tensor, seen: Tensor, generations: Tensor) -> Tensor:
-        mask = additive_mask(self.decoder, seen, generations[None, -embeds.shape[1] :], generations[None])
+        # The new tokens are of one generation: one row of distances serves them all.
+        mask = additive_mask(self.decoder, seen, generations[:, -1:], generations)
         out = self.decoder(
             inputs_embeds=embeds,
             attention_mask=mask,
@@ -212,8 +218,8 @@ def additive_mask(stack: nn.Module, seen: Tensor, queries: Tensor, keys: Tensor)
     Args:
         stack: encoder or decoder.
         seen: [B, Q, S] bool.
-        queries: [B, Q] long, positions; [1, Q] serves all.
-        keys: [B, S] long, positions.
+        queries: [B, Q] long, positions; a single row serves all users, a single column all tokens.
+        keys: [B, S] long, positions; a single row serves all users.
 
     Returns:
         [B, heads, Q, S].

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -39,7 +41,19 @@ def read_jsonl(path: Path) -> pl.DataFrame:
     Raises:
         GenrecError: naming the line that is not a JSON object.
     """
-    records = []
+    records = [record for _, record in json_lines(path)]
+    try:
+        return pl.DataFrame(records, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, TypeError) as error:
+        raise GenrecError(f"{path}: a field has values of different kinds ({' '.join(str(error).split())})") from error
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of one JSON object a line, and their lines, counted from 1; empty lines are skipped.
+
+    Raises:
+        GenrecError: naming the line that is not a JSON object.
+    """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -50,8 +64,4 @@ def read_jsonl(path: Path) -> pl.DataFrame:
                 raise GenrecError(f"{path}, line {number}: not valid JSON ({error})") from error
             if not isinstance(record, dict):
                 raise GenrecError(f"{path}, line {number}: not a JSON object such as {{...}}")
-            records.append(record)
-    try:
-        return pl.DataFrame(records, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        raise GenrecError(f"{path}: a field has values of different kinds ({' '.join(str(error).split())})") from error
+            yield number, record

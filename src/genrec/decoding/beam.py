@@ -1,8 +1,8 @@
 """Beam search under a trie: batched, over any number of candidate sets at once, from one read of the prompts.
 
 The beams of a user in all candidate sets are columns of one sequence (`genrec.backbones.tree`): the prompt exists once
-per user, nothing is reordered, and a beam that several candidate sets share is computed once. A beam that reaches a
-leaf is a finished item and leaves its slot.
+per user, and a beam that several candidate sets share is computed once. A beam that reaches a leaf is a finished item
+and leaves its slot, and so does one that cannot beat the k best finished items any more.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def beam_search(
     """
     check_candidates(allowed, k)
     width, alive, longest = max(width, k), trie.alive(allowed), len(trie.levels)
+    # A leaf stands in slots without a beam: nothing can follow it.
+    nowhere = len(trie) - 1
     states = writer.begin()
     users, sets, device = writer.users, len(allowed), states.device
     columns = torch.full((users, 1), ROOT, device=device)
@@ -110,14 +112,14 @@ def beam_search(
         items = torch.cat([items, trie.item[nodes]], 2).gather(2, merged.indices)
         best = merged.values
 
-        scores = scores.masked_fill(leaf, NOTHING)
-        live = scores.topk(max(1, int((scores > NOTHING).sum(2).max())))
         # What is still unfinished can only lose; the longest identifier would be punished least.
-        if not (live.values[..., 0] / longest**length_penalty > best[..., -1]).any():
+        hopeful = ~leaf & (scores / longest**length_penalty > best[..., -1:])
+        if not hopeful.any():
             break
+        live = scores.masked_fill(~hopeful, NOTHING).topk(int(hopeful.sum(2).max()))
         scores = live.values
-        nodes = torch.where(scores > NOTHING, nodes.gather(2, live.indices), ROOT)
-        columns, above, place = _distinct(nodes, parents.gather(2, live.indices))
+        nodes = torch.where(scores > NOTHING, nodes.gather(2, live.indices), nowhere)
+        columns, above, place = _distinct(nodes, parents.gather(2, live.indices), nowhere)
         states = writer.write(trie.token[columns].clamp(min=0), above)
     return Ranking(items.transpose(0, 1), best.transpose(0, 1))
 
@@ -151,16 +153,17 @@ def _expand(
     return children, real, added
 
 
-def _distinct(nodes: Tensor, parents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _distinct(nodes: Tensor, parents: Tensor, nowhere: int) -> tuple[Tensor, Tensor, Tensor]:
     """The nodes of a user once each, whichever slots and candidate sets they are in: their states are the same.
 
     Args:
         nodes: [B, C, W] long.
         parents: [B, C, W] long, the columns of their parents; the same wherever a node stands.
+        nowhere: the node that stands in slots without a beam.
 
     Returns:
-        nodes [B, n] and parents [B, n], `ROOT` and 0 behind those of a user who has fewer, and the column [B, C, W] of
-        every slot.
+        nodes [B, n] and parents [B, n], ``nowhere`` and 0 behind those of a user who has fewer, and the column
+        [B, C, W] of every slot.
     """
     flat = nodes.flatten(1)
     found, order = flat.sort(1)
@@ -168,6 +171,6 @@ def _distinct(nodes: Tensor, parents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     opens[:, 1:] = found[:, 1:] != found[:, :-1]
     number = opens.cumsum(1) - 1
     place = torch.empty_like(flat).scatter_(1, order, number)
-    columns = torch.full_like(flat[:, : int(number[:, -1].max()) + 1], ROOT)
+    columns = torch.full_like(flat[:, : int(number[:, -1].max()) + 1], nowhere)
     above = torch.zeros_like(columns).scatter_(1, place, parents.flatten(1))
     return columns.scatter_(1, place, flat), above, place.view_as(nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
 import torch
 from torch import Tensor, distributed, nn
@@ -10,7 +11,8 @@ from torch import Tensor, distributed, nn
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
 from genrec.data import Catalog
-from genrec.types import Packed, Ranking, Tokens
+from genrec.identifiers.names import ItemNames
+from genrec.types import ORDERED, Packed, Ranking, Tokens
 
 
 class ItemIdentifier(nn.Module, ABC):
@@ -89,3 +91,22 @@ class ItemIdentifier(nn.Module, ABC):
 
     def choose(self, value: float) -> None:
         """Keep the value that validation found best for `rank`; it is saved with the parameters."""
+
+    def token_sequences(self) -> ItemNames | None:
+        """The items' token sequences, where a method names items so; None where an item is something else."""
+        return None
+
+    @torch.no_grad()
+    def describe(self, item: int) -> str:
+        """The identifier of one item in words, on one line.
+
+        A method that says nothing of its own keeps this default: what the language model reads.
+
+        Args:
+            item: its row.
+        """
+        device = next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
+        tokens = self.embed(torch.tensor([[item]], device=device))
+        count, width = int(tokens.mask.sum()), tokens.embeds.shape[2]
+        kind = "" if (tokens.sets[tokens.mask] == ORDERED).all() else "a set of "
+        return f"{kind}{count} {'token' if count == 1 else 'tokens'} of width {width}"

@@ -128,7 +128,7 @@ class ItemNames(nn.Module):
         return longer.scatter(-1, length, self._backbone[0].end)
 
     def show(self, item: int) -> str:
-        """An item's identifier for people to read."""
+        """An item's identifier for people to read, on one line."""
         ids, shown = self.codes[item][self.codes[item] != PAD].tolist(), []
         # Words side by side are one text, with the blanks that belong between them.
         for own, run in groupby(ids, lambda token: token < self.words):
@@ -136,7 +136,7 @@ class ItemNames(nn.Module):
                 shown.append(str(self._backbone[0].tokenizer.decode(list(run))))
             else:
                 shown += [self.tokens[token - self.words].name for token in run]
-        return "".join(shown)
+        return " ".join("".join(shown).splitlines())
 
     def look_up(self, ids: Tensor) -> Tensor:
         """Embeddings [..., D] of token ids [...]."""
@@ -184,8 +184,9 @@ class ItemNames(nn.Module):
         tokens = Tokens.ordered(self.look_up(ids.clamp(min=0)))
         real = labels != PAD
         states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
-        logits = _logits(backbone.head_scale * states[real], self.head(backbone))
-        return F.cross_entropy(logits / temperature, labels[real], reduction="none")
+        # The states are divided, not the logits: those are as many as the vocabulary has words.
+        logits = _logits(backbone.head_scale / temperature * states[real], self.head(backbone))
+        return F.cross_entropy(logits, labels[real], reduction="none")
 
     def head(self, backbone: Backbone) -> Tensor:
         """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""

@@ -124,6 +124,9 @@ class SETRec(ItemIdentifier):
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Keep the frozen embeddings [N, .] and the token corpus [N, K, D]."""
+        if len(self.betas) == 1:
+            # One value fixes it, also where the checkpoint of a training brought the beta that its validation chose.
+            self.choose(self.betas[0])
         if self.use_cf:
             self.cf = assets.cf.to(self.queries)
         if self.n_semantic:
@@ -192,9 +195,16 @@ class SETRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """Eq. 7 with the beta that was chosen, as one inner product in the concatenated space of all dimensions."""
+        return top_k(self.user_vectors(backbone, memory) @ self.item_vectors().T, allowed, k)
+
+    def item_vectors(self) -> Tensor:
+        """The token corpus as one vector per item, [N, K*D] (`genrec.decoding.vector_index.InnerProducts`)."""
+        return self.corpus.flatten(1)
+
+    def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
+        """What was written, every token times its weight in Eq. 7, as one vector per user, [B, K*D]."""
         written = backbone.write(memory, self._query())
-        weighted = written * self._weights(float(self.beta)).to(written)[:, None]
-        return top_k(weighted.flatten(1) @ self.corpus.flatten(1).T, allowed, k)
+        return (written * self._weights(float(self.beta)).to(written)[:, None]).flatten(1)
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """Eq. 7 for every beta, from one forward pass: the scores are linear in it."""
@@ -210,3 +220,10 @@ class SETRec(ItemIdentifier):
         if not (self.use_cf and self.n_semantic):
             return torch.ones(self.n_tokens)
         return torch.tensor([1 - beta] + [beta] * self.n_semantic)
+
+    def describe(self, item: int) -> str:
+        """How many tokens of which kind; the values themselves tell people nothing."""
+        kinds = {"collaborative": int(self.use_cf), "semantic": self.n_semantic}
+        parts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        form = "set" if self.sparse_attention else "sequence"
+        return f"a {form} of {parts} {'token' if self.n_tokens == 1 else 'tokens'} of width {self.corpus.shape[2]}"

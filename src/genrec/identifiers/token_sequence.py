@@ -125,3 +125,11 @@ class TokenSequence(ItemIdentifier, ABC):
         writer = self.names.writer(backbone, memory, self.search.normalize)
         found = beam_search(writer, self.trie, allowed, k, self.search.beams, self.search.length_penalty)
         return exact_search(writer, self.trie, allowed, k, found).ranking if self.search.exact else found
+
+    def token_sequences(self) -> ItemNames:
+        """See `ItemIdentifier.token_sequences`."""
+        return self.names
+
+    def describe(self, item: int) -> str:
+        """The item's tokens by name, and its words as the language model's tokenizer writes them."""
+        return self.names.show(item)

@@ -30,7 +30,8 @@ def _title(metric: str) -> str:
 
 def _header(table: Table) -> list[str]:
     backbone = ["backbone"] if table.has_backbones else []
-    return ["setting", "method", *backbone, *map(_title, table.metrics), "users", "rank s"]
+    trained = ["trained"] if table.has_parameters else []
+    return ["setting", "method", *backbone, *map(_title, table.metrics), "users", "rank s", *trained]
 
 
 def _number(cell: Cell, plus_minus: str = "±") -> tuple[str, str]:
@@ -39,10 +40,11 @@ def _number(cell: Cell, plus_minus: str = "±") -> tuple[str, str]:
     return mean, "" if cell.std is None else f" {plus_minus} {cell.std:.4f}"
 
 
-def _rest(line: Line, first: bool) -> tuple[str, str]:
-    """Users, and the seconds of ranking, which are those of all settings together and stand in the first."""
+def _rest(table: Table, line: Line, first: bool) -> list[str]:
+    """Users, seconds of ranking and parameters trained; the last two are of all settings, and stand in the first."""
     seconds = f"{line.row.seconds:,.1f}" if first and line.row.seconds is not None else ""
-    return "" if line.users is None else f"{line.users:,}", seconds
+    trained = f"{line.row.trained:,}" if first and line.row.trained is not None else ""
+    return ["" if line.users is None else f"{line.users:,}", seconds, *([trained] if table.has_parameters else [])]
 
 
 def _names(table: Table, line: Line) -> list[str]:
@@ -58,7 +60,7 @@ def rich_table(table: Table) -> rich.table.Table:
     for number, (setting, lines) in enumerate(table.blocks.items()):
         for line in lines:
             cells = [Text.assemble(("".join(_number(cell)), style[cell.mark])) for cell in line.cells.values()]
-            made.add_row(setting, *map(Text, _names(table, line)), *cells, *_rest(line, number == 0))
+            made.add_row(setting, *map(Text, _names(table, line)), *cells, *_rest(table, line, number == 0))
         made.add_section()
     return made
 
@@ -88,7 +90,7 @@ def markdown(tables: Sequence[Table], note: str) -> str:
                     wrap[cell.mark].format(mean) + std for cell in line.cells.values() for mean, std in [_number(cell)]
                 ]
                 names_ = [name.replace("|", "\\|") for name in _names(table, line)]
-                lines.append([setting, *names_, *cells, *_rest(line, number == 0)])
+                lines.append([setting, *names_, *cells, *_rest(table, line, number == 0)])
         parts.append(f"**{table.title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
     return "\n".join([*parts, *([f"{note}\n"] if note else [])])
 
@@ -119,14 +121,14 @@ def latex(tables: Sequence[Table], note: str) -> str:
                     for mean, std in [_number(cell, r"$\pm$")]
                 ]
                 names = [setting if line is block[0] else "", *map(_escape, _names(table, line))]
-                lines.append(f"    {' & '.join([*names, *cells, *_rest(line, number == 0)])} \\\\")
+                lines.append(f"    {' & '.join([*names, *cells, *_rest(table, line, number == 0)])} \\\\")
         lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
 def long_csv(tables: Sequence[Table], note: str) -> str:
-    """A line per number, unrounded; ``rank_seconds`` belongs to no setting."""
+    """A line per number, unrounded; ``rank_seconds`` and ``parameters_trained`` belong to no setting."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
@@ -141,10 +143,9 @@ def long_csv(tables: Sequence[Table], note: str) -> str:
                     if cell.mean is not None:
                         values = [line.users, metric, cell.mean, cell.std]
                         writer.writerow([table.dataset, table.split, setting, *about, *values])
-                if number == 0 and row.seconds is not None:
-                    writer.writerow(
-                        [table.dataset, table.split, "", *about, line.users, "rank_seconds", row.seconds, None]
-                    )
+                for name, value in (("rank_seconds", row.seconds), ("parameters_trained", row.trained)):
+                    if number == 0 and value is not None:
+                        writer.writerow([table.dataset, table.split, "", *about, line.users, name, value, None])
     return out.getvalue()
 
 

@@ -25,7 +25,7 @@ class Run:
     Args:
         folder: where it is.
         results: its ``metrics.json``.
-        config: its ``config.yaml``; empty for a method that has nothing to train.
+        config: its ``config.yaml``; empty if it has none.
     """
 
     folder: Path

@@ -48,6 +48,11 @@ class Row:
         found = [result["seconds"]["rank"] for result in self.results]
         return None if None in found else float(np.mean(found))
 
+    @property
+    def trained(self) -> int | None:
+        """How many parameters were trained; None where the runs do not say."""
+        return next((result["parameters"]["trained"] for result in self.results if "parameters" in result), None)
+
 
 def by_data(runs: Iterable[Run]) -> list[list[Run]]:
     """Runs by the users and items they are about; data sets of one name may be cut differently."""

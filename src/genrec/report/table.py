@@ -64,8 +64,15 @@ class Table:
     @property
     def has_backbones(self) -> bool:
         """Whether there are several language models to be told apart."""
-        lines = [line for block in self.blocks.values() for line in block]
-        return len({line.row.backbone for line in lines if line.row.backbone}) > 1
+        return len({row.backbone for row in self._rows() if row.backbone}) > 1
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether the runs say how many parameters they trained."""
+        return any(row.trained is not None for row in self._rows())
+
+    def _rows(self) -> list[Row]:
+        return [line.row for block in self.blocks.values() for line in block]
 
 
 def table(rows: Sequence[Row], settings: Sequence[str]) -> Table:

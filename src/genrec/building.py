@@ -1,0 +1,158 @@
+"""From a run's config to its module and data, without a trainer, a new folder, or a word on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+from torch import Tensor
+
+import genrec.assets.sasrec
+import genrec.recommender
+import genrec.references  # noqa: F401 - imported, short class names of a config are known
+from genrec import runs
+from genrec.arguments import explain
+from genrec.assets import Assets
+from genrec.configuration import find_config, load_config
+from genrec.data import SequenceData
+from genrec.errors import GenrecError
+from genrec.evaluation import RankingModule
+
+SECTIONS = ("model", "data", "assets")
+"""What of a config a recommender is made of; the rest is about its training."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a module asks of a trainer when it is set up.
+
+    Args:
+        datamodule: the data.
+        world_size: processes.
+    """
+
+    datamodule: SequenceData
+    world_size: int = 1
+
+
+def find_run(path: Path) -> Path:
+    """The run of a folder, or the newest run in a folder of runs that has a best checkpoint, or else results.
+
+    Raises:
+        GenrecError: if there is none.
+    """
+    for file in (f"{runs.CHECKPOINTS}/{runs.BEST}", runs.METRICS):
+        if (path / file).is_file():
+            return path
+        found = sorted(path.glob(f"*/{file}"), key=lambda file: file.stat().st_mtime)
+        if found:
+            return found[-1].parents[len(Path(file).parts) - 1]
+    raise GenrecError(
+        f"there is no trained recommender in `{path}`: give the folder of a run that has a best checkpoint, of several "
+        "runs, or one that `save_pretrained` wrote"
+    )
+
+
+def config_of(run: Path, data_root: str | Path | None) -> dict[str, Any]:
+    """The `SECTIONS` of a run's config, with folders that are found from here.
+
+    Relative folders are those of the working folder that the run was made in, which is where its ``runs`` are; what is
+    not there belongs to the present one.
+
+    Args:
+        run: its folder. Without a config in it, the config of the run's name is looked up.
+        data_root: the folder of the data; None takes the config's.
+    """
+    kept = run / runs.CONFIG
+    config = load_config(str(kept if kept.is_file() else find_config(f"{run.resolve().parent.name}.yaml")))
+    made_in = _working_folder(run, str(config.get("runs", "runs")))
+    sections = {name: dict(config.get(name) or {}) for name in SECTIONS}
+    for name, root in (("data", "data"), ("assets", "data/assets")):
+        root = sections[name].get("root") or root
+        sections[name]["root"] = str(made_in / root if (made_in / root).exists() else root)
+    if data_root is not None:
+        sections["data"]["root"] = str(data_root)
+    return sections
+
+
+def _working_folder(run: Path, root: str) -> Path:
+    """Where ``genrec`` was run: the run is ``<there>/<root>/<name>/<time>``."""
+    parents = run.resolve().parents
+    depth = 1 + len(Path(root).parts)
+    return parents[depth] if not Path(root).is_absolute() and depth < len(parents) else Path()
+
+
+def build(config: Mapping[str, Any]) -> Namespace:
+    """The module and the data that a config describes, as ``model`` and ``data``.
+
+    Args:
+        config: `SECTIONS`, as in a config file; without ``data`` there is none in the result.
+
+    Raises:
+        GenrecError: if a key or class is unknown, or a value is of the wrong type.
+    """
+    for entry in entry_points(group="genrec.identifiers"):
+        entry.load()
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(RankingModule, "model", subclass_mode=True)
+    if "data" in config:
+        parser.add_lightning_class_args(SequenceData, "data")
+    parser.add_class_arguments(Assets, "assets")
+    parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
+    try:
+        return parser.instantiate_classes(parser.parse_object(dict(config)))
+    except GenrecError:
+        raise
+    except Exception as error:
+        if type(error).__name__ == "ArgumentError":
+            raise GenrecError(explain(str(error))) from error
+        raise
+
+
+def set_up(model: RankingModule, data: SequenceData) -> None:
+    """Create the parameters of a module; assets that are not in the store are built now."""
+    # Who reads our output must find there what he asked for, not what had to be built for it.
+    with redirect_stdout(sys.stderr):
+        model._trainer = Place(data)  # type: ignore[assignment]
+        model.setup("predict")
+        model._trainer = None
+    model.eval()
+
+
+def restore(model: RankingModule, checkpoint: Path) -> None:
+    """Give a module the parameters of a checkpoint.
+
+    Raises:
+        GenrecError: if the checkpoint is missing, damaged, or that of another model.
+    """
+    try:
+        contents = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise GenrecError(f"there is no checkpoint file `{checkpoint}`: train with `genrec fit` first") from error
+    except Exception as error:
+        raise GenrecError(f"`{checkpoint}` is not a checkpoint, or not a whole one") from error
+    model.on_load_checkpoint(contents)
+    load_weights(model, contents["state_dict"], checkpoint)
+
+
+def load_weights(model: RankingModule, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Give a module its weights, and bring the tables that depend on them up to date.
+
+    Raises:
+        GenrecError: if they are those of another model.
+    """
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise GenrecError(f"`{file}` was made with other settings than those beside it ({reason} ...)") from error
+    with redirect_stdout(sys.stderr):
+        model.refresh()

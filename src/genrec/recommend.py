@@ -1,0 +1,136 @@
+"""``genrec recommend``: what a trained recommender has for users whose histories are given by hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+from rich.markup import escape
+from rich.table import Table
+
+from genrec.data.catalog import CATEGORIES, KEY, PRICE, SCHEMA
+from genrec.data.files import json_lines
+from genrec.errors import GenrecError
+from genrec.options import Options
+from genrec.outputs import write_new
+from genrec.report.formats import wide_console
+from genrec.serving import Served, load
+
+KINDS = {CATEGORIES: "a list of texts", PRICE: "a number"}
+"""What the fields of an item are; the others are texts."""
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Print the best items for every history.
+
+    Raises:
+        GenrecError: for wrong arguments or files, unknown items, and as `genrec.load`.
+    """
+    chosen = _options().parse_args(arguments)
+    output = Path(chosen.output) if chosen.output else None
+    if output and output.suffix not in (".parquet", ".jsonl"):
+        raise GenrecError(f"recommend writes .parquet or .jsonl, not `{output.name}` (--output)")
+    # A config may name a class of the user's own, in a module beside it.
+    sys.path.append(os.getcwd())
+    new = read_items(Path(chosen.new_items)) if chosen.new_items else None
+    allowed = _read_keys(Path(chosen.allow)) if chosen.allow else None
+    served = load(chosen.run, chosen.data_root)
+    if new is not None:
+        served.add_items(new)
+    if chosen.index:
+        share = served.build_index(chosen.index, chosen.k)
+        print(f"{chosen.index} index: recall@{chosen.k} against exact search is {share:.3f}")
+    histories = [[key.strip() for key in history.split(",") if key.strip()] for history in chosen.history]
+    found = served.recommend(histories, chosen.k, allowed, chosen.repeats)
+    for user, history in enumerate(histories):
+        wide_console().print(_table(served, user, history, found.filter(pl.col("user") == user)))
+    if output:
+        write_new(output, found.write_ndjson if output.suffix == ".jsonl" else found.write_parquet)
+        print(f"wrote {len(found):,} recommendations to {output}")
+
+
+def _options() -> Options:
+    options = Options("recommend", "The best items of a trained recommender for histories that are given by hand.")
+    options.add_argument("--run", required=True, help="a run, a folder of runs (the newest), or what was saved")
+    options.add_argument(
+        "--history",
+        action="append",
+        required=True,
+        metavar="ITEM,ITEM,...",
+        help="what a user took, oldest first; give it once for every user, empty for one of whom nothing is known",
+    )
+    options.add_argument("--k", type=int, default=10, help="items per user (%(default)s)")
+    options.add_argument("--allow", metavar="FILE", help="recommend only these items: a key a line")
+    options.add_argument("--repeats", action="store_true", help="recommend items of a user's history too")
+    options.add_argument(
+        "--new-items", metavar="FILE.jsonl", help="add items before: an object a line, as the catalogue"
+    )
+    options.add_argument(
+        "--index", choices=("exact", "approximate"), help="search a vector index (methods of one inner product)"
+    )
+    options.add_argument("--data-root", metavar="DIR", help="the folder of the data, if not that of the run's config")
+    options.add_argument("--output", metavar="FILE", help="write the recommendations: .parquet or .jsonl")
+    return options
+
+
+def _table(served: Served, user: int, history: Sequence[str], found: pl.DataFrame) -> Table:
+    """What a user took, and below it what is recommended."""
+    table = Table(title=f"user {user}")
+    for name in ("rank", "item", "title", "score"):
+        table.add_column(name, justify="right" if name in ("rank", "score") else "left")
+    titles = served.catalog.titles
+    for key, row in zip(history, served.rows(history), strict=True):
+        table.add_row("took", escape(key), escape(titles[row]), "", style="dim")
+    table.add_section()
+    for rank, key, title, score in found.select("rank", "item", "title", "score").iter_rows():
+        table.add_row(str(rank), escape(key), escape(title), f"{score:.4f}")
+    return table
+
+
+def read_items(path: Path) -> pl.DataFrame:
+    """New items from a file of one JSON object a line, with the fields of `genrec.data.Catalog`; others are dropped.
+
+    Raises:
+        GenrecError: if the file is missing or empty; naming line and field of what cannot be used.
+    """
+    if not path.is_file():
+        raise GenrecError(f"there is no file `{path}` (--new-items)")
+    records = []
+    for number, record in json_lines(path):
+        wrong = next((name for name in SCHEMA if not _fits(name, record.get(name))), None)
+        if wrong is not None:
+            kind = KINDS.get(wrong, "a text")
+            raise GenrecError(f"{path}, line {number}: `{wrong}` is {kind}, not {record.get(wrong)!r}")
+        records.append({name: record.get(name) for name in SCHEMA})
+    if not records:
+        raise GenrecError(f"`{path}` holds no items (--new-items)")
+    return pl.DataFrame(records, schema=SCHEMA)
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a field holds what it should; all but the key may be missing."""
+    if name == KEY:
+        return isinstance(value, str) and bool(value.strip())
+    if name == CATEGORIES:
+        return value is None or (isinstance(value, list) and all(isinstance(part, str) for part in value))
+    if name == PRICE:
+        return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value is None or isinstance(value, str)
+
+
+def _read_keys(path: Path) -> list[str]:
+    """Item keys, one a line.
+
+    Raises:
+        GenrecError: if there is no such file, or no key in it.
+    """
+    try:
+        keys = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenrecError(f"cannot read `{path}` (--allow): {error}") from error
+    if not keys:
+        raise GenrecError(f"`{path}` holds no item keys (--allow)")
+    return keys

@@ -1,0 +1,313 @@
+"""A trained recommender in use: histories in, titles out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from genrec import hub, runs, saving
+from genrec.building import build, config_of, find_run, restore, set_up
+from genrec.data import Catalog, Dataset, Ragged, SequenceData
+from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
+from genrec.errors import GenrecError
+from genrec.evaluation import RankingModule
+from genrec.recommender import Recommender
+
+NEAR = 3
+"""Items that an error offers in place of an unknown one."""
+RECALL = 0.98
+"""The share of the true best items that an approximate index is to find."""
+PROBES = 256
+"""Users on whom an approximate index is tuned, and as many others on whom it is measured."""
+
+
+def load(path: str | Path, data_root: str | Path | None = None) -> Served:
+    """The recommender of a run, with its best checkpoint, or one that `Served.save_pretrained` wrote.
+
+    Args:
+        path: the folder of a run, or of runs: the newest that has a best checkpoint counts. Or a saved folder.
+        data_root: the folder of the data; None takes that of the run's config. A saved folder needs none.
+
+    Raises:
+        GenrecError: if there is no such run, or its files or data are missing or damaged.
+    """
+    folder = Path(path)
+    if saving.is_saved(folder):
+        return Served(*saving.read(folder))
+    run = find_run(folder)
+    config = config_of(run, data_root)
+    made = build(config)
+    if isinstance(made.model, Recommender):
+        made.model.assets.store = saving.RememberingStore(made.model.assets.store.root)
+    set_up(made.model, made.data)
+    if made.model.learns:
+        restore(made.model, run / runs.CHECKPOINTS / runs.BEST)
+    return Served(made.model, made.data, config)
+
+
+def from_pretrained(name: str | Path) -> Served:
+    """A recommender that `Served.save_pretrained` wrote into a folder, or `Served.push_to_hub` to the hub.
+
+    Args:
+        name: the folder, or else the name on the Hugging Face hub, such as ``someone/toys-setrec``.
+
+    Raises:
+        GenrecError: if there is none, or it cannot be fetched.
+    """
+    folder = Path(name) if Path(name).is_dir() else hub.fetch(str(name))
+    if not saving.is_saved(folder):
+        raise GenrecError(f"`{name}` holds no {saving.FILE}: give what `save_pretrained` or `push_to_hub` wrote")
+    return Served(*saving.read(folder))
+
+
+class Served:
+    """A recommender that is ready to rank; `load` and `from_pretrained` make it.
+
+    Args:
+        model: set up, with its final parameters and tables.
+        data: says how much of a history is read, and how many users are ranked together.
+        config: the sections ``model``, ``data`` and ``assets`` that both were built from.
+
+    Attributes:
+        model: the module, in evaluation mode. It ranks on the device that it is moved to.
+        data: the data module, whose loaders give the users of the data set; a saved recommender has no users.
+        index: what `build_index` made.
+    """
+
+    def __init__(self, model: RankingModule, data: SequenceData, config: Mapping[str, Any]) -> None:
+        self.model = model
+        self.data = data
+        self.config = config
+        self.index: VectorIndex | None = None
+
+    @property
+    def dataset(self) -> Dataset:
+        """What it was trained on."""
+        return self.data.dataset
+
+    @property
+    def catalog(self) -> Catalog:
+        """What it can recommend: the items of the data set, then those that were added."""
+        return self.model.catalog if isinstance(self.model, Recommender) else self.dataset.catalog
+
+    def rows(self, keys: Sequence[str]) -> np.ndarray:
+        """The rows of items, int64 [n].
+
+        Args:
+            keys: n of them.
+
+        Raises:
+            GenrecError: if a key is not in the catalogue; it names similar items.
+        """
+        unknown = next((key for key in keys if key not in self._row_of), None)
+        if unknown is not None:
+            raise GenrecError(f"there is no item `{unknown}` in the catalogue{self._similar(unknown)}")
+        return np.array([self._row_of[key] for key in keys], np.int64)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self.catalog.keys)}
+
+    def _similar(self, text: str) -> str:
+        """Items with the text in their titles, or with similar keys."""
+        keys, titles = self.catalog.keys, self.catalog.titles
+        near = [row for row, title in enumerate(titles) if text.casefold() in title.casefold()] if text else []
+        near = near or [self._row_of[key] for key in difflib.get_close_matches(text, keys, NEAR)]
+        offered = ", ".join(f"`{keys[row]}` ({titles[row] or 'no title'})" for row in near[:NEAR])
+        return f"; did you mean {offered}?" if offered else ": items are given by their keys"
+
+    def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        allowed: Sequence[str] | None = None,
+        repeats: bool = False,
+    ) -> pl.DataFrame:
+        """The best items for users who are known by what they took.
+
+        Args:
+            histories: the item keys of every user, oldest first; an empty one is a user of whom nothing is known. The
+                last ``max_history`` of the training's data are read.
+            k: items per user.
+            allowed: the keys of the items that may be recommended; None allows all.
+            repeats: whether items of a user's history may be recommended to him again, as they may when metrics are
+                measured.
+
+        Returns:
+            ``user`` (0, 1, ...), ``rank`` (1, 2, ...), ``item`` (its key), ``title`` and ``score``, a row per
+            recommendation, best first.
+
+        Raises:
+            GenrecError: if a key is unknown, or fewer than ``k`` items may be recommended to a user.
+        """
+        lists = Ragged.from_lists([self.rows(history).tolist() for history in histories])
+        candidates = np.ones(len(self.catalog), bool)
+        if allowed is not None:
+            candidates = np.isin(np.arange(len(self.catalog)), self.rows(allowed))
+        _check(lists, candidates, k, repeats)
+        found = [self._batch(lists, users, k, candidates, repeats) for users in self._parts(np.arange(len(lists)))]
+        empty = (np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+        items, scores = (np.concatenate(parts) for parts in zip(empty, *found, strict=True))
+        return self._frame(items, scores)
+
+    def _parts(self, users: np.ndarray) -> Iterator[np.ndarray]:
+        """Users who are ranked together."""
+        size = self.data.rank_batch_size
+        return (users[start : start + size] for start in range(0, len(users), size))
+
+    def _batch(
+        self, lists: Ragged, users: np.ndarray, k: int, candidates: np.ndarray, repeats: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Items and scores, [B, k] each."""
+        history = lists.windows(users, lists.lengths[users], self.data.max_history)
+        if repeats:
+            return self._rank(history, k, candidates)
+        taken = lists.unique().padded(users)
+        # So many more that k are left, whatever a user has taken.
+        wide = min(k + taken.shape[1], int(candidates.sum()))
+        items, scores = self._rank(history, wide, candidates)
+        again = (items[:, :, None] == taken[:, None, :]).any(2)
+        kept = np.argsort(again, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(items, kept, 1), np.take_along_axis(scores, kept, 1)
+
+    @torch.inference_mode()
+    def _rank(self, history: np.ndarray, k: int, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The module's ranking of histories [B, T] over candidates, bool [N]: items and scores [B, k]."""
+        device = self.model.device
+        histories, allowed = torch.from_numpy(history).to(device), torch.from_numpy(candidates)
+        if self.index is not None:
+            items, scores = self.index.search(self._vectors(histories), k, allowed)
+        else:
+            ranking = self.model.rank(histories, k, allowed[None].to(device))
+            items, scores = ranking.items[0], ranking.scores[0]
+        return items.cpu().numpy(), scores.float().cpu().numpy()
+
+    def _frame(self, items: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
+        users, k = items.shape
+        chosen = self.catalog.items[items.ravel()].select("item", pl.col("title").fill_null(""))
+        return chosen.select(
+            pl.Series("user", np.arange(users).repeat(k)),
+            pl.Series("rank", np.tile(np.arange(1, k + 1), users)),
+            "item",
+            "title",
+            pl.Series("score", scores.ravel()),
+        )
+
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Make new items recommendable, and readable in histories, without training.
+
+        Args:
+            items: columns as in `genrec.data.Catalog`.
+
+        Raises:
+            GenrecError: if a key is there already, a column is of the wrong kind, or the method knows nothing but the
+                items it was trained on.
+        """
+        if not isinstance(self.model, Recommender):
+            raise GenrecError(f"{self.model.method} knows nothing of items that it was not trained on: train it again")
+        self.model.add_items(items)
+        if self.index is not None:
+            self.index.add(self._identifier.item_vectors()[len(self.index) :])
+        self.__dict__.pop("_row_of", None)
+
+    def build_index(self, kind: Kind = "exact", k: int = 10, recall: float = RECALL) -> float:
+        """Let `recommend` search a vector index from now on, instead of scoring every item; new items are put into it.
+
+        How many lists an approximate index looks into is decided on users of its own: up to `PROBES` of the data set's,
+        or, where there are none, users who took one item each.
+
+        Args:
+            kind: ``exact`` or ``approximate``, see `genrec.decoding.vector_index.VectorIndex`.
+            k: what recall is measured at.
+            recall: the share of the true best k that an approximate index is to find.
+
+        Returns:
+            the share that it does find, for as many other users.
+
+        Raises:
+            GenrecError: if the method does not rank by one inner product.
+        """
+        index = VectorIndex(self._identifier.item_vectors(), kind)
+        if kind == "exact":
+            self.index = index
+            return 1.0
+        vectors, k = self._probes(), min(k, len(index))
+        index.tune(vectors[::2], k, recall)
+        self.index = index
+        return index.recall(vectors[1::2], k)
+
+    @property
+    def _identifier(self) -> Any:
+        identifier = self.model.identifier if isinstance(self.model, Recommender) else None
+        if not isinstance(identifier, InnerProducts):
+            raise GenrecError(
+                f"{self.model.method} does not rank items by one inner product each, so there is nothing to index: "
+                "recommend without an index"
+            )
+        return identifier
+
+    def _vectors(self, histories: Tensor) -> Tensor:
+        """The users' vectors [B, d] of histories [B, T]."""
+        assert isinstance(self.model, Recommender)
+        return self._identifier.user_vectors(self.model.backbone, self.model.read(histories))
+
+    @torch.inference_mode()
+    def _probes(self) -> Tensor:
+        """Vectors [at most 2 * `PROBES`, d] of users such as will ask, the same ones every time."""
+        known = self.dataset.train.join(self.dataset.validation)
+        if not len(known):
+            known = Ragged.from_lists([[item] for item in range(len(self.catalog))])
+        drawn = np.random.default_rng(0).permutation(len(known))[: 2 * PROBES]
+        histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in self._parts(drawn))
+        return torch.cat([self._vectors(torch.from_numpy(part).to(self.model.device)) for part in histories])
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write it into a folder that needs neither the data set nor the run, and holds no user's history.
+
+        Args:
+            folder: where; an older one of that name is renamed.
+
+        Raises:
+            GenrecError: if it cannot be written.
+        """
+        saving.save(self.model, self.data, self.config, Path(folder))
+
+    def push_to_hub(self, name: str) -> None:
+        """Put what `save_pretrained` writes on the Hugging Face hub.
+
+        Args:
+            name: of the repository, such as ``someone/toys-setrec``; made if it is not there.
+
+        Raises:
+            GenrecError: if the hub cannot be reached, or does not let us.
+        """
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "recommender"
+            self.save_pretrained(folder)
+            hub.upload(folder, name)
+
+
+def _check(lists: Ragged, candidates: np.ndarray, k: int, repeats: bool) -> None:
+    """Whether there are k items for every user.
+
+    Raises:
+        GenrecError: if not.
+    """
+    if k < 1:
+        raise GenrecError(f"k is the number of items per user, at least 1, not {k}")
+    total = int(candidates.sum())
+    own = lists.unique()
+    taken = np.bincount(own.rows[candidates[own.values]], minlength=len(lists)) if not repeats else np.zeros(len(lists))
+    short = np.flatnonzero(total - taken < k)
+    if total < k or len(short):
+        own_items = f", {int(taken[short[0]])} of which user {short[0]} has taken" if total >= k else ""
+        raise GenrecError(f"cannot recommend {k} items of {total}{own_items}: ask for a smaller k, or allow more items")

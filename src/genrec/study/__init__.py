@@ -1,0 +1,1 @@
+"""Studies: many runs from one yaml, a table of cells (`command`) or a search on validation (`tuning`)."""

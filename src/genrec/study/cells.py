@@ -1,0 +1,191 @@
+"""The cells of a study on disk: how far each has come, and what is left to do.
+
+``<study>/<config>/<variant>/seed42/`` is a folder of runs as every other one. Beside the runs it keeps the config of
+the cell, ``seed42.yaml``, with which the commands work by hand too, and what they printed, ``fit.log`` and
+``test.log``. A run belongs to its cell by the settings of its ``config.yaml``: one that was made by hand and moved here
+counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import yaml
+
+from genrec import runs
+from genrec.configuration import load_config
+from genrec.errors import GenrecError
+from genrec.study.plan import Cell, Plan, flags
+from genrec.study.settings import changes, learns
+
+Execute = Callable[[Sequence[str], Path, IO[str]], str | None]
+Resolve = Callable[[Sequence[str]], dict[str, Any]]
+
+Step = Literal["to run", "to resume", "to test", "done"]
+TRAINS: Step = "to run"
+RESUMES: Step = "to resume"
+TESTS: Step = "to test"
+DONE: Step = "done"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with its place and its settings.
+
+    Args:
+        cell: what it is.
+        folder: of its runs.
+        settings: its whole config.
+        learns: whether it is trained; otherwise there is nothing to learn, or another cell learns it.
+        trained_by: the cell whose checkpoint is tested, if it is another one.
+    """
+
+    cell: Cell
+    folder: Path
+    settings: Mapping[str, Any]
+    learns: bool
+    trained_by: Job | None = None
+
+
+class State(NamedTuple):
+    """How far a cell has come.
+
+    Args:
+        step: what is to be done next.
+        run: the run that has come so far.
+        changed: what its newest run differs in, where none has the settings of the cell.
+    """
+
+    step: Step
+    run: Path | None
+    changed: Sequence[str] = ()
+
+
+class Failure(NamedTuple):
+    """Why a cell could not be finished.
+
+    Args:
+        reason: one line.
+        log: the file with the rest.
+    """
+
+    reason: str
+    log: Path
+
+
+def make_jobs(plan: Plan, root: Path, extra: Sequence[str], resolve: Resolve) -> list[Job]:
+    """The cells with their settings; of a recommender that learns nothing the first seed alone.
+
+    Args:
+        plan: the study.
+        root: the folder of all studies.
+        extra: arguments for every cell.
+        resolve: makes a whole config of arguments, `genrec.study.settings.full_config`.
+
+    Raises:
+        GenrecError: if a config, key or value is wrong.
+    """
+    shared = [*flags({"trainer.enable_progress_bar": False, **plan.shared}), *extra]
+    configs: dict[str, dict[str, Any]] = {}
+    made: list[Job] = []
+    for cell in plan.cells:
+        new = cell.row not in configs
+        if new:
+            configs[cell.row] = resolve(["--config", str(cell.config), *shared, *flags(cell.keys)])
+        config = configs[cell.row]
+        if not (new or learns(config)):
+            continue
+        folder = root / plan.name / cell.name
+        settings = {**config, "seed_everything": cell.seed, "runs": str(folder.parent)}
+        if cell.trained_by and not learns(config):
+            raise GenrecError(f"{cell.config.name} has nothing to train: `sweep` its keys, `retest` takes a checkpoint")
+        trained_by = next((job for job in made if job.cell is cell.trained_by), None)
+        made.append(Job(cell, folder, settings, learns(config) and trained_by is None, trained_by))
+    return made
+
+
+def state(job: Job) -> State:
+    """Look for the run that has come furthest with the settings of the cell; of several the newest."""
+    found = {path.parent: changes(load_config(str(path)), job.settings) for path in job.folder.glob(f"*/{runs.CONFIG}")}
+    newest = sorted(found, reverse=True)
+    same = [run for run in newest if not found[run]]
+    for step in (DONE, TESTS, RESUMES):
+        for run in same:
+            if _has_come_to(step, run, job):
+                return State(step, run)
+    return State(TRAINS, None, found[newest[0]] if newest and not same else ())
+
+
+def _has_come_to(step: Step, run: Path, job: Job) -> bool:
+    checkpoints = run / runs.CHECKPOINTS
+    if step == DONE:
+        return (run / runs.METRICS).is_file()
+    if not job.learns:
+        return step == TESTS
+    if step == TESTS:
+        return (run / runs.FIT).is_file() and (checkpoints / runs.BEST).is_file()
+    return (checkpoints / runs.LAST).is_file()
+
+
+def perform(job: Job, lock: IO[str], execute: Execute) -> Failure | None:
+    """Do what is left to do.
+
+    Args:
+        job: a cell that this process has claimed.
+        lock: of the claim.
+        execute: runs a command, `genrec.study.processes.execute`.
+    """
+    config = job.folder / f"{job.folder.name}.yaml"
+    runs.write_text(config, yaml.safe_dump(dict(job.settings), sort_keys=False))
+    now = state(job)
+    if now.step in (TRAINS, RESUMES):
+        failure = _fit(job, now, config, lock, execute) if job.learns else _place(job)
+        if failure:
+            return failure
+        now = state(job)
+    if now.step == TESTS and now.run:
+        log = job.folder / "test.log"
+        # The run's own config says which run is meant; the cell's, where the data are now.
+        own = now.run / runs.CONFIG
+        if reason := execute(["test", "--config", str(own), "--config", str(config)], log, lock):
+            return Failure(f"test: {reason}", log)
+        now = state(job)
+    return None if now.step == DONE else Failure("it ended without results", job.folder / "fit.log")
+
+
+def _fit(job: Job, now: State, config: Path, lock: IO[str], execute: Execute) -> Failure | None:
+    log = job.folder / "fit.log"
+    arguments = ["fit", "--config", str(config)]
+    if now.run:
+        arguments = ["fit", "--config", str(now.run / runs.CONFIG), "--config", str(config), "--ckpt_path", "last"]
+    reason = execute(arguments, log, lock)
+    return Failure(f"fit: {reason}", log) if reason else None
+
+
+def _place(job: Job) -> Failure | None:
+    """Make the run of a cell that trains nothing, with the checkpoint of the one that did."""
+    best = None
+    if job.trained_by:
+        trained = state(job.trained_by).run
+        best = trained and trained / runs.CHECKPOINTS / runs.BEST
+        if best is None or not best.is_file():
+            return Failure(f"{job.trained_by.cell.name} has no checkpoint", job.trained_by.folder / "fit.log")
+    run = runs.new_run(job.folder.parent, job.folder.name)
+    (run / runs.CHECKPOINTS).mkdir()
+    if best:
+        # A second name of the same file: it takes no room, and outlives the other.
+        os.link(best, run / runs.CHECKPOINTS / runs.BEST)
+    runs.write_text(run / runs.CONFIG, yaml.safe_dump(dict(job.settings), sort_keys=False))
+    return None
+
+
+def describe(now: State) -> str:
+    """A state in words."""
+    if not now.changed:
+        return now.step
+    more = f" and {len(now.changed) - 1} more" if len(now.changed) > 1 else ""
+    return f"to run anew, its settings have changed ({now.changed[0]}{more})"

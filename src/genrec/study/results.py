@@ -1,0 +1,71 @@
+"""What a study found: its table, ``results.md``, ``results.csv`` and figures, written anew every time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from genrec import runs
+from genrec.report import Run, load_run
+from genrec.report.command import MAIN_SETTINGS
+from genrec.report.formats import long_csv, markdown, rich_table, wide_console
+from genrec.report.rows import Row, by_data, grouped, rows
+from genrec.report.table import table
+from genrec.study.cells import DONE, Job, state
+from genrec.study.plan import Plan
+
+FIGURES = "figures"
+
+
+def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
+    """Print the table of the cells that are done, and write it into the folder of the study."""
+    states = [state(job) for job in jobs]
+    done = [(job, load_run(now.run)) for job, now in zip(jobs, states, strict=True) if now.step == DONE and now.run]
+    if not done:
+        print("no cell is done: there is nothing to show yet")
+        return
+    note = "" if len(done) == len(jobs) else f"{len(done)} of {len(jobs)} cells are done."
+    made = [_rows(done, same) for same in by_data(run for _, run in done)]
+    tables = [table(each, MAIN_SETTINGS) for each in made]
+    for shown in tables:
+        wide_console().print(rich_table(shown))
+    runs.write_text(folder / "results.md", f"# {plan.name}\n\n{markdown(tables, note)}")
+    runs.write_text(folder / "results.csv", long_csv(tables, note))
+    for each in made:
+        _draw(plan, done, each, folder)
+    print(f"{note + ' ' if note else ''}wrote results.md, results.csv and {FIGURES}/ in {folder}")
+
+
+def _rows(done: Sequence[tuple[Job, Run]], same: Sequence[Run]) -> list[Row]:
+    """A row per config and variant of the runs of one data set, called as the study calls them."""
+    labels = {run.folder: (job.cell.config, job.cell.label) for job, run in done}
+    if not any(label for _, label in labels.values()):
+        return rows(same)
+    several = len({config for config, _ in labels.values()}) > 1
+    made = []
+    for repeated in grouped(same, lambda run: labels[run.folder]):
+        config, label = labels[repeated[0].folder]
+        name = f"{config.stem}, {label}" if several else label
+        seeds = f" ({len(repeated)} seeds)" if len(repeated) > 1 else ""
+        results = [run.results for run in repeated]
+        made.append(Row(name + seeds, results[0].get("backbone"), results, repeated))
+    return made
+
+
+def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], folder: Path) -> None:
+    """The figures of `genrec report --plots`; those of an earlier time are replaced."""
+    from genrec.report import plots  # matplotlib takes a second
+
+    shown = {run.folder for row in made for run in row.runs}
+    swept = [run for job, run in done if job.cell.swept is not None and run.folder in shown]
+    points = {str(job.cell.swept) for job, run in done if run in swept}
+    over = plan.over if len(points) > 1 else None
+    (folder / FIGURES).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".figures") as new:
+        with contextlib.redirect_stdout(io.StringIO()):
+            plots.draw(made, swept, MAIN_SETTINGS if over else (), over, Path(new))
+        for path in Path(new).iterdir():
+            path.replace(folder / FIGURES / path.name)

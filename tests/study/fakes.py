@@ -1,0 +1,81 @@
+"""Commands that train nothing: what a study runs, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from genrec import runs
+from genrec.configuration import load_config, merge
+from genrec.study.tuning import _nested
+
+Result = Callable[[dict[str, Any]], float]
+
+
+def resolve(arguments: Sequence[str]) -> dict[str, Any]:
+    """The config of arguments, without the defaults of the classes."""
+    config: dict[str, Any] = {"seed_everything": 42, "checkpoint": {"monitor": "val/ndcg@10"}}
+    rest = iter(arguments)
+    for flag in rest:
+        key, equals, value = flag.removeprefix("--").partition("=")
+        value = value if equals else next(rest)
+        config = merge(config, load_config(value) if key == "config" else _nested(key, yaml.safe_load(value)))
+    return config
+
+
+class Fake:
+    """Makes the files that ``genrec fit`` and ``genrec test`` make.
+
+    Args:
+        score: the NDCG of a config.
+    """
+
+    def __init__(self, score: Result = lambda config: 0.5) -> None:
+        self.score = score
+        self.calls: list[str] = []
+        self.fails: Callable[[str, dict[str, Any]], bool] = lambda command, config: False
+        self.dies: Callable[[str, dict[str, Any]], bool] = lambda command, config: False
+
+    def __call__(self, arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
+        command, config = arguments[0], resolve([part for part in arguments[1:] if part not in ("--ckpt_path", "last")])
+        names = [Path(arguments[place + 1]) for place, part in enumerate(arguments) if part == "--config"]
+        resumed = names[0].parent if names[0].name == runs.CONFIG else None
+        root = Path(config["runs"])
+        self.calls.append(f"{'resume' if command == 'fit' and resumed else command} {root.name}/{names[-1].stem}")
+        log.write_text("many words\n")
+        if self.fails(command, config):
+            return "ValueError: no"
+        if command == "fit":
+            run = resumed or runs.new_run(root, names[-1].stem)
+            (run / runs.CHECKPOINTS).mkdir(exist_ok=True)
+            runs.write_text(run / runs.CONFIG, yaml.safe_dump({**config, "ckpt_path": None}))
+            (run / runs.CHECKPOINTS / runs.LAST).write_text("")
+            if self.dies(command, config):
+                raise KeyboardInterrupt
+            (run / runs.CHECKPOINTS / runs.BEST).write_text(json.dumps(config))
+            (run / runs.FIT).write_text("{}")
+        elif self.dies(command, config):
+            raise KeyboardInterrupt
+        else:
+            assert resumed
+            (resumed / runs.METRICS).write_text(json.dumps(self._results(config)))
+        return None
+
+    def _results(self, config: dict[str, Any]) -> dict[str, Any]:
+        values = {"ndcg@10": self.score(config), "users": 9}
+        named = config["model"].get("init_args", {}).get("identifier", config["model"])
+        return {
+            "dataset": "synthetic",
+            "method": named["class_path"].rpartition(".")[2],
+            "backbone": None,
+            "seed": config["seed_everything"],
+            "split": "test",
+            "users": 9,
+            "items": 99,
+            "settings": {"all": values, "warm": values, "cold": values},
+            "seconds": {"fit": 50.0, "rank": 10.0},
+        }

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genrec import runs
+from genrec.errors import GenrecError
+from genrec.report import load_run, report
+from genrec.study.command import study
+from genrec.study.processes import claim
+from genrec.study.results import _draw as DRAW
+
+from .fakes import Fake, resolve
+
+N = "model.init_args.identifier.init_args.n_semantic"
+TEXT = """
+configs: [toys_popularity.yaml, toys_setrec_small.yaml]
+seeds: [1, 2]
+set: {trainer.max_epochs: 1}
+"""
+ABLATION = f"""
+config: toys_setrec_small.yaml
+seeds: [1, 2]
+variants: {{SETRec: {{}}, w/o Sem: {{{N}: 0}}}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genrec.study.cells.learns", lambda config: config["model"]["class_path"] == "Recommender")
+    monkeypatch.setattr("genrec.study.results._draw", lambda *_: None)  # a second a figure
+    return tmp_path
+
+
+def go(text: str, fake: Fake, *more: str, fails: bool = False) -> None:
+    Path("mine.yaml").write_text(text)
+    with pytest.raises(SystemExit, match="1") if fails else contextlib.nullcontext():
+        study(["mine.yaml", *more], resolve, fake)
+
+
+def test_every_cell_is_fitted_and_tested_once(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake(lambda config: config["seed_everything"] / 10)
+    go(TEXT, fake)
+    assert fake.calls == [
+        "test toys_popularity/seed1",
+        "fit toys_setrec_small/seed1",
+        "test toys_setrec_small/seed1",
+        "fit toys_setrec_small/seed2",
+        "test toys_setrec_small/seed2",
+    ], "what learns nothing needs no seeds"
+    said = capsys.readouterr().out
+    assert "[1/3] toys_popularity/seed1 (to run) ..." in said
+    assert re.search(r"all *│ SETRec \(2 seeds\) │ 0.1500 ± 0.0707", said), "(0.1 + 0.2) / 2"
+    run = load_run("studies/mine/toys_setrec_small/seed2")
+    assert run.config["trainer"]["max_epochs"] == 1
+    assert run.config["seed_everything"] == 2
+    report(["studies/mine/toys_popularity/seed1", "studies/mine/toys_setrec_small/seed1"])
+
+    fake.calls.clear()
+    go(TEXT, fake)
+    assert fake.calls == []
+    assert "│ SETRec (2 seeds) │ 0.1500" in capsys.readouterr().out
+
+
+def test_results_are_written_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genrec.study.results._draw", DRAW)
+    go(
+        ABLATION,
+        Fake(lambda config: 0.25 if config["model"]["init_args"]["identifier"]["init_args"]["n_semantic"] else 0.125),
+    )
+    folder = here / "studies" / "mine"
+    text = (folder / "results.md").read_text()
+    assert text.startswith("# mine\n")
+    assert "| all | SETRec (2 seeds) | **0.2500** ± 0.0000 |" in text
+    assert "| all | w/o Sem (2 seeds) | <u>0.1250</u> ± 0.0000 |" in text
+    with (folder / "results.csv").open() as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] == "ndcg@10" and line["setting"] == "cold"]
+    assert [(line["method"], float(line["mean"]), line["runs"]) for line in lines] == [
+        ("SETRec (2 seeds)", 0.25, "2"),
+        ("w/o Sem (2 seeds)", 0.125, "2"),
+    ]
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"toys_setrec_small", "results.md", "results.csv", "figures"}
+    go(ABLATION, Fake())
+    assert {path.name for path in folder.iterdir()} == names
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == [
+        "synthetic_seconds.pdf",
+        "synthetic_seconds.png",
+    ]
+
+
+def test_a_sweep_is_drawn(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genrec.study.results._draw", DRAW)
+    go(f"config: toys_setrec_small.yaml\nsweep: {{{N}: [1, 2, 3]}}", Fake())
+    assert (here / "studies" / "mine" / "figures" / "synthetic_n_semantic.png").is_file()
+
+
+def test_the_command_line_is_for_every_cell_and_less_special_than_a_variant() -> None:
+    go(ABLATION.replace("SETRec: {}", f"SETRec: {{{N}: 5}}"), Fake(), "--trainer.max_epochs", "7", f"--{N}=3")
+    for variant, expected in (("SETRec", 5), ("w-o-Sem", 0)):
+        config = load_run(f"studies/mine/toys_setrec_small/{variant}/seed1").config
+        assert config["trainer"]["max_epochs"] == 7
+        assert config["model"]["init_args"]["identifier"]["init_args"]["n_semantic"] == expected
+
+
+def test_a_failed_cell_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    fake.fails = lambda command, config: command == "fit" and config["seed_everything"] == 1
+    go(TEXT, fake, fails=True)
+    assert fake.calls[-1] == "test toys_setrec_small/seed2"
+    said = capsys.readouterr()
+    log = "studies/mine/toys_setrec_small/seed1/fit.log"
+    assert f"toys_setrec_small/seed1: fit: ValueError: no (see {log})" in said.err
+    assert "2 of 3 cells are done" in said.out
+    assert "2 of 3 cells are done" in Path("studies/mine/results.md").read_text()
+
+    fake.calls.clear()
+    fake.fails = lambda command, config: False
+    go(TEXT, fake)
+    assert fake.calls == ["fit toys_setrec_small/seed1", "test toys_setrec_small/seed1"], "it is tried again"
+    assert "2 of 3" not in Path("studies/mine/results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("killed", "left"),
+    [
+        ("fit", ["resume toys_setrec_small/seed2", "test toys_setrec_small/seed2"]),
+        ("test", ["test toys_setrec_small/seed2"]),
+    ],
+)
+def test_a_killed_study_goes_on_where_it_stopped(
+    killed: str, left: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Fake()
+    fake.dies = lambda command, config: command == killed and config["seed_everything"] == 2
+    Path("mine.yaml").write_text(TEXT)
+    with pytest.raises(SystemExit, match="130"):
+        study(["mine.yaml"], resolve, fake)
+    assert "the same command goes on" in capsys.readouterr().err
+    fake.calls.clear()
+    fake.dies = lambda command, config: False
+    go(TEXT, fake, "--dry-run")
+    said = capsys.readouterr().out
+    assert re.search(
+        rf"seed2 +{'to resume' if killed == 'fit' else 'to test'} studies/mine/toys_setrec_small/seed2/20", said
+    )
+    go(TEXT, fake)
+    # The last config that the command is given is the cell's.
+    assert [re.sub(r"seed2$", "seed2", call) for call in fake.calls] == left
+    assert len(list(Path("studies/mine/toys_setrec_small/seed2").glob("*/config.yaml"))) == 1
+
+
+def test_changed_settings_are_told_and_never_mixed(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake(lambda config: config["trainer"]["max_epochs"] / 10)
+    go(TEXT, fake)
+    capsys.readouterr()
+    go(TEXT, fake, "--trainer.max_epochs=3", "--dry-run")
+    said = capsys.readouterr().out
+    assert said.count("to run anew, its settings have changed (trainer.max_epochs: 1 -> 3)") == 3
+    go(TEXT, fake, "--trainer.max_epochs=3")
+    assert "(to run anew, its settings have changed (trainer.max_epochs: 1 -> 3)) ..." in (
+        said := capsys.readouterr().out
+    )
+    assert "│ SETRec (2 seeds) │ 0.3000" in said
+    fake.calls.clear()
+    go(TEXT, fake)
+    assert fake.calls == [], "the runs of before are still there"
+    assert "│ SETRec (2 seeds) │ 0.1000" in capsys.readouterr().out
+
+
+def test_a_run_that_was_made_by_hand_counts(here: Path) -> None:
+    """It has other folders in its config, and lacks a key that came later."""
+    cell = here / "studies" / "mine" / "toys_setrec_small" / "seed2" / "2026-01-01_00-00-00"
+    (cell / runs.CHECKPOINTS).mkdir(parents=True)
+    config = resolve(["--config=toys_setrec_small.yaml", "--trainer.max_epochs=1", "--seed_everything=2"])
+    config["data"]["root"] = config["runs"] = "elsewhere"
+    config["trainer"]["default_root_dir"] = "elsewhere"
+    (cell / runs.CONFIG).write_text(yaml.safe_dump(config))
+    (cell / runs.METRICS).write_text(json.dumps(Fake()._results(config)))
+    fake = Fake()
+    go(TEXT, fake, "--data.root=DIR", "--model.init_args.new=null")
+    assert [call for call in fake.calls if "setrec" in call] == [
+        "fit toys_setrec_small/seed1",
+        "test toys_setrec_small/seed1",
+    ]
+
+
+def test_cells_of_another_process_are_left_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    with claim(Path("studies/mine/toys_setrec_small/seed1")):
+        go(TEXT, fake, "--dry-run")
+        assert re.search(r"toys_setrec_small/seed1 +running", capsys.readouterr().out)
+        go(TEXT, fake)
+    assert "[2/3] toys_setrec_small/seed1 is being run by another process" in capsys.readouterr().out
+    assert fake.calls == ["test toys_popularity/seed1", "fit toys_setrec_small/seed2", "test toys_setrec_small/seed2"]
+
+
+def test_a_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(TEXT, Fake(), "--dry-run")
+    assert [path.name for path in here.iterdir()] == ["mine.yaml"]
+    assert capsys.readouterr().out.count("to run\n") == 3
+
+
+def test_the_rest_is_estimated_from_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs say that they took 50 s of training and 10 s of ranking."""
+    text = "configs: [toys_setrec_small.yaml, toys_tiger_small.yaml]\nseeds: "
+    go(f"{text}[1]", Fake())
+    capsys.readouterr()
+    go(f"{text}[1, 2, 3]", Fake())
+    first = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("[2/6]"))
+    assert first.endswith("; 3 more, about 3 minutes"), "30 s (the mean of 60 and 0) + 2 * 60 s, rounded"
+
+
+def test_a_failed_training_is_not_tested_again(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    fake.fails = lambda command, config: command == "fit"
+    go("config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1]]}", fake, fails=True)
+    assert len(fake.calls) == 1
+    said = capsys.readouterr()
+    assert "betas=0.1/seed42: toys_setrec_small/chosen-on-validation/seed42 has no checkpoint" in said.err
+    assert "no cell is done" in said.out
+
+
+def test_there_is_nothing_to_test_again_without_training() -> None:
+    with pytest.raises(GenrecError, match="nothing to train"):
+        go("config: toys_popularity.yaml\nretest: {x: [1]}", Fake())

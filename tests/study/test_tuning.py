@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from genrec.configuration import PACKAGED, load_config
+from genrec.errors import GenrecError
+from genrec.study.pruning import PRUNED, open_study, trial_of
+from genrec.study.tuning import tune
+
+from .fakes import resolve
+
+LR, N = "model.init_args.optimizer.init_args.lr", "model.init_args.identifier.init_args.n_semantic"
+TEXT = f"""
+config: toys_setrec_small.yaml
+trials: 6
+space:
+  {LR}: {{low: 1.0e-4, high: 1.0e-2, log: true}}
+  {N}: [1, 2, 3]
+"""
+FOLDER = Path("studies/mine")
+
+
+class Fake:
+    """Trainings whose validation is a function of the trial's values."""
+
+    def __init__(self, value: Callable[[float, int], float] = lambda lr, n: n / 10) -> None:
+        self.value = value
+        self.values: list[tuple[float, int]] = []
+        self.commands: list[Sequence[str]] = []
+        self.prunes: Callable[[int], bool] = lambda number: False
+        self.dies: Callable[[int], bool] = lambda number: False
+
+    def __call__(self, arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
+        self.commands.append(arguments)
+        config = resolve([part for part in arguments[1:] if "callbacks" not in part])
+        (callback,) = (part for part in arguments if part.startswith("--trainer.callbacks+="))
+        told: dict[str, Any] = yaml.safe_load(callback.partition("=")[2])["init_args"]
+        model = config["model"]["init_args"]
+        lr, n = model["optimizer"]["init_args"]["lr"], model["identifier"]["init_args"]["n_semantic"]
+        self.values.append((lr, n))
+        if self.dies(told["number"]):
+            raise KeyboardInterrupt
+        if n == 3:
+            return "RuntimeError: out of memory"
+        trial = trial_of(open_study(Path(told["folder"])), told["number"])
+        trial.report(self.value(lr, n), 0)
+        if self.prunes(told["number"]):
+            trial.set_user_attr(PRUNED, True)
+        else:
+            trial.report(self.value(lr, n) - 0.05, 1)
+        return None
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def go(fake: Fake, text: str = TEXT, *more: str) -> None:
+    Path("mine.yaml").write_text(text)
+    tune(["mine.yaml", *more], resolve, fake)
+
+
+def test_the_best_validation_of_all_trials(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(fake, TEXT, "--data.root", "DIR")
+    assert len(fake.values) == 6
+    assert all(1e-4 <= lr <= 1e-2 and n in (1, 2, 3) for lr, n in fake.values)
+    assert {command[0] for command in fake.commands} == {"fit"}, "nothing is tested"
+    assert all("--data.root DIR" in " ".join(command) for command in fake.commands)
+    said = capsys.readouterr().out
+    assert f"FAILED: RuntimeError: out of memory (see {FOLDER}/trial" in said
+    n = max(n for _, n in fake.values if n < 3)
+    best = next(index for index, (_, other) in enumerate(fake.values) if other == n)
+    assert f"trial {best} is the best; wrote {FOLDER}/best.yaml" in said
+    text = (FOLDER / "best.yaml").read_text()
+    assert text.startswith(f"# Trial {best} of 6: val/ndcg@10 {n / 10:.4f} on validation.\n")
+    config, original = load_config(str(FOLDER / "best.yaml")), load_config("toys_setrec_small.yaml")
+    assert config["model"]["init_args"]["identifier"]["init_args"] == {"n_semantic": n, "alpha": 0.7}
+    assert config["model"]["init_args"]["optimizer"]["init_args"] == {"lr": fake.values[best][0]}
+    assert (config["data"], config["trainer"]) == (original["data"], original["trainer"])
+    with (FOLDER / "trials.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(float(line["lr"]), int(line["n_semantic"])) for line in lines] == fake.values
+    assert [line["state"] for line in lines] == ["fail" if n == 3 else "complete" for _, n in fake.values]
+
+
+def test_a_search_goes_on_as_if_it_had_not_stopped() -> None:
+    whole, parts = Fake(), Fake()
+    go(whole, TEXT + "name: whole")
+    for trials in (2, 3, 6):
+        go(parts, TEXT.replace("trials: 6", f"trials: {trials}"))
+    assert parts.values == whole.values
+    assert len(set(whole.values)) == 6
+
+
+def test_a_killed_trial_is_run_again(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    fake.dies = lambda number: number == 1
+    with pytest.raises(SystemExit, match="130"):
+        go(fake)
+    fake.dies = lambda number: False
+    go(fake)
+    assert fake.values[1] == fake.values[2]
+    assert len(fake.values) == 6 + 1
+    trials = open_study(FOLDER).trials
+    assert [trial.user_attrs.get("killed") for trial in trials] == [None, True, *[None] * 5]
+    assert TrialState.RUNNING not in {trial.state for trial in trials}
+    assert "killed" in capsys.readouterr().out
+
+
+def test_a_trial_that_was_stopped_early_is_not_the_best() -> None:
+    fake = Fake(lambda lr, n: 0.5)
+    fake.prunes = lambda number: number != 4
+    go(fake, TEXT.replace("[1, 2, 3]", "[1, 2]"))
+    states = [trial.state for trial in open_study(FOLDER).trials]
+    assert states == [TrialState.PRUNED] * 4 + [TrialState.COMPLETE, TrialState.PRUNED]
+    assert (FOLDER / "best.yaml").read_text().startswith("# Trial 4 of 6")
+
+
+def test_no_trial_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        go(Fake(), TEXT.replace("[1, 2, 3]", "[3]").replace("trials: 6", "trials: 2"))
+    assert "no trial has come to its end" in capsys.readouterr().err
+    assert not (FOLDER / "best.yaml").exists()
+
+
+def test_trials_of_other_settings_are_not_mixed() -> None:
+    go(Fake())
+    with pytest.raises(GenrecError, match=r"other settings \(trainer.max_epochs: 10 -> 2\)"):
+        go(Fake(), TEXT, "--trainer.max_epochs=2")
+    with pytest.raises(GenrecError, match=r"other settings \(the space\)"):
+        go(Fake(), TEXT.replace("[1, 2, 3]", "[1, 2]"))
+    go(Fake(), TEXT, "--data.root=ELSEWHERE")
+
+
+def test_a_config_of_ones_own(here: Path) -> None:
+    (here / "own.yaml").write_text("compose: [toys_setrec_small.yaml]\ntrainer: {max_epochs: 3}")
+    go(Fake(), TEXT.replace("toys_setrec_small", "own").replace("trials: 6", "trials: 3"))
+    assert load_config(str(here / FOLDER / "best.yaml"))["trainer"]["max_epochs"] == 3
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (PACKAGED / "studies").glob("tune_*.yaml")))
+def test_packaged_searches(name: str) -> None:
+    fake = Fake()
+    tune([name, "--trainer.max_epochs=2"], resolve, fake)
+    assert len(fake.values) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("config: toys_setrec_small.yaml", "a `config` and a `space`"),
+        (TEXT.replace("1.0e-4", "1e-4"), "1e-4 is text in yaml"),
+        (TEXT.replace("high: 1.0e-2, ", ""), "is a list of values"),
+        (TEXT.replace("high: 1.0e-2", "high: 1.0e-9"), "is a list of values"),
+        (TEXT.replace("[1, 2, 3]", "[[1], [2]]"), "is a list of values"),
+        (TEXT.replace("trials: 6", "trials: 0"), "`trials` is a positive number"),
+        (TEXT + "seeds: [1]", "no key `seeds`"),
+    ],
+)
+def test_what_makes_no_sense(text: str, complaint: str) -> None:
+    with pytest.raises(GenrecError, match=complaint):
+        go(Fake(), text)

@@ -1,0 +1,96 @@
+"""The notebooks run as they stand, and hold what a reader of the repository wants to see: tables and pictures."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NAMES = ["01_data_and_splits", "02_train_and_compare", "03_cold_items", "04_your_own_identifier"]
+PICTURE = "image/png"
+
+
+def read(name: str) -> NotebookNode:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def pictures(notebook: NotebookNode) -> int:
+    return sum(PICTURE in output.get("data", {}) for output in outputs(notebook))
+
+
+def texts(notebook: NotebookNode) -> str:
+    """Everything that the cells have put out, but for pictures."""
+    parts = [output.get("text", "") for output in outputs(notebook)]
+    shown = [output.get("data", {}) for output in outputs(notebook)]
+    return "\n".join([*parts, *(str(value) for data in shown for kind, value in data.items() if kind != PICTURE)])
+
+
+def definitions(notebook: NotebookNode) -> list[str]:
+    """The functions and classes that the cells define; a file that a cell writes is no part of the notebook."""
+    sources = [cell.source for cell in code_cells(notebook) if not cell.source.startswith("%%writefile ")]
+    trees = [ast.parse(re.sub(r"^%%capture\n", "", source)) for source in sources]
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+    return [ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def written_files(notebook: NotebookNode) -> list[str]:
+    found = [re.match(r"%%writefile (\S+\.py)\n", cell.source) for cell in code_cells(notebook)]
+    return [match[1] for match in found if match]
+
+
+def test_these_are_all_notebooks() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_only_calls_the_library(name: str) -> None:
+    notebook = read(name)
+    nbformat.validate(notebook)
+    assert definitions(notebook) == []
+    assert written_files(notebook) == (["text_vector.py"] if name == "04_your_own_identifier" else [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_holds_the_outputs_of_one_clean_run(name: str) -> None:
+    notebook = read(name)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert [cell.execution_count for cell in code_cells(notebook)] == [*range(1, len(code_cells(notebook)) + 1)]
+    assert pictures(notebook) >= 1
+    assert not [
+        output for output in outputs(notebook) if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    machine = re.search(r"/(tmp|home|root|work|Users)/|site-packages|\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", texts(notebook))
+    assert machine is None, machine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the notebook makes its own folder
+    # Without folders of kernels, `python3` is this interpreter, whatever the machine has set up.
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+    notebook, expected = read(name), pictures(read(name))
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    # A cell that fails is an error of the client's, with the cell and its traceback.
+    client = NotebookClient(notebook, km=kernel, timeout=1800, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    assert pictures(notebook) == expected

@@ -54,7 +54,7 @@ def complaint(capsys: pytest.CaptureFixture[str], command: str, *more: str) -> s
 
 
 def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=2", *QUICK)
+    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=2 --seed_everything=43", *QUICK)
     (run,) = (here / "runs" / "synthetic_setrec").iterdir()
     assert {path.name for path in run.iterdir()} == {"checkpoints", "config.yaml", "fit.json", "logs", "tensorboard"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -77,6 +77,7 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     results = load_results(here / "runs" / "synthetic_setrec")
     assert results["settings"] == json.loads((run / "metrics.1.json").read_text())["settings"], "nothing is overwritten"
     assert set(results["settings"]) == {"all", "warm", "cold", "G1", "G2", "G3", "G4", "G5"}
+    assert results["seed"] == 43, "of the training"
     assert 0 < results["parameters"]["trained"] <= results["parameters"]["all"]
     assert results["seconds"]["fit"] == fit["seconds"]
     assert results["settings"]["all"]["users"] == results["users"]

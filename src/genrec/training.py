@@ -25,6 +25,7 @@ from genrec import ranks, runs
 from genrec.arguments import all_subclasses, compose, explain
 from genrec.assets import Assets
 from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
+from genrec.configuration import load_config
 from genrec.data import Ragged, SequenceData
 from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
@@ -206,12 +207,13 @@ class GenrecCLI(LightningCLI):
             return
         assert self.run_folder is not None
         config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
-        fit = self.run_folder / runs.FIT
+        fit, trained = self.run_folder / runs.FIT, self.run_folder / runs.CONFIG
         results = {
             "dataset": dataset.name,
             "method": model.method,
             "backbone": model.language_model,
-            "seed": config.seed_everything,
+            # Of the training, whatever this command was told.
+            "seed": (load_config(str(trained)) if trained.is_file() else config).get("seed_everything"),
             "split": split,
             "checkpoint": config.get("ckpt_path"),
             "users": int((targets.lengths > 0).sum()),

@@ -18,6 +18,7 @@ IGNORED = (
     "runs",
     "output",
     "checkpoint.dirpath",
+    "checkpoint.save_last",
     "ckpt_path",
     "weights_only",
     "trainer.default_root_dir",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from genrec.configuration import PACKAGED
 from genrec.errors import GenrecError
@@ -28,6 +29,16 @@ CONFIG is a file, or the name of a packaged config (below). Any key of it can be
   genrec fit --help                                                lists all keys; so do report --help, compare --help
 """
 
+COMMANDS = {
+    "report": ("genrec.report", "report"),
+    "compare": ("genrec.compare", "command"),
+    "study": ("genrec.study.command", "study"),
+    "tune": ("genrec.study.tuning", "tune"),
+    "inspect": ("genrec.inspection.command", "command"),
+    "recommend": ("genrec.recommend", "command"),
+}
+"""Module and function of the commands that have no trainer; imported when they are called."""
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
@@ -38,30 +49,9 @@ def main(args: Sequence[str] | None = None) -> None:
         print(USAGE + "\npackaged configs: " + ", ".join(names))
         return
     try:
-        if arguments[0] == "report":
-            from genrec.report import report
-
-            report(arguments[1:])
-        elif arguments[0] == "compare":
-            from genrec.compare import command
-
-            command(arguments[1:])
-        elif arguments[0] == "study":
-            from genrec.study.command import study
-
-            study(arguments[1:])
-        elif arguments[0] == "tune":
-            from genrec.study.tuning import tune
-
-            tune(arguments[1:])
-        elif arguments[0] == "inspect":
-            from genrec.inspection.command import command as inspect
-
-            inspect(arguments[1:])
-        elif arguments[0] == "recommend":
-            from genrec.recommend import command as recommend
-
-            recommend(arguments[1:])
+        if arguments[0] in COMMANDS:
+            module, function = COMMANDS[arguments[0]]
+            getattr(import_module(module), function)(arguments[1:])
         else:
             from genrec.training import run
 

@@ -423,6 +423,6 @@ def test_quickstart_keeps_its_promise(here: Path) -> None:
 
 
 def test_the_readme_python_runs(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(code.replace('"DIR"', repr(str(shared / "data" / "setrec"))), {})
     assert "15635 users, 11908 items, 11285 warm" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from genrec.types import PAD
 
 from .served import E4SREC, SETREC, TIGER, make_run, recommender
 
+README = Path(__file__).resolve().parents[1] / "README.md"
 REFERENCES = ("genrec.references.Popularity", "genrec.references.ItemKNN", "genrec.assets.sasrec.SASRec")
 
 
@@ -49,6 +50,19 @@ def test_importing_genrec_imports_no_torch() -> None:
 def test_the_package_has_no_other_attributes() -> None:
     with pytest.raises(AttributeError, match="has no attribute `lod`"):
         _ = genrec.lod
+
+
+def test_the_readme_python_runs(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this run in the place of one on Toys, and its items."""
+    monkeypatch.chdir(tmp_path)
+    _, code = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    items = load(run).catalog.items["item"].to_list()
+    for theirs, ours in {"runs/toys_setrec_small": str(run), "B004S8F7QM": items[3], "B0039S7NO6": items[7]}.items():
+        assert theirs in code
+        code = code.replace(theirs, ours)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert genrec.from_pretrained("my_recommender").catalog.items.equals(names["served"].catalog.items)
 
 
 def test_the_best_checkpoint_is_restored_and_nothing_is_written(

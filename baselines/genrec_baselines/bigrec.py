@@ -8,6 +8,8 @@ share a title each has a rank of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.assets import Frequency, ItemAssets
+from genrec.assets import Asset, Frequency, ItemAssets
+from genrec.assets.base import EMBEDDINGS, hash_texts
 from genrec.backbones import Backbone, Memory
-from genrec.data import Catalog, Ragged
+from genrec.backbones.encoder import TextEncoder
+from genrec.data import Catalog, Dataset, Ragged
 from genrec.data.catalog import BRAND, CATEGORIES, KEY, TITLE
 from genrec.decoding.free import free_search
 from genrec.decoding.grounding import top_k
@@ -138,9 +142,15 @@ class BIGRec(ItemIdentifier):
         """Embeddings [n, d] of texts, each made once; those of the titles are kept for other runs."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
-            made = self.encoder(new) if self.grounding == "backbone" else self._assets.encode(new, keep)
-            self._known.update(zip(new, made.cpu(), strict=True))
+            self._known.update(zip(new, self._encode(new, keep).cpu(), strict=True))
         return torch.stack([self._known[text] for text in texts])
+
+    def _encode(self, texts: list[str], keep: bool) -> Tensor:
+        if self.grounding == "sentence":
+            return self._assets.encode(texts, keep)
+        if not keep:
+            return self.encoder(texts)
+        return torch.from_numpy(self._assets.get(Understood(self.encoder, tuple(texts)))[EMBEDDINGS])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The encoder may be another one now.
@@ -203,6 +213,34 @@ class BIGRec(ItemIdentifier):
     def describe(self, item: int) -> str:
         """What is written for the item: its title in quotes."""
         return self.names.show(item)
+
+
+@dataclass(frozen=True)
+class Understood(Asset):
+    """Texts as a language model understands them: ``embeddings`` float32 [n, d].
+
+    Args:
+        encoder: the language model.
+        texts: n of them.
+    """
+
+    needs_users = False
+
+    encoder: TextEncoder
+    texts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return f"text-by-language-model-{hash_texts(self.texts)[:16]}"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `Asset.fingerprint`."""
+        return {**self.encoder.fingerprint(self.texts)}
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`."""
+        return {EMBEDDINGS: self.encoder(self.texts).cpu().numpy()}
 
 
 def titles(catalog: Catalog) -> list[str]:

@@ -32,8 +32,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from genrec.assets import Asset, AssetStore, Frequency
-from genrec.assets.base import Derived, Encoded, hash_texts
+from genrec.assets import Asset, AssetStore
+from genrec.assets.base import Derived, Encoded
 from genrec.backbones import Backbone
 from genrec.building import build, load_weights, set_up
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
@@ -65,7 +65,7 @@ class RememberingStore(AssetStore):
             needed.append(asset.embeddings["text"])
         elif isinstance(asset, Encoded):
             needed.append(asset.encoder)
-        self.asked = {**before, **{_key(recipe): recipe for recipe in needed}}
+        self.asked = {**before, **{recipe.name: recipe for recipe in needed}}
         return arrays
 
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -76,16 +76,12 @@ class SavedStore(RememberingStore):
     """The arrays in the folder of a saved recommender, found by the names of their recipes."""
 
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
-        path = self.root / f"{_key(asset)}.safetensors"
+        path = self.root / f"{asset.name}.safetensors"
         if path.is_file():
             return _read_arrays(path)
-        if isinstance(asset, Encoded | Frequency):  # what need no users
+        if not asset.needs_users:
             return asset.build(dataset, self.root)
         raise GenrecError(f"`{path}` is missing: save the recommender again")
-
-
-def _key(asset: Asset) -> str:
-    return f"{asset.name}-{hash_texts(asset.texts)[:16]}" if isinstance(asset, Encoded) else asset.name
 
 
 class WithoutUsers(Dataset):

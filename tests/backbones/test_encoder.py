@@ -104,3 +104,17 @@ def test_only_a_copy_is_saved(tmp_path: Path) -> None:
     assert (loaded(TEXTS) - encoder(TEXTS)).abs().max() > 1e-2
     loaded.load_state_dict(encoder.state_dict())
     assert torch.equal(loaded(TEXTS), encoder(TEXTS))
+
+
+def test_the_fingerprint_is_of_the_model_and_the_tokens(tmp_path: Path) -> None:
+    backbone = lora(tmp_path)
+    before = backbone.encoder().fingerprint(TEXTS)
+    for parameter in backbone.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(1.0)
+    assert backbone.encoder().fingerprint(TEXTS) == before, "adapters do not count"
+    assert backbone.encoder().fingerprint(TEXTS[1:])["tokens"] != before["tokens"]
+    next(parameter for parameter in backbone.parameters() if not parameter.requires_grad).data.add_(1.0)
+    after = backbone.encoder().fingerprint(TEXTS)
+    assert after["weights"] != before["weights"]
+    assert after["tokens"] == before["tokens"]

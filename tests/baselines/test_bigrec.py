@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genrec.backbones import Backbone, T5Backbone
+from genrec.backbones.encoder import CausalTextEncoder
 from genrec.data import Dataset, Release
 from genrec.errors import GenrecError
 from genrec.types import PAD, Batch
@@ -296,6 +297,26 @@ def test_titles_stay_where_they_are_while_the_model_learns(dataset: Dataset, tmp
     model.identifier.index(model.catalog, model.assets)
     assert torch.equal(model.identifier.titles, before)
     assert torch.equal(model.identifier.encoder(["red boat"]), text)
+
+
+def test_a_language_model_reads_the_titles_once(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes minutes for a catalogue, and a run is set up for every command."""
+    first = Textual(BIGRec(grounding="backbone"), dataset, tmp_path, lora(tmp_path / "model"))
+    first.learn(HISTORY, TARGET, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(CausalTextEncoder, "encode", None)
+        second = Textual(BIGRec(grounding="backbone"), dataset, tmp_path, lora(tmp_path / "model"))
+        second.identifier.load_state_dict(state_of(first.identifier))
+        second.identifier.index(second.catalog, second.assets)
+    assert torch.equal(second.identifier.titles, first.identifier.titles)
+
+    other = lora(tmp_path / "model")
+    for parameter in other.parameters():
+        parameter.data.mul_(2.0)
+    third = Textual(BIGRec(grounding="backbone"), dataset, tmp_path, other)
+    assert not torch.equal(third.identifier.titles, first.identifier.titles)
 
 
 @pytest.mark.parametrize("grounding", ["sentence", "backbone"])

@@ -26,6 +26,9 @@ EMBEDDINGS = "embeddings"
 class Asset(ABC):
     """A recipe with a few parameters that turns a data set into named arrays."""
 
+    needs_users: ClassVar[bool] = True
+    """Whether it reads histories; otherwise a recommender that was saved without them can make it again."""
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -119,6 +122,8 @@ class Encoded(Asset):
         store: where the encoder's results are kept.
     """
 
+    needs_users = False
+
     encoder: TextAsset
     texts: tuple[str, ...]
     store: AssetStore
@@ -126,7 +131,7 @@ class Encoded(Asset):
     @property
     def name(self) -> str:
         """See `Asset.name`."""
-        return f"{self.encoder.name}-others"
+        return f"{self.encoder.name}-others-{hash_texts(self.texts)[:16]}"
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `Asset.fingerprint`."""

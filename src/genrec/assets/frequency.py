@@ -15,6 +15,8 @@ from genrec.data import Dataset
 class Frequency(Asset):
     """How often every item occurs in the training split: ``counts`` int64 [N], 0 for a cold item."""
 
+    needs_users = False
+
     @property
     def name(self) -> str:
         """See `Asset.name`."""

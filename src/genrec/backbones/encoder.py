@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from genrec.backbones.lora import without_adapters
+from genrec.backbones.lora import own_parameters, without_adapters
 
 BATCH = 256
 """Texts that are encoded together."""
@@ -39,9 +40,7 @@ class TextEncoder(nn.Module, ABC):
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Vectors float32 [n, D] of texts; they do not depend on what else is encoded."""
-        ids = [
-            torch.tensor(self.tokenizer(text, add_special_tokens=False)["input_ids"] or [self.blank]) for text in texts
-        ]
+        ids = [torch.tensor(row) for row in self._ids(texts)]
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         vectors: list[Tensor] = []
         for first in range(0, len(order), BATCH):
@@ -51,10 +50,26 @@ class TextEncoder(nn.Module, ABC):
             vectors.append(self.encode(padded.to(self.device), mask.to(self.device)).float())
         return torch.cat(vectors)[torch.tensor(order, device=self.device).argsort()]
 
+    def fingerprint(self, texts: Sequence[str]) -> dict[str, str]:
+        """Hashes of all that decides the vectors of texts: the model's parameters, and the texts' token ids."""
+        weights = hashlib.sha256()
+        for name, parameter in sorted(own_parameters(self.language_model)):
+            weights.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+            weights.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+        return {"weights": weights.hexdigest(), "tokens": hashlib.sha256(str(self._ids(texts)).encode()).hexdigest()}
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.tokenizer(text, add_special_tokens=False)["input_ids"] or [self.blank] for text in texts]
+
     @property
-    @abstractmethod
     def device(self) -> torch.device:
         """Where the model is."""
+        return self.language_model.device
+
+    @property
+    @abstractmethod
+    def language_model(self) -> PreTrainedModel:
+        """What reads the texts."""
 
     @abstractmethod
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -77,9 +92,9 @@ class T5TextEncoder(TextEncoder):
         self.model.config._attn_implementation = "eager"
 
     @property
-    def device(self) -> torch.device:
-        """See `TextEncoder.device`."""
-        return self.model.device
+    def language_model(self) -> PreTrainedModel:
+        """See `TextEncoder.language_model`."""
+        return self.model
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TextEncoder.encode`."""
@@ -105,13 +120,13 @@ class CausalTextEncoder(TextEncoder):
         self._model = (self.model if copy else model,)
 
     @property
-    def device(self) -> torch.device:
-        """See `TextEncoder.device`."""
-        return self._model[0].device
+    def language_model(self) -> PreTrainedModel:
+        """See `TextEncoder.language_model`."""
+        return self._model[0]
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TextEncoder.encode`."""
-        (model,) = self._model
+        model = self.language_model
         length = ids.shape[1]
         before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         place = torch.arange(length, device=ids.device).expand(len(ids), -1)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
+from torch import Tensor, nn
 
 from genrec.errors import GenrecError
+
+ADAPTER = "lora_"
+"""In the names of all parameters that peft adds."""
 
 
 class LoRA:
@@ -45,6 +48,11 @@ class LoRA:
         except ValueError as error:
             names = ", ".join(self.targets)
             raise GenrecError(f"the model has no layers named {names}: give `lora.targets` that it has") from error
+
+
+def own_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Names and parameters of a model that it had before it had adapters."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if ADAPTER not in name)
 
 
 @contextmanager

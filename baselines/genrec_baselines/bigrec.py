@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.assets import Asset, Frequency, ItemAssets
-from genrec.assets.base import EMBEDDINGS, hash_texts
+from genrec.assets import Frequency, ItemAssets
+from genrec.assets.base import EMBEDDINGS, WithoutUsers, hash_texts
 from genrec.backbones import Backbone, Memory
 from genrec.backbones.encoder import TextEncoder
 from genrec.data import Catalog, Dataset, Ragged
@@ -216,15 +216,13 @@ class BIGRec(ItemIdentifier):
 
 
 @dataclass(frozen=True)
-class Understood(Asset):
+class Understood(WithoutUsers):
     """Texts as a language model understands them: ``embeddings`` float32 [n, d].
 
     Args:
         encoder: the language model.
         texts: n of them.
     """
-
-    needs_users = False
 
     encoder: TextEncoder
     texts: tuple[str, ...]

@@ -33,7 +33,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from genrec.assets import Asset, AssetStore
-from genrec.assets.base import Derived, Encoded
+from genrec.assets.base import Derived, Encoded, WithoutUsers
 from genrec.backbones import Backbone
 from genrec.building import build, load_weights, set_up
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
@@ -79,12 +79,12 @@ class SavedStore(RememberingStore):
         path = self.root / f"{asset.name}.safetensors"
         if path.is_file():
             return _read_arrays(path)
-        if not asset.needs_users:
+        if isinstance(asset, WithoutUsers):
             return asset.build(dataset, self.root)
         raise GenrecError(f"`{path}` is missing: save the recommender again")
 
 
-class WithoutUsers(Dataset):
+class Anonymous(Dataset):
     """A data set whose users are left out: items, and how often each was taken in training.
 
     Args:
@@ -247,7 +247,7 @@ def read(folder: Path) -> tuple[RankingModule, SequenceData, dict[str, Any]]:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise GenrecError(f"`{folder / ITEMS}` is missing or damaged: get the folder again") from error
     known, added = items.head(about["items"]), items.slice(about["items"])
-    dataset = WithoutUsers(about["dataset"], Catalog(known), known[COUNT].to_numpy())
+    dataset = Anonymous(about["dataset"], Catalog(known), known[COUNT].to_numpy())
     data = SequenceData(InMemory(dataset), **config["data"])
     if isinstance(model, Recommender):
         model.assets.store = SavedStore(folder / ASSETS)

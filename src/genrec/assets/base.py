@@ -26,9 +26,6 @@ EMBEDDINGS = "embeddings"
 class Asset(ABC):
     """A recipe with a few parameters that turns a data set into named arrays."""
 
-    needs_users: ClassVar[bool] = True
-    """Whether it reads histories; otherwise a recommender that was saved without them can make it again."""
-
     @property
     @abstractmethod
     def name(self) -> str:
@@ -41,6 +38,10 @@ class Asset(ABC):
     @abstractmethod
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """Make the arrays. ``folder`` is scratch space that is deleted afterwards, all but `DIAGNOSTICS`."""
+
+
+class WithoutUsers(Asset):
+    """A recipe that reads nobody's history: a recommender that was saved without users can make the result again."""
 
 
 class TextAsset(Asset):
@@ -113,7 +114,7 @@ class Derived(Asset):
 
 
 @dataclass(frozen=True)
-class Encoded(Asset):
+class Encoded(WithoutUsers):
     """Other texts in the space of the items' texts: ``embeddings`` float32, a row per text.
 
     Args:
@@ -121,8 +122,6 @@ class Encoded(Asset):
         texts: what is encoded.
         store: where the encoder's results are kept.
     """
-
-    needs_users = False
 
     encoder: TextAsset
     texts: tuple[str, ...]

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec.assets.base import Asset, hash_lists
+from genrec.assets.base import WithoutUsers, hash_lists
 from genrec.data import Dataset
 
 
 @dataclass(frozen=True)
-class Frequency(Asset):
+class Frequency(WithoutUsers):
     """How often every item occurs in the training split: ``counts`` int64 [N], 0 for a cold item."""
-
-    needs_users = False
 
     @property
     def name(self) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from genrec import runs
-from genrec.errors import GenrecError
 
 
 def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
@@ -22,12 +21,13 @@ def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:
             path = tmp_path / "toys" / name / "checkpoints" / runs.BEST
             path.touch()
             os.utime(path, (time, time))
-    found = runs.newest_run(tmp_path, "toys", f"checkpoints/{runs.BEST}")
+    file = f"checkpoints/{runs.BEST}"
+    found = runs.newest_run(tmp_path / "toys", file)
     assert found == tmp_path / "toys" / "a", "b is older, c has none"
+    assert runs.newest_run(tmp_path / "toys" / "b", file) == tmp_path / "toys" / "b"
+    assert runs.newest_run(tmp_path / "toys", runs.METRICS) is None
     assert runs.run_of(found / "checkpoints" / runs.BEST) == found
     assert runs.run_of(tmp_path / "elsewhere.ckpt") is None
-    with pytest.raises(GenrecError, match="genrec fit"):
-        runs.newest_run(tmp_path, "beauty", runs.METRICS)
 
 
 def test_older_files_are_renamed_one_by_one(tmp_path: Path) -> None:

@@ -50,11 +50,8 @@ def find_run(path: Path) -> Path:
         GenrecError: if there is none.
     """
     for file in (f"{runs.CHECKPOINTS}/{runs.BEST}", runs.METRICS):
-        if (path / file).is_file():
-            return path
-        found = sorted(path.glob(f"*/{file}"), key=lambda file: file.stat().st_mtime)
-        if found:
-            return found[-1].parents[len(Path(file).parts) - 1]
+        if run := runs.newest_run(path, file):
+            return run
     raise GenrecError(
         f"there is no trained recommender in `{path}`: give the folder of a run that has a best checkpoint, of several "
         "runs, or one that `save_pretrained` wrote"

@@ -30,19 +30,12 @@ def new_run(root: Path, name: str) -> Path:
     raise GenrecError(f"cannot make a new run folder under {root / name}")
 
 
-def newest_run(root: Path, name: str, file: str) -> Path:
-    """The newest run of a name that holds a file.
-
-    Raises:
-        GenrecError: if there is none.
-    """
-    found = sorted((root / name).glob(f"*/{file}"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise GenrecError(
-            f"no run with a {file} under {root / name}: run `genrec fit` with the same config first, or give "
-            "--ckpt_path"
-        )
-    return found[-1].parents[len(Path(file).parts) - 1]
+def newest_run(folder: Path, file: str) -> Path | None:
+    """The run of a folder, if it holds a file, or else the run right below it that wrote the file last."""
+    if (folder / file).is_file():
+        return folder
+    found = sorted(folder.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime_ns)
+    return found[-1].parents[len(Path(file).parts) - 1] if found else None
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -33,7 +33,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from genrec.assets import Asset, AssetStore
-from genrec.assets.base import Derived, Encoded, WithoutUsers
+from genrec.assets.base import WithoutUsers
 from genrec.backbones import Backbone
 from genrec.building import build, load_weights, set_up
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
@@ -48,31 +48,7 @@ COUNT = "count"
 FORMAT = 1
 
 
-class RememberingStore(AssetStore):
-    """An asset store that knows which recipes it was asked for: those that a saved recommender needs."""
-
-    def __init__(self, root: str | Path) -> None:
-        super().__init__(root)
-        self.asked: dict[str, Asset] = {}
-
-    def get(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
-        """See `AssetStore.get`."""
-        before = dict(self.asked)
-        arrays = self._arrays(asset, dataset)
-        # What else was asked for meanwhile was needed to build it. New items will need the encoder of texts, though.
-        needed = [asset]
-        if isinstance(asset, Derived):
-            needed.append(asset.embeddings["text"])
-        elif isinstance(asset, Encoded):
-            needed.append(asset.encoder)
-        self.asked = {**before, **{recipe.name: recipe for recipe in needed}}
-        return arrays
-
-    def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
-        return super().get(asset, dataset)
-
-
-class SavedStore(RememberingStore):
+class SavedStore(AssetStore):
     """The arrays in the folder of a saved recommender, found by the names of their recipes."""
 
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -179,7 +155,6 @@ def _write_language_model(backbone: Backbone, config: dict[str, Any], folder: Pa
 
 def _write_assets(model: Recommender, folder: Path) -> None:
     store = model.assets.store
-    assert isinstance(store, RememberingStore), "whoever sets a model up to be saved lets its store remember"
     folder.mkdir()
     for name, asset in list(store.asked.items()):
         arrays = store.get(asset, model.dataset)

@@ -46,8 +46,6 @@ def load(path: str | Path, data_root: str | Path | None = None) -> Served:
     run = find_run(folder)
     config = config_of(run, data_root)
     made = build(config)
-    if isinstance(made.model, Recommender):
-        made.model.assets.store = saving.RememberingStore(made.model.assets.store.root)
     set_up(made.model, made.data)
     if made.model.learns:
         restore(made.model, run / runs.CHECKPOINTS / runs.BEST)

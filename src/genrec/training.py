@@ -110,7 +110,7 @@ class GenrecCLI(LightningCLI):
         checkpoint = config.get("ckpt_path")
         if self.subcommand == "fit":
             if checkpoint == "last":
-                self.run_folder = self.run_folder or runs.newest_run(root, self.name, f"{runs.CHECKPOINTS}/{runs.LAST}")
+                self.run_folder = self.run_folder or _trained(root / self.name, f"{runs.CHECKPOINTS}/{runs.LAST}")
                 config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.LAST)
                 print(f"resuming {self.run_folder}")
             else:
@@ -131,7 +131,7 @@ class GenrecCLI(LightningCLI):
             self.run_folder = runs.run_of(Path(config.ckpt_path)) or self.run_folder
         elif _learns(config.model.class_path):
             best = f"{runs.CHECKPOINTS}/{runs.BEST}"
-            self.run_folder = self.run_folder or runs.newest_run(root, self.name, best)
+            self.run_folder = self.run_folder or _trained(root / self.name, best)
             config.ckpt_path = str(self.run_folder / best)
             print(f"using {config.ckpt_path}, the best checkpoint of the newest run of {self.name}")
 
@@ -233,6 +233,17 @@ class GenrecCLI(LightningCLI):
         runs.write_text(path, json.dumps(results, indent=2) + "\n")
         print_table([results])
         print(f"wrote {path}")
+
+
+def _trained(folder: Path, checkpoint: str) -> Path:
+    """The newest run in a folder of runs that has a checkpoint."""
+    run = runs.newest_run(folder, checkpoint)
+    if run is None:
+        raise GenrecError(
+            f"no run with a {checkpoint} under {folder}: run `genrec fit` with the same config first, or give "
+            "--ckpt_path"
+        )
+    return run
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -39,6 +39,10 @@ class Asset(ABC):
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """Make the arrays. ``folder`` is scratch space that is deleted afterwards, all but `DIAGNOSTICS`."""
 
+    def for_new_items(self) -> Sequence[Asset]:
+        """The assets that it takes to make rows for items that are added later."""
+        return ()
+
 
 class WithoutUsers(Asset):
     """A recipe that reads nobody's history: a recommender that was saved without users can make the result again."""
@@ -107,6 +111,10 @@ class Derived(Asset):
         sources = {name: {"asset": asset.name, **asset.fingerprint(dataset)} for name, asset in self.embeddings.items()}
         return {**self.recipe.fingerprint(dataset), "sources": sources}
 
+    def for_new_items(self) -> Sequence[Asset]:
+        """See `Asset.for_new_items`."""
+        return (self.embeddings["text"],)
+
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`."""
         tables = {name: self.store.get(asset, dataset)[EMBEDDINGS] for name, asset in self.embeddings.items()}
@@ -135,6 +143,10 @@ class Encoded(WithoutUsers):
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `Asset.fingerprint`."""
         return {**self.encoder.fingerprint(dataset), "others": hash_texts(self.texts)}
+
+    def for_new_items(self) -> Sequence[Asset]:
+        """See `Asset.for_new_items`."""
+        return (self.encoder,)
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`."""
@@ -192,17 +204,15 @@ class ItemAssets:
         self._assets = assets
         self._dataset = dataset
         self._catalog = catalog
-        self._got: dict[str, Asset] = {}
 
     def get(self, asset: Asset) -> dict[str, np.ndarray]:
         """The arrays of any recipe, from the store; they have rows for the items of the data set alone."""
-        found = self._assets.store.get(asset, self._dataset)
-        self._got[asset.name] = asset
-        return found
+        return self._assets.store.get(asset, self._dataset)
 
     def diagnostics(self) -> dict[str, dict[str, Any]]:
         """What the building of those that were asked for told about their results, by name."""
-        found = {name: self._assets.store.diagnostics(asset, self._dataset) for name, asset in self._got.items()}
+        store = self._assets.store
+        found = {name: store.diagnostics(asset, self._dataset) for name, asset in store.asked.items()}
         return {name: numbers for name, numbers in found.items() if numbers}
 
     @cached_property

@@ -24,25 +24,25 @@ class AssetStore:
 
     Args:
         root: the folder.
+
+    Attributes:
+        asked: the recipes that a recommender cannot do without, by name: those it asked for, and what these need for
+            items that are added.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self.asked: dict[str, Asset] = {}
 
     def get(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
         """The arrays of an asset, built if they are not there yet."""
-        return {path.stem: np.load(path, allow_pickle=False) for path in self._folder(asset, dataset).glob("*.npy")}
+        before = dict(self.asked)
+        arrays = self._arrays(asset, dataset)
+        # What else was asked for meanwhile was needed to build it.
+        self.asked = {**before, **{recipe.name: recipe for recipe in (asset, *asset.for_new_items())}}
+        return arrays
 
-    def has(self, asset: Asset, dataset: Dataset) -> bool:
-        """Whether an asset has been built."""
-        return is_intact(folder_of(self.root, asset.name, _fingerprint(asset, dataset)))
-
-    def diagnostics(self, asset: Asset, dataset: Dataset) -> dict[str, Any]:
-        """What the building of an asset told about its result; empty for one that tells nothing."""
-        path = self._folder(asset, dataset) / DIAGNOSTICS
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-    def _folder(self, asset: Asset, dataset: Dataset) -> Path:
+    def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
         def build(folder: Path, scratch: Path) -> None:
             print(f"building {asset.name} of {dataset.name} ...")
             for name, array in asset.build(dataset, scratch).items():
@@ -50,7 +50,17 @@ class AssetStore:
             if (scratch / DIAGNOSTICS).exists():
                 shutil.copy(scratch / DIAGNOSTICS, folder)
 
-        return build_once(self.root, asset.name, _fingerprint(asset, dataset), build)
+        folder = build_once(self.root, asset.name, _fingerprint(asset, dataset), build)
+        return {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+
+    def has(self, asset: Asset, dataset: Dataset) -> bool:
+        """Whether an asset has been built."""
+        return is_intact(folder_of(self.root, asset.name, _fingerprint(asset, dataset)))
+
+    def diagnostics(self, asset: Asset, dataset: Dataset) -> dict[str, Any]:
+        """What the building of an asset told about its result; empty if nothing, or if it was not built."""
+        path = folder_of(self.root, asset.name, _fingerprint(asset, dataset)) / DIAGNOSTICS
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _fingerprint(asset: Asset, dataset: Dataset) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
-from genrec.runs import CONFIG, METRICS
+from genrec.runs import CONFIG, METRICS, newest_run
 
 LIBRARIES = ("genrec", "torch", "lightning", "transformers")
 
@@ -50,17 +50,14 @@ def environment() -> dict[str, Any]:
 
 
 def load_run(path: str | Path) -> Run:
-    """The run of a folder, or the newest tested run in a folder of runs.
+    """The run of a folder, or the one in a folder of runs that was tested last.
 
     Raises:
         GenrecError: if there is none, or its files are damaged or of another version.
     """
-    folder = Path(path)
-    if not (folder / METRICS).is_file():
-        found = sorted(folder.glob(f"*/{METRICS}"))
-        if not found:
-            raise GenrecError(f"no {METRICS} in {folder} or in a run below it: run `genrec test` first")
-        folder = found[-1].parent
+    folder = newest_run(Path(path), METRICS)
+    if folder is None:
+        raise GenrecError(f"no {METRICS} in {path} or in a run below it: run `genrec test` first")
     return Run(folder, _results(folder / METRICS), _config(folder / CONFIG))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import huggingface_hub
 import polars as pl
 import pytest
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -17,15 +17,19 @@ from genrec import Served, from_pretrained, load
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 
+from .hub import TOKEN, HubServer, serve
 from .served import BIGREC, E4SREC, LORA_BACKBONE, QWEN, SETREC, T5, TIGER, make_run, recommender
 
 IDGENREC = {"class_path": "genrec_baselines.IDGenRec"}
+GROUNDED = {**BIGREC, "init_args": {**BIGREC["init_args"], "grounding": "backbone"}}
 REFERENCES = ("genrec.references.Popularity", "genrec.references.ItemKNN", "genrec.assets.sasrec.SASRec")
 MODELS = {
     "SETRec": recommender(SETREC),
     "SETRec, LoRA": recommender(SETREC, LORA_BACKBONE),
     "TIGER": recommender(TIGER),
     "BIGRec": recommender(BIGREC),
+    "BIGRec, backbone": recommender(GROUNDED),
+    "BIGRec, LoRA": recommender(GROUNDED, LORA_BACKBONE),
     "E4SRec": recommender(E4SREC),
     "IDGenRec, LoRA": recommender(IDGENREC, LORA_BACKBONE),
 }
@@ -153,36 +157,30 @@ def test_an_index_over_a_saved_recommender(saved: Path) -> None:
     assert_same(best(again), before)
 
 
-# The hub, at the boundary of its client
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with serve() as server:
+        # What the client reads from the environment when it is imported.
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
+        template = "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + template)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
 
 
-class Hub:
-    """What was uploaded, by name."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def create_repo(self, name: str, exist_ok: bool) -> None:
-        (self.folder / name).mkdir(parents=True, exist_ok=exist_ok)
-
-    def upload_folder(self, repo_id: str, folder_path: Path) -> None:
-        shutil.copytree(folder_path, self.folder / repo_id, dirs_exist_ok=True)
-
-    def snapshot_download(self, name: str) -> str:
-        if not (self.folder / name).is_dir():
-            raise LocalEntryNotFoundError("no\nconnection")
-        return str(self.folder / name)
-
-
-def test_the_hub(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(tmp_path)
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+def test_the_hub(saved: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     served = from_pretrained(saved)
     served.push_to_hub("someone/toys")
+    assert "recommender.json" in hub.repositories["someone/toys"]
     assert_same(best(from_pretrained("someone/toys")), best(served))
-    with pytest.raises(GenrecError, match=r"^`someone/boys` is no folder, and cannot be fetched .*\(no connection\)"):
+    with pytest.raises(GenrecError, match=r"^`someone/boys` is no folder, and cannot be fetched .*404"):
         from_pretrained("someone/boys")
+
+    monkeypatch.setenv("HF_TOKEN", "hf_of_another")
+    with pytest.raises(GenrecError, match=r"^cannot put `someone/toys` on the Hugging Face hub .*401.*`hf auth login`"):
+        served.push_to_hub("someone/toys")
 
 
 def test_without_a_connection(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,119 @@
+"""A Hugging Face hub on this machine: what the client needs to make a repository, fill it and fetch it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+TOKEN = "hf_of_someone"
+
+
+class HubServer(ThreadingHTTPServer):
+    """Repositories, name to files, path to content; only who has the `TOKEN` may write."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.repositories: dict[str, dict[str, bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def commit(self, name: str) -> str:
+        """The hash of a repository's contents."""
+        files = sorted((path, _oid(content)) for path, content in self.repositories[name].items())
+        return hashlib.sha1(json.dumps(files).encode()).hexdigest()
+
+
+def _oid(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HubServer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._answer(401, {"error": "Invalid credentials"})
+            return
+        hub = self.server
+        match urlsplit(self.path).path.split("/")[1:]:
+            case ["api", "repos", "create"]:
+                about = json.loads(body)
+                name = f"{about['organization']}/{about['name']}"
+                hub.repositories.setdefault(name, {})
+                self._answer(200, {"url": f"{hub.url}/{name}"})
+            case ["api", "models", owner, name, "preupload", "main"] if f"{owner}/{name}" in hub.repositories:
+                paths = [file["path"] for file in json.loads(body)["files"]]
+                modes = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]
+                self._answer(200, {"files": modes})
+            case ["api", "models", owner, name, "commit", "main"] if f"{owner}/{name}" in hub.repositories:
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        content = base64.b64decode(line["value"]["content"])
+                        hub.repositories[f"{owner}/{name}"][line["value"]["path"]] = content
+                commit = hub.commit(f"{owner}/{name}")
+                url = f"{hub.url}/{owner}/{name}/commit/{commit}"
+                self._answer(200, {"success": True, "commitUrl": url, "commitOid": commit})
+            case _:
+                self._nothing()
+
+    def do_GET(self) -> None:
+        hub = self.server
+        match [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]:
+            case ["api", "models", owner, name, "revision", "main"] if f"{owner}/{name}" in hub.repositories:
+                files = [{"rfilename": path} for path in hub.repositories[f"{owner}/{name}"]]
+                about = {"id": f"{owner}/{name}", "sha": hub.commit(f"{owner}/{name}"), "siblings": files}
+                self._answer(200, about)
+            case ["api", "models", owner, name, "tree", *_] if f"{owner}/{name}" in hub.repositories:
+                files = hub.repositories[f"{owner}/{name}"].items()
+                tree = [{"type": "file", "path": path, "size": len(of), "oid": _oid(of)} for path, of in files]
+                self._answer(200, tree)
+            case [owner, name, "resolve", commit, *path] if f"{owner}/{name}" in hub.repositories:
+                content = hub.repositories[f"{owner}/{name}"]["/".join(path)]
+                self._send(200, content, {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": commit})
+            case _:
+                self._nothing()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _nothing(self) -> None:
+        self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+
+    def _answer(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
+        self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serve() -> Iterator[HubServer]:
+    """A running hub."""
+    with HubServer() as hub:
+        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield hub
+        finally:
+            hub.shutdown()
+            thread.join()

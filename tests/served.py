@@ -31,6 +31,10 @@ TIGER = {
 }
 BIGREC = {"class_path": "genrec_baselines.BIGRec", "init_args": {"title_tokens": 8, "beams": 2}}
 E4SREC = {"class_path": "genrec_baselines.E4SRec"}
+DREAMREC = {
+    "class_path": "genrec_baselines.DreamRec",
+    "init_args": {"dim": 8, "similarity": "cosine", "diffusion": {"steps": 5}},
+}
 
 
 def recommender(identifier: dict[str, Any], backbone: dict[str, Any] = T5_BACKBONE) -> dict[str, Any]:

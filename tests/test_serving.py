@@ -18,7 +18,7 @@ from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.types import PAD
 
-from .served import E4SREC, SETREC, TIGER, make_run, recommender
+from .served import DREAMREC, E4SREC, SETREC, TIGER, make_run, recommender
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 REFERENCES = ("genrec.references.Popularity", "genrec.references.ItemKNN", "genrec.assets.sasrec.SASRec")
@@ -158,7 +158,7 @@ def test_new_items_can_be_read_and_recommended(served: Served) -> None:
         served.add_items(pl.DataFrame({"item": ["new"]}))
 
 
-@pytest.mark.parametrize("identifier", [SETREC, E4SREC], ids=["SETRec", "E4SRec"])
+@pytest.mark.parametrize("identifier", [SETREC, E4SREC, DREAMREC], ids=["SETRec", "E4SRec", "DreamRec"])
 def test_an_index_finds_what_scoring_every_item_finds(identifier: dict[str, Any], tmp_path: Path) -> None:
     served = load(make_run(tmp_path, recommender(identifier)))
     histories = [served.catalog.keys[start : start + 3] for start in range(0, 60, 3)]

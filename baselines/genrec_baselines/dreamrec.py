@@ -8,9 +8,7 @@ cannot be recommended, and the sampler's noise does not depend on the batch.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -24,111 +22,9 @@ from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.types import PAD, Packed, Ranking, Tokens
+from genrec_baselines.diffusion import Denoiser, Diffusion
 
-Schedule = Literal["exp", "linear", "cosine", "sqrt"]
 TIE = 1e-4
-
-
-def betas(schedule: Schedule, steps: int) -> Tensor:
-    """The variances of the forward process, float64 [T], as the reference has them.
-
-    Args:
-        schedule: "exp" preserves the variance (Song et al., 2021, between 0.1 and 10), "linear" is Ho et al., 2020,
-            "cosine" Nichol and Dhariwal, 2021, "sqrt" Li et al., 2022.
-        steps: T.
-    """
-    if schedule == "linear":
-        return torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)
-    if schedule == "exp":
-        place = torch.linspace(1, 2 * steps + 1, steps, dtype=torch.float64)
-        return 1 - torch.exp(-0.1 / steps - place * (10 - 0.1) / (2 * steps**2))
-    time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    if schedule == "cosine":
-        remains = torch.cos((time + 0.008) / 1.008 * math.pi / 2).square()
-        return (1 - remains[1:] / remains[:-1]).clamp(1e-4, 0.9999)
-    remains = 1 - torch.sqrt(time + 1e-4)
-    return (1 - remains[1:] / remains[:-1]).clamp(max=0.999)
-
-
-class Diffusion:
-    """Adds noise to vectors in T steps, and takes it away again.
-
-    Args:
-        steps: T.
-        schedule: how the noise grows, see `betas`.
-        sampling_steps: take so many evenly spaced steps when sampling (Nichol and Dhariwal, "Improved Denoising
-            Diffusion Probabilistic Models", 2021, Section 4); None takes all. Few steps make samples less varied.
-        samples: R, vectors that are sampled for a user; their mean ranks.
-
-    Raises:
-        GenrecError: if a number makes no sense.
-    """
-
-    def __init__(
-        self, steps: int = 500, schedule: Schedule = "exp", sampling_steps: int | None = None, samples: int = 1
-    ) -> None:
-        taken = steps if sampling_steps is None else sampling_steps
-        if not 1 <= taken <= steps or samples < 1:
-            raise GenrecError(
-                f"Diffusion needs 1 <= sampling_steps <= steps and samples >= 1, got steps={steps}, "
-                f"sampling_steps={sampling_steps}, samples={samples}"
-            )
-        self.steps = steps
-        self.samples = samples
-        # Not part of a module, which a trainer may turn into half precision: T small differences must stay exact.
-        self.alpha_bar = (1 - betas(schedule, steps)).cumprod(0)
-        path = torch.linspace(steps - 1, 0, taken, dtype=torch.float64)
-        self.path: list[int] = path.round().long().tolist()
-
-    def noised(self, clean: Tensor, step: Tensor, noise: Tensor) -> Tensor:
-        """The vectors [B, d] after steps [B] of the forward process."""
-        remains = self.alpha_bar.to(step.device, torch.float32)[step][:, None]
-        return remains.sqrt() * clean + (1 - remains).sqrt() * noise
-
-    def sample(self, denoise: Callable[[Tensor, int], Tensor], noise: Tensor) -> Tensor:
-        """Go back from pure noise, by the posterior of the forward process (Ho et al., 2020, Eq. 7).
-
-        Args:
-            denoise: predicts the clean vectors [..., d] from noisy ones and the step that they are at.
-            noise: [len(path), ..., d] standard normal; the first is the beginning, the others follow a step each.
-
-        Returns:
-            [..., d], the last prediction.
-        """
-        x = noise[0]
-        for draw, (step, following) in enumerate(pairwise(self.path), start=1):
-            here, there = float(self.alpha_bar[step]), float(self.alpha_bar[following])
-            alpha = here / there
-            mean = ((1 - alpha) * there**0.5 * denoise(x, step) + (1 - there) * alpha**0.5 * x) / (1 - here)
-            x = mean + ((1 - alpha) * (1 - there) / (1 - here)) ** 0.5 * noise[draw]
-        return denoise(x, self.path[-1])
-
-
-class Denoiser(nn.Module):
-    """Predicts a clean vector from a noisy one, a condition and the step.
-
-    Args:
-        dim: d, the size of all three.
-        layers: "mlp1" is one linear layer, as in all published runs; "mlp2" two with GELU between them.
-    """
-
-    frequencies: Tensor
-
-    def __init__(self, dim: int, layers: Literal["mlp1", "mlp2"]) -> None:
-        super().__init__()
-        self.step_mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-        self.mlp: nn.Module = nn.Linear(3 * dim, dim)
-        if layers == "mlp2":
-            self.mlp = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-        half = dim // 2
-        frequencies = torch.exp(-math.log(1e4) / (half - 1) * torch.arange(half))
-        self.register_buffer("frequencies", frequencies, persistent=False)
-
-    def forward(self, noisy: Tensor, condition: Tensor, step: Tensor) -> Tensor:
-        """[..., d] from noisy [..., d], condition [..., d] and step [...]; the shapes are broadcast."""
-        angles = step[..., None] * self.frequencies
-        time = self.step_mlp(torch.cat([angles.sin(), angles.cos()], -1))
-        return self.mlp(torch.cat(torch.broadcast_tensors(noisy, condition, time), -1))
 
 
 class DreamRec(ItemIdentifier):
@@ -254,23 +150,34 @@ class DreamRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The items nearest to the vector that was sampled with the guidance that was chosen."""
-        return self._rank(backbone, memory, k, allowed, [float(self.guidance)])[0]
+        return self._nearest(self.user_vectors(backbone, memory)[None], k, allowed)[0]
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """The same for every guidance, from one read of the prompt and the same noise."""
-        return dict(zip(self.guidances, self._rank(backbone, memory, k, allowed, self.guidances), strict=True))
+        sampled = self._sampled(backbone, memory, self.guidances)
+        return dict(zip(self.guidances, self._nearest(sampled, k, allowed), strict=True))
 
-    def _rank(
-        self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor, guidances: Sequence[float]
-    ) -> list[Ranking]:
+    def item_vectors(self) -> Tensor:
+        """What sampled vectors are compared with, [N, d] (`genrec.decoding.vector_index.InnerProducts`)."""
+        vectors = self._vectors()
+        return F.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
+
+    def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
+        """What is sampled with the guidance that was chosen, [B, d]."""
+        return self._sampled(backbone, memory, [float(self.guidance)])[0]
+
+    def _sampled(self, backbone: Backbone, memory: Memory, guidances: Sequence[float]) -> Tensor:
+        """A vector per guidance and user, [guidances, B, d]."""
         state = backbone.write(memory, self._query(backbone))[:, 0]
         # Rounding errors of hundreds of steps would add up.
         with torch.autocast(state.device.type, enabled=False):
             generated = self._generate(self.condition(state.float()), guidances)
-            vectors = self._vectors()
-            if self.similarity == "cosine":
-                generated, vectors = F.normalize(generated, dim=-1), F.normalize(vectors, dim=-1)
-            return [top_k(of_one @ vectors.T, allowed, k) for of_one in generated]
+        return F.normalize(generated, dim=-1) if self.similarity == "cosine" else generated
+
+    def _nearest(self, sampled: Tensor, k: int, allowed: Tensor) -> list[Ranking]:
+        with torch.autocast(sampled.device.type, enabled=False):
+            vectors = self.item_vectors()
+            return [top_k(of_one @ vectors.T, allowed, k) for of_one in sampled]
 
     def _generate(self, condition: Tensor, guidances: Sequence[float]) -> Tensor:
         """Sample the next item's vector for conditions [B, d] and every guidance: [guidances, B, d].

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from genrec.errors import GenrecError
-from genrec.report import environment, load_results, report, results_table
+from genrec.report import environment, load_results, report, results_frame, results_table
 
 
 def result(method: str, dataset: str = "toys", ndcg: float = 0.25, cold_users: int = 3) -> dict[str, object]:
@@ -175,3 +175,18 @@ def test_hardware_and_versions_are_said() -> None:
     said = environment()
     assert said["hardware"]["cores"] >= 1
     assert set(said["versions"]) == {"python", "genrec", "torch", "lightning", "transformers"}
+
+
+def test_a_frame_of_numbers(tmp_path: Path) -> None:
+    folders = []
+    for method in ("Popularity", "SETRec"):
+        folders.append(tmp_path / method)
+        folders[-1].mkdir()
+        (folders[-1] / "metrics.json").write_text(json.dumps(result(method)))
+    frame = results_frame(folders, ["all", "cold"])
+    wide = frame.filter(metric="ndcg@10").pivot("setting", index="method", values="mean")
+    for row, folder in zip(wide.iter_rows(named=True), folders, strict=True):
+        settings = load_results(folder)["settings"]
+        assert row == {"method": folder.name, **{name: settings[name]["ndcg@10"] for name in ("all", "cold")}}
+    with pytest.raises(GenrecError, match="genrec test"):
+        results_frame([tmp_path / "nothing"])

@@ -113,7 +113,7 @@ def test_trained_parameters_are_a_column_where_runs_tell_them() -> None:
     assert "trained & " not in latex([made], "").partition("toprule")[0]
     assert "rank s & trained" in latex([made], "")
     values = {line["metric"]: line for line in csv.DictReader(io.StringIO(long_csv([made], "")))}
-    assert values["parameters_trained"]["mean"] == "1234567"
+    assert float(values["parameters_trained"]["mean"]) == 1_234_567
 
 
 def test_latex(made: Table) -> None:

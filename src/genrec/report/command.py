@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import rich.table
 
 from genrec.errors import GenrecError
 from genrec.options import Options
 from genrec.outputs import write_new
 from genrec.report import paper
-from genrec.report.formats import FORMATS, rich_table, wide_console
+from genrec.report.formats import FORMATS, long_frame, rich_table, wide_console
 from genrec.report.results import load_run
 from genrec.report.rows import Row, by_data, rows, with_published
 from genrec.report.table import Table, table
@@ -29,6 +30,23 @@ def results_table(results: Sequence[Mapping[str, Any]], settings: Sequence[str] 
 def print_table(results: Sequence[Mapping[str, Any]], settings: Sequence[str] = MAIN_SETTINGS) -> None:
     """Print `results_table`, wide enough when the output is a file."""
     wide_console().print(results_table(results, settings))
+
+
+def results_frame(runs: Sequence[str | Path], settings: Sequence[str] = MAIN_SETTINGS) -> pl.DataFrame:
+    """The numbers of runs as a frame, with a row per data set, setting, method and metric; seeds are averaged.
+
+    Args:
+        runs: folders of runs, as `genrec report` takes them.
+        settings: which candidates and users.
+
+    Returns:
+        the columns of `genrec.report.formats.LONG`.
+
+    Raises:
+        GenrecError: if a run has no results, or damaged ones.
+    """
+    data = by_data([load_run(path) for path in runs])
+    return long_frame([table(rows(same), settings) for same in data])
 
 
 def report(arguments: Sequence[str]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 
+import polars as pl
 import rich.table
 from rich.console import Console
 from rich.markup import escape
@@ -127,26 +127,43 @@ def latex(tables: Sequence[Table], note: str) -> str:
     return "\n".join(parts)
 
 
-def long_csv(tables: Sequence[Table], note: str) -> str:
-    """A line per number, unrounded; ``rank_seconds`` and ``parameters_trained`` belong to no setting."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["dataset", "split", "setting", "method", "backbone", "source", "runs", "users", "metric", "mean", "std"]
-    )
+LONG = {
+    "dataset": pl.String,
+    "split": pl.String,
+    "setting": pl.String,
+    "method": pl.String,
+    "backbone": pl.String,
+    "source": pl.String,
+    "runs": pl.Int64,
+    "users": pl.Int64,
+    "metric": pl.String,
+    "mean": pl.Float64,
+    "std": pl.Float64,
+}
+"""The columns of `long_frame`."""
+
+
+def long_frame(tables: Sequence[Table]) -> pl.DataFrame:
+    """A row per number, unrounded; ``rank_seconds`` and ``parameters_trained`` belong to no setting."""
+    found: list[tuple[object, ...]] = []
     for table in tables:
         for number, (setting, block) in enumerate(table.blocks.items()):
             for line in block:
                 row = line.row
-                about = [row.method, row.backbone, "published" if row.published else "ours", len(row.results)]
+                about = (row.method, row.backbone, "published" if row.published else "ours", len(row.results))
                 for metric, cell in line.cells.items():
                     if cell.mean is not None:
-                        values = [line.users, metric, cell.mean, cell.std]
-                        writer.writerow([table.dataset, table.split, setting, *about, *values])
+                        values = (line.users, metric, cell.mean, cell.std)
+                        found.append((table.dataset, table.split, setting, *about, *values))
                 for name, value in (("rank_seconds", row.seconds), ("parameters_trained", row.trained)):
                     if number == 0 and value is not None:
-                        writer.writerow([table.dataset, table.split, "", *about, line.users, name, value, None])
-    return out.getvalue()
+                        found.append((table.dataset, table.split, None, *about, line.users, name, float(value), None))
+    return pl.DataFrame(found, LONG, orient="row")
+
+
+def long_csv(tables: Sequence[Table], note: str) -> str:
+    """`long_frame` for other programs."""
+    return long_frame(tables).write_csv()
 
 
 FORMATS = {"terminal": terminal, "markdown": markdown, "latex": latex, "csv": long_csv}

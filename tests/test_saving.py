@@ -17,7 +17,8 @@ from genrec import Served, from_pretrained, load
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 
-from .hub import TOKEN, HubServer, serve
+from .data.server import running
+from .hub import TOKEN, HubServer
 from .served import BIGREC, E4SREC, LORA_BACKBONE, QWEN, SETREC, T5, TIGER, make_run, recommender
 
 IDGENREC = {"class_path": "genrec_baselines.IDGenRec"}
@@ -159,7 +160,7 @@ def test_an_index_over_a_saved_recommender(saved: Path) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with serve() as server:
+    with running(HubServer()) as server:
         # What the client reads from the environment when it is imported.
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
         template = "/{repo_id}/resolve/{revision}/{filename}"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 
 class FileServer(ThreadingHTTPServer):
@@ -73,10 +74,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+S = TypeVar("S", bound=ThreadingHTTPServer)
+
+
 @contextmanager
-def serve() -> Iterator[FileServer]:
-    """A running server."""
-    with FileServer() as server:
+def running(server: S) -> Iterator[S]:
+    """A server, at work."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

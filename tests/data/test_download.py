@@ -13,7 +13,7 @@ from genrec.data import download
 from genrec.data.download import RemoteFile, extract, fetch
 from genrec.errors import GenrecError
 
-from .server import FileServer, serve
+from .server import FileServer, running
 
 CONTENT = np.random.default_rng(0).bytes(3 * 2**20 + 17)
 
@@ -21,7 +21,7 @@ CONTENT = np.random.default_rng(0).bytes(3 * 2**20 + 17)
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     monkeypatch.setattr(download, "BACKOFF", 0)
-    with serve() as server:
+    with running(FileServer()) as server:
         server.files["log.json.gz"] = CONTENT
         yield server
 

@@ -21,7 +21,7 @@ from genrec.data import Amazon, Dataset, MovieLens, Public, Steam, download
 from genrec.data.card import card
 from genrec.errors import GenrecError
 
-from .server import FileServer, serve
+from .server import FileServer, running
 
 DAY = 86400
 START = 1_300_000_000 // DAY * DAY
@@ -107,7 +107,7 @@ def movielens() -> dict[str, bytes]:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     monkeypatch.setattr(download, "BACKOFF", 0)
-    with serve() as server:
+    with running(FileServer()) as server:
         server.files = {**amazon(2014), **amazon(2023), **steam(), **movielens()}
         yield server
 

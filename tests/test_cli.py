@@ -102,7 +102,9 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     assert re.search(r"all *│ ndcg@10 *│ *\d+ │ {:.4f} │ {:.4f}".format(*means), compared), compared
     genrec("report runs/synthetic_popularity runs/synthetic_setrec --plots figures --format csv --output numbers.csv")
     assert {path.name for path in Path("figures").iterdir()} == {
-        f"synthetic_{name}.{suffix}" for name in ("groups", "seconds", "validation_sweep") for suffix in ("png", "pdf")
+        f"synthetic_{name}.{suffix}"
+        for name in ("settings", "groups", "seconds", "validation_sweep")
+        for suffix in ("png", "pdf")
     }
     numbers = pl.read_csv("numbers.csv").filter(setting="cold", method="SETRec", metric="ndcg@10")
     assert numbers["mean"].to_list() == [results["settings"]["cold"]["ndcg@10"]]

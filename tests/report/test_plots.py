@@ -65,8 +65,11 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[object], list[flo
 def test_groups_and_seconds(tmp_path: Path, points: list[tuple[object, ...]]) -> None:
     folder = tmp_path / "plots"
     report([run(tmp_path / "a"), run(tmp_path / "b", method="TIGER", ndcg=0.25), "--plots", str(folder)])
-    assert drawn(folder) == {f"toys_{name}.{suffix}" for name in ("groups", "seconds") for suffix in ("png", "pdf")}
-    setrec, tiger, *seconds = points
+    names = ("settings", "groups", "seconds")
+    assert drawn(folder) == {f"toys_{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
+    *beside, setrec, tiger = (point for point in points if point[3] == "bars")
+    assert [point[:2] for point in beside] == [([0], [0.5]), ([1], [0.25])], "a bar each, of all items alone"
+    seconds = [point for point in points if point[3] != "bars"]
     assert setrec[1] == [0.5 / group for group in (1, 2, 3, 4, 5)]
     assert tiger[1] == [0.25 / group for group in (1, 2, 3, 4, 5)]
     assert seconds == [([2.5], [0.5], [0.0], "SETRec"), ([2.25], [0.25], [0.0], "TIGER")]

@@ -91,8 +91,7 @@ def test_results_are_written_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -
     go(ABLATION, Fake())
     assert {path.name for path in folder.iterdir()} == names
     assert sorted(path.name for path in (folder / "figures").iterdir()) == [
-        "synthetic_seconds.pdf",
-        "synthetic_seconds.png",
+        f"synthetic_{name}.{suffix}" for name in ("seconds", "settings") for suffix in ("pdf", "png")
     ]
 
 

@@ -1,4 +1,4 @@
-"""Figures over runs, as png and pdf: popularity groups, accuracy against time, and sweeps of a parameter."""
+"""Figures over runs, as png and pdf: rows side by side, popularity groups, accuracy against time, and sweeps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
     Args:
         rows: the table's.
         runs: what they were made of.
-        settings: those of the sweep over `over`.
+        settings: a panel each, of the rows beside each other and of the sweep over `over`.
         over: a key of the runs' configs to draw a metric against; None for no such figure.
         folder: where ``<data set>_<figure>.png`` and ``.pdf`` are written.
 
@@ -40,6 +40,7 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
     if len({row.backbone for row in rows if row.backbone}) > 1:
         rows = [replace(row, method=_with_backbone(row.method, row.backbone)) for row in rows]
     figures = {
+        "settings": _settings(rows, settings, metric),
         "groups": _groups(rows, metric),
         "seconds": _seconds(rows, metric),
         "validation_sweep": _validation_sweep(rows),
@@ -69,7 +70,24 @@ def _axes(panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 def _legend(figure: Figure, axes: Axes) -> None:
     """Above the axes, where it hides no point."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
+    columns = max(2, int(figure.get_figwidth()) // 3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, fontsize="small")
+
+
+def _settings(rows: Sequence[Row], settings: Sequence[str], metric: str) -> Figure | None:
+    """A bar per row, as in Figure 6 of SETRec; a panel per setting, because metrics differ in size between them."""
+    names = [name for name in settings if any(len(row.values(name, metric)) for row in rows)]
+    if len(rows) < 2 or not names:
+        return None
+    figure, panels = _axes(len(names))
+    for axes, name in zip(panels, names, strict=True):
+        for number, row in enumerate(rows):
+            values = row.values(name, metric)
+            mean = values.mean() if len(values) else np.nan
+            axes.bar(number, mean, yerr=_deviations([values]), color=f"C{number % 10}", label=row.method)
+        axes.set(title=name, xticks=[], ylabel=_title(metric))
+    _legend(figure, panels[0])
+    return figure
 
 
 def _groups(rows: Sequence[Row], metric: str) -> Figure | None:

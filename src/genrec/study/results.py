@@ -66,6 +66,6 @@ def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], fold
     (folder / FIGURES).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".figures") as new:
         with contextlib.redirect_stdout(io.StringIO()):
-            plots.draw(made, swept, MAIN_SETTINGS if over else (), over, Path(new))
+            plots.draw(made, swept, MAIN_SETTINGS, over, Path(new))
         for path in Path(new).iterdir():
             path.replace(folder / FIGURES / path.name)

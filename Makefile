@@ -9,6 +9,7 @@ STAMP  := $(VENV)/.installed
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "installing torch and the rest into $(VENV), a few minutes ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,minilm]'
@@ -19,6 +20,7 @@ quickstart: install
 	$(BIN)/genrec test --config synthetic_popularity.yaml
 	$(BIN)/genrec test --config synthetic_setrec.yaml
 	$(BIN)/genrec report runs/synthetic_popularity runs/synthetic_setrec
+	@echo "to go on: source $(BIN)/activate, then genrec --help"
 
 test: install
 	$(BIN)/python -m pytest

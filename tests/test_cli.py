@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 
 from genrec import ranks
 from genrec.cli import main
@@ -241,6 +243,27 @@ def test_last_is_the_last_epoch_and_best_the_best(here: Path) -> None:
     assert epochs == {"best": 0, "last": 2}
 
 
+def test_a_setting_with_too_few_candidates_is_left_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [*QUICK, "--model.init_args.ks=[5,50]"]
+    genrec("prepare --config synthetic_popularity.yaml", *few)
+    said = capsys.readouterr().out
+    assert re.search(r"^cold is left out of the measuring: \d+ candidates, fewer than k = 50 ", said, re.MULTILINE)
+    for name in ("popularity", "random"):
+        genrec(f"test --config synthetic_{name}.yaml", *few)
+        assert capsys.readouterr().out.count("left out") == 1
+        assert list(load_results(f"runs/synthetic_{name}")["settings"])[:3] == ["all", "warm", "G1"]
+    genrec("validate --config synthetic_popularity.yaml", *few)
+    genrec("predict --config synthetic_popularity.yaml --output best.parquet", *few)
+    assert pl.read_parquet("best.parquet")["rank"].max() == 50
+    capsys.readouterr()
+    genrec("report runs/synthetic_popularity runs/synthetic_random --plots figures")
+    assert not re.search(r"cold *│", capsys.readouterr().out)
+    genrec("compare runs/synthetic_popularity runs/synthetic_random --samples 200")
+    compared = capsys.readouterr().out
+    assert re.search(r"warm *│ ndcg@50", compared)
+    assert not re.search(r"cold *│", compared)
+
+
 # Bad input
 
 
@@ -266,8 +289,6 @@ def table(here: Path) -> Path:
         "assets: {text: {class_path: TfidfText, init_args: {dim: 4}}}\n"
         "model: {init_args: {ks: [2], identifier: {init_args: {use_cf: false, n_semantic: 2}}}}\n"
         "trainer: {max_epochs: 1, enable_progress_bar: false}\n"
-        "checkpoint: {monitor: val/ndcg@2}\n"
-        "early_stopping: {monitor: val/ndcg@2}\n"
     )
     return here
 
@@ -276,6 +297,30 @@ def test_a_table_of_ones_own_trains(table: Path) -> None:
     genrec("fit --config mine.yaml")
     genrec("test --config mine.yaml")
     assert load_results(table / "runs" / "mine")["items"] == 17, "those that are left of 30 by the 5-core"
+    (run,) = (table / "runs" / "mine").iterdir()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["checkpoint"]["monitor"] == config["early_stopping"]["monitor"] == "val/ndcg@2", "as the cut-offs"
+
+
+def test_monitors_follow_the_cut_offs_and_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    def monitors(*more: str) -> list[str]:
+        with contextlib.suppress(SystemExit):
+            genrec("fit --config synthetic_setrec.yaml --print_config", *more)
+        config = yaml.safe_load(capsys.readouterr().out)
+        return [config[name]["monitor"] for name in ("checkpoint", "early_stopping")]
+
+    assert monitors() == ["val/ndcg@10"] * 2
+    assert monitors("--model.init_args.ks=[20,1]") == ["val/ndcg@20"] * 2
+    one = ["--model.init_args.ks=[10,20]", "--early_stopping.monitor=val/ndcg@10"]
+    assert monitors(*one) == ["val/ndcg@20", "val/ndcg@10"], "what is set stays, even if it is the usual one"
+
+
+def test_a_monitor_that_will_not_be_measured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = ["--checkpoint.monitor=val/ndcg@10", "--early_stopping.monitor=val/recall@3"]
+    said = complaint(capsys, "fit --config synthetic_setrec.yaml --model.init_args.ks=[1,2]", *both)
+    assert "`checkpoint.monitor: val/ndcg@10` and `early_stopping.monitor: val/recall@3` will not be measured" in said
+    assert "`model.init_args.ks: [1, 2]`: there are val/recall@1, val/ndcg@1, val/recall@2, val/ndcg@2, " in said
+    assert not (here / "runs").exists()
 
 
 def test_a_missing_file(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -355,9 +400,9 @@ def test_an_empty_split(table: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "empty" in complaint(capsys, "fit --config mine.yaml", f"--data.source.init_args.split={split}")
 
 
-def test_k_larger_than_the_candidate_set(capsys: pytest.CaptureFixture[str]) -> None:
-    said = complaint(capsys, "fit --config synthetic_setrec.yaml --model.init_args.ks=[5,100]", *QUICK)
-    assert re.search(r"k = 100 .*`cold` candidate set", said)
+def test_k_larger_than_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    said = complaint(capsys, "fit --config synthetic_setrec.yaml --model.init_args.ks=[5,1000]", *QUICK)
+    assert re.search(r"k = 1000 .*catalogue of `synthetic` \(\d+ items\)", said)
 
 
 def test_a_data_set_without_text(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,6 +453,15 @@ def test_help_is_quick() -> None:
         assert f"\n  {command} " in said
 
 
+def test_help_lists_the_packaged_configs_by_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("--help")
+    listed = capsys.readouterr().out.split("\npackaged configs ")[1]
+    assert max(map(len, listed.splitlines())) <= 110
+    paragraphs = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", listed, re.MULTILINE)
+    names = [f"{data}_{model}.yaml" for data, models in paragraphs for model in re.split(r",\s+", models)]
+    assert sorted(names) == sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+
+
 # The README
 
 
@@ -415,7 +469,9 @@ def test_help_is_quick() -> None:
 def test_quickstart_keeps_its_promise(here: Path) -> None:
     """`make quickstart`, without the installation: twice popularity, and five times chance on new items."""
     recipe = (ROOT / "Makefile").read_text().split("quickstart: install\n")[1].split("\n\n")[0]
-    for line in recipe.splitlines():
+    *commands, farewell = recipe.splitlines()
+    assert farewell.startswith("\t@echo ")
+    for line in commands:
         assert line.startswith("\t$(BIN)/genrec ")
         genrec(line.removeprefix("\t$(BIN)/genrec "))
     setrec, popularity = (load_results(f"runs/synthetic_{name}")["settings"] for name in ("setrec", "popularity"))

@@ -70,6 +70,6 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(GenrecError, match="damaged"):
         ranks.read(path)
-    ranks.write(path, FRAME.drop("rank_warm"))
-    with pytest.raises(GenrecError, match="`rank_warm`: it is of another version"):
+    ranks.write(path, FRAME.drop("rank_all"))
+    with pytest.raises(GenrecError, match="`rank_all`: it is of another version"):
         ranks.read(path)

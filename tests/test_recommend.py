@@ -66,7 +66,10 @@ def test_new_items_are_added_before(run: Path, capsys: pytest.CaptureFixture[str
     common = ["--run", str(run), "--new-items", "new.jsonl", "--allow", "allowed.txt"]
     main(["recommend", *common, "--history", "other", "--k", "1", "--output", "best.parquet"])
     assert pl.read_parquet("best.parquet")["item"].to_list() == ["new"]
-    assert "[b]Brass Kettle[/b]" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "[b]Brass Kettle[/b]" in said.out
+    assert "added" not in said.out
+    assert "added 2 items of new.jsonl" in said.err.splitlines()
     main(["recommend", *common, "--history", "other", "--k", "2", "--repeats", "--output", "best.parquet"])
     assert sorted(pl.read_parquet("best.parquet")["item"]) == ["new", "other"]
     assert len(pl.read_parquet("best.1.parquet")) == 1
@@ -89,9 +92,11 @@ def test_wrong_arguments(run: Path, served: Served, capsys: pytest.CaptureFixtur
     Path("allowed.txt").write_text("\n")
     assert "`allowed.txt` holds no item keys (--allow)" in complaint(capsys, *common, "--allow", "allowed.txt")
     Path("allowed.txt").write_text("nothing-like-it\n")
-    assert "there is no item `nothing-like-it`" in complaint(capsys, *common, "--allow", "allowed.txt")
-    unknown = complaint(capsys, "--run", str(run), "--history", "it-is-not-there")
-    assert "there is no item `it-is-not-there`" in unknown
+    # Nothing has been said of the index yet: what is unknown is known before one is built.
+    wrong = complaint(capsys, *common, "--allow", "allowed.txt", "--index", "exact")
+    assert "allowed.txt (--allow): there is no item `nothing-like-it`" in wrong
+    unknown = complaint(capsys, "--run", str(run), "--history", "it-is-not-there", "--index", "exact")
+    assert "--history: there is no item `it-is-not-there`" in unknown
     assert "no trained recommender in `nowhere`" in complaint(capsys, "--run", "nowhere", "--history", "")
     large = complaint(capsys, *common, "--k", "1000")
     assert f"cannot recommend 1000 items of {len(served.catalog)}" in large

@@ -117,13 +117,30 @@ def test_new_items_are_recommended_without_training(made: Setup, dataset: Datase
     assert after.items[0, 0][kept].tolist() == before.items[0, 0].tolist()
 
 
-def test_cut_offs_must_fit_the_candidates(dataset: Dataset, tmp_path: Path) -> None:
+def test_cut_offs_must_fit_the_catalogue(dataset: Dataset, tmp_path: Path) -> None:
     made = Setup(dataset, tmp_path)
-    made.module.ks = (5,)
-    with pytest.raises(GenrecError, match="`cold` candidate set"):
+    made.module.ks = (1, 13)
+    with pytest.raises(GenrecError, match=r"k = 13 is larger than the catalogue of `twelve` \(12 items\)"):
         made.trainer().fit(made.module, made.data)
     with pytest.raises(GenrecError, match="positive"):
         Recommender(SETRec(), T5Backbone(sizes=dict(SIZES)), ks=())
+
+
+def test_a_setting_with_too_few_candidates_is_left_out(made: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    made.module.ks = (1, 5)
+    said = "cold is left out of the measuring: 4 candidates, fewer than k = 5 (`ks` of the model)"
+    trainer = made.trainer(max_epochs=2)
+    trainer.fit(made.module, made.data)
+    assert capsys.readouterr().out.count(said) == 1
+    assert {name for name in trainer.callback_metrics if "ndcg" in name} == {"val/ndcg@1", "val/ndcg@5"}
+    trainer.validate(made.module, made.data, verbose=False)
+    assert capsys.readouterr().out.count(said) == 1
+    trainer.test(made.module, made.data, verbose=False)
+    assert capsys.readouterr().out.count(said) == 1
+    assert list(made.module.results)[:3] == ["all", "warm", "G1"]
+    assert made.module.ranks.columns == ["user", "item", "group", "rank_all", "rank_warm"]
+    made.trainer().predict(made.module, made.data)
+    assert "left out" not in capsys.readouterr().out, "predictions are not measured"
 
 
 # One pass per user

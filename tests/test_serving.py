@@ -120,6 +120,14 @@ def test_a_users_own_items_are_left_out_unless_repeats_are_wanted(served: Served
         served.recommend([[], [keys[1], keys[2]]], k=total)
 
 
+@pytest.mark.parametrize("histories", ["m1", ["m1", "m7"], [[], "m7"], [[1, 7]]])
+def test_a_text_is_no_history(served: Served, histories: Any) -> None:
+    with pytest.raises(GenrecError, match=r'list of histories, each a list of item keys.*: \[\["m1", "m7"\]\]'):
+        served.recommend(histories)
+    with pytest.raises(GenrecError, match=r'allowed as one such list: \["m1", "m7"\]'):
+        served.recommend([[]], allowed="m1")
+
+
 def test_only_allowed_items(served: Served) -> None:
     keys = served.catalog.keys
     everything, _ = expected(served.model, [1, 2], len(keys))

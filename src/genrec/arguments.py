@@ -1,4 +1,4 @@
-"""The command line's arguments: configs composed before they are parsed, complaints in one line."""
+"""The command line's arguments: configs composed, monitors that follow the cut-offs, complaints in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 import lightning as L
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
 
 from genrec import runs
 from genrec.assets import Asset, Assets
@@ -21,6 +23,10 @@ from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
+
+MONITORS = ("checkpoint.monitor", "early_stopping.monitor")
+DEFAULT_MONITOR = "val/ndcg@max(ks)"
+"""Stands for NDCG at the model's largest cut-off, which is known when all arguments are."""
 
 
 def compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
@@ -44,6 +50,46 @@ def compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
         if path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir():
             run_folder, name = path.parent, path.resolve().parent.parent.name
     return args, name, run_folder
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser; a config that it prints or writes names the metric that is monitored."""
+
+    def dump(self, namespace: Namespace, *args: Any, **kwargs: Any) -> str:
+        """See `jsonargparse.ArgumentParser.dump`."""
+        namespace = namespace.clone()
+        follow_cut_offs(namespace)
+        return str(super().dump(namespace, *args, **kwargs))
+
+
+def follow_cut_offs(config: Namespace) -> None:
+    """Let the monitors that nobody has set be NDCG at the model's largest cut-off."""
+    ks = config.get("model.init_args.ks") or inspect.signature(RankingModule).parameters["ks"].default
+    for key in MONITORS:
+        if config.get(key) == DEFAULT_MONITOR:
+            config[key] = f"val/ndcg@{max(ks)}"
+
+
+def check_monitors(config: Namespace) -> None:
+    """Look for monitors that are set to a cut-off that is not measured.
+
+    A metric without a cut-off may be logged by a module or callback of the user's own.
+
+    Raises:
+        GenrecError: if there is one.
+    """
+    ks = config.get("model.init_args.ks")
+    if not ks:
+        return
+    measured = [f"val/{name}@{k}" for k in sorted(ks) for name in ("recall", "ndcg")]
+    measured += [f"val/{setting}/ndcg@{max(ks)}" for setting in ("warm", "cold")]
+    names = {key: str(config.get(key)) for key in MONITORS}
+    unknown = [f"`{key}: {name}`" for key, name in names.items() if re.match("val/.*@", name) and name not in measured]
+    if unknown:
+        raise GenrecError(
+            f"{' and '.join(unknown)} will not be measured with `model.init_args.ks: {list(ks)}`: there are "
+            f"{', '.join(measured)}, and a Recommender's val/loss; a monitor that is not set is val/ndcg@{max(ks)}"
+        )
 
 
 def explain(message: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import groupby
 
 from genrec.configuration import PACKAGED
 from genrec.errors import GenrecError
@@ -45,8 +47,7 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     # torch and transformers take seconds to import: not for the sake of a few lines of help.
     if not arguments or arguments[0] in ("-h", "--help"):
-        names = sorted(path.name for path in PACKAGED.glob("*.yaml"))
-        print(USAGE + "\npackaged configs: " + ", ".join(names))
+        print(f"{USAGE}\n{_packaged()}")
         return
     try:
         if arguments[0] in COMMANDS:
@@ -59,3 +60,13 @@ def main(args: Sequence[str] | None = None) -> None:
     except GenrecError as error:
         print(f"genrec: error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _packaged() -> str:
+    """The packaged configs, a paragraph for every data set."""
+    names = sorted(path.stem.partition("_") for path in PACKAGED.glob("*.yaml"))
+    lines = ["packaged configs are called DATA_MODEL.yaml, such as toys_setrec_small.yaml:"]
+    for data, group in groupby(names, key=lambda name: name[0]):
+        models = f"  {data}: " + ", ".join(model for _, _, model in group)
+        lines += textwrap.wrap(models, 110, subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(lines)

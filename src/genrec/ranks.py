@@ -8,8 +8,10 @@ item      the target's key
 group     1..5, the target's popularity group; 1 is the most popular
 rank_all  its place in the ranking of all items: 1 is the best, 0 is none of the k that were ranked
 rank_warm its place in the ranking of the warm items; null for a cold target, which that ranking does not count
-rank_cold its place in the ranking of the cold items; null for a warm target. Missing where there are no cold items
+rank_cold its place in the ranking of the cold items; null for a warm target
 ========= ==========================================================================================================
+
+A ranking of fewer items than the largest cut-off is not measured, and its column is missing.
 
 Every metric of ``metrics.json`` follows from it (`means`), and so does every paired comparison of two runs
 (`genrec.compare`).
@@ -48,7 +50,7 @@ def read(path: Path) -> pl.DataFrame:
         ranks = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise GenrecError(f"`{path}` is damaged: run `genrec test` again") from error
-    missing = {USER, ITEM, GROUP, RANK + "all", RANK + "warm"} - set(ranks.columns)
+    missing = {USER, ITEM, GROUP, RANK + "all"} - set(ranks.columns)
     if missing:
         raise GenrecError(
             f"`{path}` has no column `{min(missing)}`: it is of another version of genrec; run `genrec test` again"

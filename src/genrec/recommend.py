@@ -40,10 +40,14 @@ def command(arguments: Sequence[str]) -> None:
     served = load(chosen.run, chosen.data_root)
     if new is not None:
         served.add_items(new)
+        print(f"added {len(new):,} {'item' if len(new) == 1 else 'items'} of {chosen.new_items}", file=sys.stderr)
+    histories = [[key.strip() for key in history.split(",") if key.strip()] for history in chosen.history]
+    # Before what takes long.
+    _check(served, [key for history in histories for key in history], "--history")
+    _check(served, allowed or [], f"{chosen.allow} (--allow)")
     if chosen.index:
         share = served.build_index(chosen.index, chosen.k)
         print(f"{chosen.index} index: recall@{chosen.k} against exact search is {share:.3f}")
-    histories = [[key.strip() for key in history.split(",") if key.strip()] for history in chosen.history]
     found = served.recommend(histories, chosen.k, allowed, chosen.repeats)
     for user, history in enumerate(histories):
         wide_console().print(_table(served, user, history, found.filter(pl.col("user") == user)))
@@ -119,6 +123,18 @@ def _fits(name: str, value: object) -> bool:
     if name == PRICE:
         return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
     return value is None or isinstance(value, str)
+
+
+def _check(served: Served, keys: Sequence[str], where: str) -> None:
+    """Whether items are in the catalogue.
+
+    Raises:
+        GenrecError: if one is not, naming where it is asked for.
+    """
+    try:
+        served.rows(keys)
+    except GenrecError as error:
+        raise GenrecError(f"{where}: {error}") from error
 
 
 def _read_keys(path: Path) -> list[str]:

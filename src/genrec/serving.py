@@ -104,8 +104,13 @@ class Served:
             keys: n of them.
 
         Raises:
-            GenrecError: if a key is not in the catalogue; it names similar items.
+            GenrecError: if a key is not in the catalogue; it names similar items. Or if they are no list of texts.
         """
+        if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+            raise GenrecError(
+                'give a list of histories, each a list of item keys, which are texts: [["m1", "m7"]]; and the items '
+                'that are allowed as one such list: ["m1", "m7"]'
+            )
         unknown = next((key for key in keys if key not in self._row_of), None)
         if unknown is not None:
             raise GenrecError(f"there is no item `{unknown}` in the catalogue{self._similar(unknown)}")

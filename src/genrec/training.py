@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-import warnings
-import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -21,16 +19,19 @@ from lightning.pytorch.utilities import rank_zero_only
 import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, the modules' short class names are known to the command line
-from genrec import ranks, runs
-from genrec.arguments import all_subclasses, compose, explain
+from genrec import ranks, runs, trained
+from genrec.arguments import DEFAULT_MONITOR, Parser, all_subclasses, check_monitors, compose, explain, follow_cut_offs
 from genrec.assets import Assets
-from genrec.callbacks import PredictionWriter, SaveConfig, Throughput
+from genrec.callbacks import PredictionWriter, SaveConfig, with_ours
 from genrec.configuration import load_config
 from genrec.data import Ragged, SequenceData
 from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.quiet import quieten
 from genrec.report import environment, print_table
+
+EVALUATIONS = ("test", "validate", "predict")
 
 
 class Trainer(L.Trainer):
@@ -54,10 +55,12 @@ class GenrecCLI(LightningCLI):
     def __init__(self, name: str, run: Path | None, args: list[str]) -> None:
         self.name = name
         self.run_folder = run
+        self.overrides: list[str] = []
         super().__init__(
             RankingModule,
             SequenceData,
             trainer_class=Trainer,
+            parser_class=Parser,
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=42,
@@ -86,37 +89,65 @@ class GenrecCLI(LightningCLI):
                 "trainer.use_distributed_sampler": False,  # the data module shards users itself
                 "trainer.num_sanity_val_steps": 0,
                 "trainer.log_every_n_steps": 20,
-                "checkpoint.monitor": "val/ndcg@10",
+                "checkpoint.monitor": DEFAULT_MONITOR,
                 "checkpoint.mode": "max",
                 "checkpoint.filename": Path(runs.BEST).stem,
                 "checkpoint.enable_version_counter": False,
-                "early_stopping.monitor": "val/ndcg@10",
+                "early_stopping.monitor": DEFAULT_MONITOR,
                 "early_stopping.mode": "max",
                 "early_stopping.patience": 10,
             }
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and look at the checkpoint that was named before Lightning opens it."""
+        """Parse; the settings of a run that was trained already stand in for what is not typed (`genrec.trained`)."""
         super().parse_arguments(parser, args)
-        path = self.config[self.config.subcommand].get("ckpt_path")
+        of_run = self.run_folder is not None
+        self.run_folder = self._run_in_use()
+        kept = trained.settings(self.run_folder) if self.run_folder else None
+        if kept is None:
+            return
+        asked = self._whole_config()
+        if not of_run:
+            super().parse_arguments(parser, trained.stand_in(args, kept))
+        config = self._whole_config()
+        self.overrides = trained.overrides(kept, config)
+        if self.run_folder and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            trained.tell(self.run_folder, trained.overrides(asked, config), self.overrides)
+
+    def _whole_config(self) -> dict[str, Any]:
+        command = self.config.subcommand
+        return dict(yaml.safe_load(self._parser(command).dump(self.config[command], skip_none=False)))
+
+    def _run_in_use(self) -> Path | None:
+        """The run whose checkpoint is used; None if a new run is made."""
+        command = self.config.subcommand
+        config = self.config[command]
+        path, folder = config.get("ckpt_path"), Path(config.runs) / self.name
         if path and path != "last":
-            _check_checkpoint(Path(path))
+            trained.check(Path(path))
+        if command == "fit":
+            return (self.run_folder or trained.newest(folder, runs.LAST)) if path == "last" else None
+        if path:
+            return runs.run_of(Path(path)) or self.run_folder
+        if command in EVALUATIONS and _learns(config.model.class_path):
+            return self.run_folder or trained.newest(folder, runs.BEST)
+        return self.run_folder
 
     def before_instantiate_classes(self) -> None:
-        """Decide which run this is about, and let everything be written into its folder."""
+        """Name the checkpoint that is used, or make the folder of a new run; everything is written into its folder."""
         config = self.config[self.subcommand]
-        root = Path(config.runs)
-        checkpoint = config.get("ckpt_path")
+        follow_cut_offs(config)
         if self.subcommand == "fit":
-            if checkpoint == "last":
-                self.run_folder = self.run_folder or _trained(root / self.name, f"{runs.CHECKPOINTS}/{runs.LAST}")
-                config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.LAST)
-                print(f"resuming {self.run_folder}")
-            else:
-                self.run_folder = None
-        elif self.subcommand in ("test", "validate", "predict"):
-            self._find_checkpoint(config, root)
+            check_monitors(config)
+        root = Path(config.runs)
+        if self.subcommand == "fit" and self.run_folder:
+            config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.LAST)
+            print(f"resuming {self.run_folder}")
+        elif self.subcommand in EVALUATIONS and not config.get("ckpt_path") and _learns(config.model.class_path):
+            assert self.run_folder is not None
+            config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.BEST)
+            print(f"using {config.ckpt_path}, the best checkpoint of the newest run of {self.name}")
         if self.subcommand != "prepare" and self.run_folder is None:
             # Only the first of several processes writes into it.
             first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
@@ -124,16 +155,6 @@ class GenrecCLI(LightningCLI):
         folder = self.run_folder or root / self.name
         config.trainer.default_root_dir = str(folder)
         config.checkpoint.dirpath = str(folder / runs.CHECKPOINTS)
-
-    def _find_checkpoint(self, config: Any, root: Path) -> None:
-        """The checkpoint to evaluate: the one that was named, or the best of the newest run."""
-        if config.get("ckpt_path"):
-            self.run_folder = runs.run_of(Path(config.ckpt_path)) or self.run_folder
-        elif _learns(config.model.class_path):
-            best = f"{runs.CHECKPOINTS}/{runs.BEST}"
-            self.run_folder = self.run_folder or _trained(root / self.name, best)
-            config.ckpt_path = str(self.run_folder / best)
-            print(f"using {config.ckpt_path}, the best checkpoint of the newest run of {self.name}")
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers and callbacks that write into the run's folder."""
@@ -147,7 +168,7 @@ class GenrecCLI(LightningCLI):
                 TensorBoardLogger(folder, "tensorboard", version=""),
             ]
         trainer = super().instantiate_trainer(**kwargs)
-        trainer.callbacks.append(Throughput())  # type: ignore[attr-defined]
+        trainer.callbacks[:] = with_ours(trainer.callbacks)  # type: ignore[attr-defined]
         # Lightning's own `save_last` keeps the last of the BEST: a resumed run would repeat all epochs since then.
         # Behind the other callbacks, whose states it holds.
         last = ModelCheckpoint(config.checkpoint.dirpath, Path(runs.LAST).stem, enable_version_counter=False)
@@ -207,15 +228,16 @@ class GenrecCLI(LightningCLI):
             return
         assert self.run_folder is not None
         config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
-        fit, trained = self.run_folder / runs.FIT, self.run_folder / runs.CONFIG
+        fit, kept = self.run_folder / runs.FIT, self.run_folder / runs.CONFIG
         results = {
             "dataset": dataset.name,
             "method": model.method,
             "backbone": model.language_model,
             # Of the training, whatever this command was told.
-            "seed": (load_config(str(trained)) if trained.is_file() else config).get("seed_everything"),
+            "seed": (load_config(str(kept)) if kept.is_file() else config).get("seed_everything"),
             "split": split,
             "checkpoint": config.get("ckpt_path"),
+            "overrides": self.overrides,
             "users": int((targets.lengths > 0).sum()),
             "items": len(dataset.catalog),
             "settings": model.results,
@@ -235,24 +257,6 @@ class GenrecCLI(LightningCLI):
         print(f"wrote {path}")
 
 
-def _trained(folder: Path, checkpoint: str) -> Path:
-    """The newest run in a folder of runs that has a checkpoint."""
-    run = runs.newest_run(folder, checkpoint)
-    if run is None:
-        raise GenrecError(
-            f"no run with a {checkpoint} under {folder}: run `genrec fit` with the same config first, or give "
-            "--ckpt_path"
-        )
-    return run
-
-
-def _check_checkpoint(path: Path) -> None:
-    if not path.is_file():
-        raise GenrecError(f"there is no checkpoint file `{path}`")
-    if not zipfile.is_zipfile(path):
-        raise GenrecError(f"`{path}` is not a checkpoint, or not a whole one")
-
-
 def _learns(class_path: str) -> bool:
     known = all_subclasses(RankingModule)
     return any(cls.learns for cls in known if class_path in (cls.__name__, f"{cls.__module__}.{cls.__qualname__}"))
@@ -269,7 +273,7 @@ def run(arguments: list[str]) -> None:
     # A config may name a class of the user's own, in a module beside it: `class_path: my_module.MyIdentifier`.
     sys.path.append(os.getcwd())
     args, name, run_folder = compose(arguments)
-    _quieten()
+    quieten()
     try:
         GenrecCLI(name, run_folder, args)
     except GenrecError:
@@ -284,13 +288,3 @@ def run(arguments: list[str]) -> None:
                 f"({reason} ...)"
             ) from error
         raise
-
-
-def _quieten() -> None:
-    """Silence what Lightning says to its own developers, so that the rest is read."""
-    # We do hand over arguments beside those of the process: the same ones, with their configs composed.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
-    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
-    tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    tips.addFilter(lambda record: "Tip: For seamless" not in record.getMessage())

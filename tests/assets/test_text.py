@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from genrec import progress
 from genrec.assets import AssetStore, MiniLMText, SentenceText, TfidfText
 from genrec.assets import text as text_module
 from genrec.data import Catalog, Dataset
@@ -130,6 +131,24 @@ def test_sentence_rows_do_not_depend_on_their_batch(dataset: Dataset, model_fold
     assert table.dtype == np.float32
     for row, text in enumerate(dataset.catalog.texts()):
         np.testing.assert_allclose(encoder.encode([text], {})[0], table[row], atol=1e-5)
+
+
+def test_sentences_in_parts_are_those_of_one_call(dataset: Dataset, model_folder: Path) -> None:
+    texts = [text[: 5 + 11 * row % 40] for row, text in enumerate(dataset.catalog.texts() * 5)]
+    encoder = SentenceText(str(model_folder), batch_size=3)
+    assert len(texts) == 5 * text_module.BATCHES * encoder.batch_size
+    expected = text_module._load(encoder.model).encode(texts, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode(texts, {}), expected, atol=1e-6)
+
+
+def test_many_sentences_are_counted(
+    dataset: Dataset, model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "MANY", 11)
+    monkeypatch.setattr(progress, "SILENCE", 0)
+    SentenceText(str(model_folder), batch_size=1).encode(dataset.catalog.texts(), {})
+    said = [line.rpartition(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["encoded 4 of 12 texts", "encoded 8 of 12 texts"]
 
 
 def test_sentence_embeddings_are_normalised_on_request(dataset: Dataset, model_folder: Path, tmp_path: Path) -> None:

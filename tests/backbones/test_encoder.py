@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, T5EncoderModel
 
+from genrec import progress
 from genrec.backbones import Backbone
 from genrec.backbones import encoder as module
 
@@ -44,6 +45,15 @@ def test_a_text_is_the_same_in_any_batch(backbone: Backbone, monkeypatch: pytest
     monkeypatch.setattr(module, "BATCH", 2)
     torch.testing.assert_close(encoder(TEXTS), alone, atol=1e-4, rtol=0)
     assert torch.cdist(together, together)[~torch.eye(5, dtype=torch.bool)].min() > 1e-2, "texts differ"
+
+
+def test_many_texts_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in (("MANY", 4), ("SILENCE", 0)):
+        monkeypatch.setattr(progress, name, value)
+    monkeypatch.setattr(module, "BATCH", 2)
+    make_backbone("t5").encoder()(TEXTS)
+    said = [line.rpartition(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["encoded 2 of 5 texts", "encoded 4 of 5 texts"]
 
 
 def test_t5_is_the_mean_of_its_encoder() -> None:

@@ -49,6 +49,26 @@ def test_notes_are_printed_for_people(dataset: Dataset, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        (0, "0"),
+        (0.25, "0.25"),
+        (23_766_200, "23,766,200"),
+        (86400.0 * 16000, "2013-10-22"),
+        (86400 * 16000 + 61, "2013-10-22 00:01:01"),
+        (1_600_000_000_000, "1,600,000,000,000"),
+    ],
+)
+def test_times_are_dates_or_whole_numbers(
+    dataset: Dataset, capsys: pytest.CaptureFixture[str], time: float, said: str
+) -> None:
+    parts = (dataset.train, dataset.validation, dataset.test)
+    noted = Dataset("noted", dataset.catalog, dataset.users, *parts, notes={"times": {"test": (time, time)}})
+    print_card(card(noted))
+    assert f"test: {said} to {said} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("name", "users", "items", "train", "validation", "test", "cold"),
     [
         ("toys", 15_635, 11_908, 114_983, 12_740, 14_776, 623),

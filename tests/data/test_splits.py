@@ -123,9 +123,13 @@ def test_the_notes_say_who_was_left_out_and_when_the_cuts_are() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (DateSplit(t1=8, t2=100), "the test split is empty .* choose other dates"),
-        (DateSplit(t1=-1, t2=9), "the training split is empty"),
-        (LeaveOneOut(min_train=9), "the training split is empty .* min_train"),
+        (
+            DateSplit(t1=8, t2=100),
+            "the test split is empty: none of the 2 users with at least 2 training interactions took anything in "
+            r"the test period; set data\.source\.init_args\.split to other dates",
+        ),
+        (DateSplit(t1=-1, t2=9), "the training split is empty: no user has the 2 training interactions"),
+        (LeaveOneOut(min_train=9), "the training split is empty: no user has the 9 .* to a smaller min_train"),
         (DateSplit(t1=9, t2=8), "t1 before t2"),
         (DateSplit(t1="soon", t2=8), "`soon` is no date"),
     ],
@@ -133,6 +137,15 @@ def test_the_notes_say_who_was_left_out_and_when_the_cuts_are() -> None:
 def test_cuts_that_leave_nothing(rule: Split, message: str) -> None:
     with pytest.raises(GenrecError, match=message):
         split("ten", frame_of(TEN), None, rule)
+
+
+def test_users_who_come_and_go() -> None:
+    """User n takes three items at the times 10 n, 10 n + 1 and 10 n + 2: nobody lasts from training into test."""
+    frame = frame_of([(user, item, 10 * user + item) for user in range(10) for item in range(3)])
+    message = r"none of the 8 users .* in the validation period; set .*\.split to other ratios, or to LeaveOneOut"
+    with pytest.raises(GenrecError, match=message):
+        split("visitors", frame, None, QuantileSplit())
+    assert len(split("visitors", frame, None, LeaveOneOut(min_train=1)).test.values) == 10
 
 
 def test_ratios_must_sum_to_one() -> None:

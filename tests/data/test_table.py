@@ -97,13 +97,35 @@ def test_a_json_field_of_two_kinds(root: Path) -> None:
 
 
 def test_missing_files_and_columns(root: Path) -> None:
-    assert "there is no file" in error_of(table("other.csv"), root)
+    (root / "log.txt").write_text("")
     assert "none of the tables" in error_of(table("log.txt"), root)
     assert "no column `user`; its columns are: who, what, when" in error_of(Table("log.csv"), root)
     (root / "empty.csv").write_text("")
     assert "cannot read" in error_of(table("empty.csv"), root)
     (root / "bad.parquet").write_text("PAR1 nothing")
     assert "cannot read" in error_of(table("bad.parquet"), root)
+
+
+def test_files_of_the_working_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the data comes first, and where a file lies does not change what is made of it."""
+    below, here = root / "data", root / "here"
+    below.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    message = error_of(table("log.csv"), below)
+    assert message.startswith(f"there is no file `log.csv` in `{below}` or in the working folder `{here}`")
+    assert "--data.root" in message
+    assert error_of(table(str(root / "other.csv")), below) == f"there is no file `{root / 'other.csv'}`"
+    (root / "log.csv").rename(here / "log.csv")
+    (here / "items.csv").write_text("what,title\n" + "".join(f"00{n},T{n}\n" for n in range(1, 7)))
+    found = table("log.csv", items="items.csv").load(below)
+    assert sorted(found.catalog.titles) == [f"T{n}" for n in range(1, 7)]
+    (here / "items.csv").rename(below / "items.csv")
+    again = table("log.csv", items="items.csv").load(below)
+    assert (again.name, again.users, keys(again, again.train)) == (found.name, found.users, keys(found, found.train))
+    assert again.catalog.items.equals(found.catalog.items)
+    FRAME.filter(pl.col("what") != "006").write_csv(below / "log.csv")
+    assert "006" not in table("log.csv", items="items.csv").load(below).catalog.keys
 
 
 def test_bad_values(root: Path) -> None:

@@ -19,7 +19,7 @@ from genrec.evaluation.ranks import TargetRanks, ranks_frame, target_ranks
 from genrec.references import ItemKNN
 from genrec.types import PAD, Ranking
 
-ITEMS, K = 10, 4
+ITEMS, WARM, K = 15, 10, 4
 
 
 def test_places_are_counted_from_one_and_zero_is_not_found() -> None:
@@ -29,13 +29,13 @@ def test_places_are_counted_from_one_and_zero_is_not_found() -> None:
 
 
 class Case:
-    """A data set of random lists with two cold items, and a random ranking of it."""
+    """A data set of random lists with five cold items, and a random ranking of it."""
 
     def __init__(self, seed: int, users: int = 12) -> None:
         rng = np.random.default_rng(seed)
-        # Items 8 and 9 are cold; every other one is there at least once.
-        train = [[*rng.integers(0, 8, rng.integers(0, 5)), *([user] if user < 8 else [])] for user in range(users)]
-        test = [rng.integers(0, ITEMS, rng.integers(0, 6)).tolist() for _ in range(users - 1)] + [[3, 3, 9]]
+        # Items 10 to 14 are cold; every other one is there at least once.
+        train = [[*rng.integers(0, WARM, rng.integers(0, 5)), *[user][: user < WARM]] for user in range(users)]
+        test = [rng.integers(0, ITEMS, rng.integers(0, 6)).tolist() for _ in range(users - 1)] + [[3, 3, 12]]
         self.dataset = Dataset(
             "random",
             Catalog(pl.DataFrame({"item": [f"key{item}" for item in range(ITEMS)]})),
@@ -47,12 +47,8 @@ class Case:
         self.metrics = RankingMetrics(self.dataset.frequency, ks=(1, K))
         self.targets = self.dataset.test.unique()
         self.users = np.flatnonzero(self.targets.lengths)
-        candidates = [np.arange(ITEMS), np.arange(8), np.array([8, 9])]
-        # Two cold items cannot fill four places: the rest of the row is nothing.
-        self.items = np.full((3, len(self.users), K), -2)
-        for row, rows in enumerate(candidates):
-            for user in range(len(self.users)):
-                self.items[row, user, : len(rows)] = rng.permutation(rows)[:K]
+        candidates = [np.arange(ITEMS), np.arange(WARM), np.arange(WARM, ITEMS)]
+        self.items = np.array([[rng.permutation(rows)[:K] for _ in self.users] for rows in candidates])
 
     def rank(self, collected: TargetRanks, part: slice) -> None:
         items = torch.from_numpy(self.items[:, part])
@@ -89,7 +85,7 @@ def test_a_row_says_where_its_target_stands() -> None:
         row = case.users.tolist().index(int(user.removeprefix("user")))
         target = int(item.removeprefix("key"))
         assert group == groups[item]
-        for number, (place, counts) in enumerate(zip(places, (True, target < 8, target >= 8), strict=True)):
+        for number, (place, counts) in enumerate(zip(places, (True, target < WARM, target >= WARM), strict=True)):
             ranked = case.items[number, row].tolist()
             assert place == ((ranked.index(target) + 1 if target in ranked else 0) if counts else None)
     assert frame.filter(user="user11", item="key3").height == 1, "a target that occurs twice has one row"

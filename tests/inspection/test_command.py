@@ -77,18 +77,18 @@ def test_sets_and_vectors(dataset: Dataset, tmp_path: Path) -> None:
     served = serve(SETRec(n_semantic=2), dataset, tmp_path, TfidfText(dim=8))
     inspection = Inspection(served, k=3)
     found = inspection.overview()
-    assert list(found["vectors"]) == ["token 1", "token 2", "token 3", "score"]
+    assert list(found["vectors"]) == ["collaborative", "semantic 1", "semantic 2", "score"]
     assert [numbers["width"] for numbers in found["vectors"].values()] == [32, 32, 32, 3 * 32]
     assert found["neighbours"]["text"] == "text-tfidf-8", "the run's own"
     assert 0 < found["neighbours"]["warm"]["overlap"] <= 1
     (item,) = inspection.look(torch.tensor([4]))
-    assert list(item["neighbours"]) == ["identifier", "token 1", "token 2", "token 3", "text"]
+    assert list(item["neighbours"]) == ["identifier", "collaborative", "semantic 1", "semantic 2", "text"]
     # An oracle for the neighbours by the collaborative token.
     identifier: Any = served.model.identifier
     tokens = identifier.corpus[:, 0]
     alike = torch.cosine_similarity(tokens[4:5], tokens)
     expected = [row for row in alike.argsort(descending=True).tolist() if row != 4][:3]
-    assert [other["item"] for other in item["neighbours"]["token 1"]] == [f"key{row}" for row in expected]
+    assert [other["item"] for other in item["neighbours"]["collaborative"]] == [f"key{row}" for row in expected]
     json.dumps(found)
 
 
@@ -96,7 +96,9 @@ def test_items_that_were_added_are_cold(dataset: Dataset, tmp_path: Path) -> Non
     served = serve(E4SRec(), dataset, tmp_path)
     served.add_items(pl.DataFrame({"item": ["new"], "title": ["red train number 9"]}))
     inspection = Inspection(served, k=3, text="tfidf")
-    assert inspection.overview()["items"] == {"all": 13, "warm": 8, "cold": 5}
+    found = inspection.overview()
+    assert found["items"] == {"all": 13, "warm": 8, "cold": 5}
+    assert list(found["vectors"]) == ["token 1", "score"], "its token has no name of its own"
     (item,) = inspection.look(torch.from_numpy(served.rows(["new"])))
     assert not item["warm"]
     assert all("red train" in other["title"] for other in item["neighbours"]["text"])
@@ -109,7 +111,7 @@ def test_one_item(dataset: Dataset, tmp_path: Path, loaded: Any, capsys: pytest.
     printed = capsys.readouterr().out
     assert "key3, warm: red train number 3" in printed
     assert "a set of 1 collaborative and 1 semantic tokens of width 32" in printed
-    assert printed.count("│ token 2 ") == 4
+    assert printed.count("│ semantic 1 ") == 4
     assert "effective rank" not in printed
     with pytest.raises(GenrecError, match="no item `key99`"):
         command(["run", "--item", "key99"])

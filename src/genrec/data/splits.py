@@ -24,6 +24,8 @@ SPLIT = "split"
 NAMES = ("training", "validation", "test")
 SHUFFLE = 0
 """Draws the order of the catalogue's rows."""
+KEY_OF_SPLIT = "data.source.init_args.split"
+"""Where a config says which rule cuts."""
 Notes = Mapping[str, Any]
 NOTHING: Notes = MappingProxyType({})
 
@@ -32,6 +34,9 @@ class Split(ABC):
     """A rule that says of every interaction which split it belongs to.
 
     Users with fewer than `min_train` training interactions are left out, with everything they took.
+
+    Attributes:
+        remedy: what to set when it leaves a split empty.
     """
 
     min_train: int
@@ -63,7 +68,7 @@ class QuantileSplit(Split):
 
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     min_train: int = 2
-    remedy = "choose other ratios"
+    remedy = f"set {KEY_OF_SPLIT} to other ratios, or to LeaveOneOut if users come and go"
 
     def __post_init__(self) -> None:
         if min(self.ratios) <= 0 or abs(sum(self.ratios) - 1) > 1e-6:
@@ -93,7 +98,7 @@ class DateSplit(Split):
     t1: float | str
     t2: float | str
     min_train: int = 2
-    remedy = "choose other dates, in the unit of the timestamps"
+    remedy = f"set {KEY_OF_SPLIT} to other dates, in the unit of the timestamps, or to LeaveOneOut if users come and go"
 
     def label(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Cut at the two moments."""
@@ -116,7 +121,7 @@ class LeaveOneOut(Split):
     """
 
     min_train: int = 2
-    remedy = "users need at least min_train + 2 interactions"
+    remedy = f"users need min_train + 2 interactions, so set {KEY_OF_SPLIT} to a smaller min_train"
     hides_the_future = False
 
     def label(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -146,10 +151,7 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
     frame = frame.filter((pl.col(SPLIT) == 0).sum().over(USER) >= rule.min_train)
     for number, part in enumerate(NAMES):
         if not (frame[SPLIT] == number).any():
-            raise GenrecError(
-                f"{name}: the {part} split is empty (of {len(frame)} interactions of users with at least "
-                f"{rule.min_train} in training): {rule.remedy}"
-            )
+            raise GenrecError(f"{name}: the {part} split is empty: {_cause(frame, part, rule)}; {rule.remedy}")
     users, user_rows = _number(frame, USER)
     keys, item_rows = _number(frame, ITEM)
     shuffled = np.random.default_rng(SHUFFLE).permutation(len(keys))
@@ -172,6 +174,14 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
         "users_left_out": {**notes.get("users_left_out", {}), **left_out},
     }
     return Dataset(name, catalog, users.to_list(), train, validation, test, notes=notes)
+
+
+def _cause(frame: pl.DataFrame, part: str, rule: Split) -> str:
+    """Why the users that were kept have nothing in a split."""
+    if frame.is_empty():
+        return f"no user has the {rule.min_train} training interactions that he needs (min_train)"
+    users = f"{frame[USER].n_unique()} users with at least {rule.min_train} training interactions"
+    return f"none of the {users} took anything in the {part} period"
 
 
 def _cut(frame: pl.DataFrame, t1: float, t2: float) -> pl.DataFrame:

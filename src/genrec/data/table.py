@@ -18,6 +18,8 @@ from genrec.errors import GenrecError
 class Table(Source):
     """Interactions from a csv, jsonl or parquet file.
 
+    Files are looked for below the folder of the data (``--data.root``), then in the working folder.
+
     Repeated (user, item) pairs count once, at their earliest; users and items with fewer than `k_core` interactions
     are dropped until none is left; then the timelines are cut.
 
@@ -57,15 +59,16 @@ class Table(Source):
             GenrecError: if a file or column is missing or broken, an interaction is of an item that the item table
                 lacks, or a split is empty.
         """
-        root = Path(root)
-        frame = self._interactions(root / self.interactions)
+        interactions = _find(self.interactions, Path(root))
+        frame = self._interactions(interactions)
         items = None
         if self.items is not None:
-            items = self._items(root / self.items)
+            path = _find(self.items, Path(root))
+            items = self._items(path)
             unknown = frame.join(items, left_on=ITEM, right_on=KEY, how="anti")
             if len(unknown):
                 raise GenrecError(
-                    f"item `{unknown[ITEM][0]}` of `{root / self.interactions}` is not in `{root / self.items}` "
+                    f"item `{unknown[ITEM][0]}` of `{interactions}` is not in `{path}` "
                     f"({unknown[ITEM].n_unique()} such items in {len(unknown)} interactions)"
                 )
         return build(Path(self.interactions).stem, frame, items, self.k_core, self.split)
@@ -89,6 +92,19 @@ class Table(Source):
         if CATEGORIES in items.columns and items[CATEGORIES].dtype == pl.String:
             items = items.with_columns(pl.col(CATEGORIES).str.split("|"))
         return items
+
+
+def _find(name: str, root: Path) -> Path:
+    """A file below the folder of the data, or else in the working folder.
+
+    Raises:
+        GenrecError: if neither has it.
+    """
+    for folder in (root, Path()):
+        if (folder / name).is_file():
+            return folder / name
+    places = f" in `{root}` or in the working folder `{Path.cwd()}`: --data.root names the folder of the data"
+    raise GenrecError(f"there is no file `{name}`" + ("" if Path(name).is_absolute() else places))
 
 
 def _require(table: pl.DataFrame, columns: list[str], path: Path) -> None:

@@ -81,15 +81,23 @@ class RankingModule(L.LightningModule, ABC):
         """Bring tables that depend on the parameters up to date, before a pass of evaluation."""
 
     def setup(self, stage: str) -> None:
-        """Take the data set from the trainer's data module, and check that every candidate set can be ranked."""
+        """Take the data set from the trainer's data module, and say which settings are too small to be measured.
+
+        Raises:
+            GenrecError: if there are fewer items than the largest cut-off.
+        """
         self.dataset = self.trainer.datamodule.dataset  # type: ignore[attr-defined]
-        metrics = self._new_metrics()
-        smallest, name = min(zip(metrics.allowed.sum(1).tolist(), metrics.settings, strict=False))
-        if max(self.ks) > smallest:
+        k, items = max(self.ks), len(self.dataset.catalog)
+        if k > items:
             raise GenrecError(
-                f"k = {max(self.ks)} is larger than the `{name}` candidate set of `{self.dataset.name}` ({smallest} "
-                "items): give smaller cut-offs (`ks` of the model)"
+                f"k = {k} is larger than the catalogue of `{self.dataset.name}` ({items} items): give smaller cut-offs "
+                "(`ks` of the model)"
             )
+        # Predictions are not measured.
+        if stage != "predict" and self.trainer.is_global_zero:
+            for setting, size in self._new_metrics().left_out.items():
+                candidates = "1 candidate" if size == 1 else f"{size} candidates"
+                print(f"{setting} is left out of the measuring: {candidates}, fewer than k = {k} (`ks` of the model)")
 
     def _new_metrics(self) -> RankingMetrics:
         # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.

@@ -10,7 +10,8 @@ G1..G5  every item                   those of one fifth of the items, by trainin
 ======= ============================ ==========================================
 
 Nothing is removed from a ranking: items of the history may be recommended again. A user without a target in a
-setting is left out of that setting's mean.
+setting is left out of that setting's mean. Warm or cold with fewer candidates than the largest cut-off cannot be ranked
+so deep: like a candidate set without items, it is no setting.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class RankingMetrics(Metric):
         frequency: [N] counts in the training split; an item that was never seen is cold.
         ks: the cut-offs.
         sync: add up over all processes; False where one of several processes works alone.
+
+    Attributes:
+        settings: those that are measured: the candidate sets, in the order of ``allowed``, then the groups.
+        left_out: the sizes of the candidate sets that are too small to be ranked.
     """
 
     full_state_update = False
@@ -63,8 +68,10 @@ class RankingMetrics(Metric):
         warm = frequency > 0
         groups = popularity_groups(frequency)
         candidates = {"all": np.ones_like(warm), "warm": warm, "cold": ~warm}
-        # A data set may have no cold item; a candidate set without items is no setting.
-        candidates = {name: items for name, items in candidates.items() if items.any()}
+        # A data set may have no cold item, or hardly any; a ranking of k items needs k candidates.
+        sizes = {name: int(items.sum()) for name, items in candidates.items()}
+        self.left_out = {name: size for name, size in sizes.items() if name != "all" and 0 < size < max(self.ks)}
+        candidates = {name: items for name, items in candidates.items() if sizes[name] and name not in self.left_out}
         counted = {**candidates, **{f"G{group + 1}": groups == group for group in range(GROUPS)}}
         self.settings = tuple(counted)
         self.candidate_of = [list(candidates).index(name) if name in candidates else 0 for name in counted]

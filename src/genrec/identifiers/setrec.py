@@ -221,6 +221,10 @@ class SETRec(ItemIdentifier):
             return torch.ones(self.n_tokens)
         return torch.tensor([1 - beta] + [beta] * self.n_semantic)
 
+    def token_names(self) -> list[str]:
+        """What the tokens of an item are called, in their order."""
+        return ["collaborative"] * self.use_cf + [f"semantic {number}" for number in range(1, self.n_semantic + 1)]
+
     def describe(self, item: int) -> str:
         """How many tokens of which kind; the values themselves tell people nothing."""
         kinds = {"collaborative": int(self.use_cf), "semantic": self.n_semantic}

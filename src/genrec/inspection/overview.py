@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,14 @@ TEXTS: dict[str, TextAsset | None] = {"run": None, "minilm": MiniLMText(), "tfid
 IDENTIFIER, TEXT = "identifier", "text"
 
 
+@runtime_checkable
+class NamedTokens(Protocol):
+    """An identifier whose tokens mean something each; those of others are numbered."""
+
+    def token_names(self) -> list[str]:
+        """What the tokens of an item are called, K of them, in the order of `ItemIdentifier.embed`."""
+
+
 class Inspection:
     """What the items of a recommender are called, and which are near each other by that and by their text.
 
@@ -35,8 +43,9 @@ class Inspection:
 
     Attributes:
         likenesses: by "identifier": the longest common prefix of token sequences, or else the cosine of all tokens that
-            the language model reads, one after the other. By "token 1", "token 2" ..., if those are several. By "text":
-            the cosine of text embeddings, if they can be had.
+            the language model reads, one after the other. By each of these, if they are several, under the names that
+            `NamedTokens` gives or else "token 1", "token 2" ... By "text": the cosine of text embeddings, if they can
+            be had.
         text: who made the text embeddings; None without any.
 
     Raises:
@@ -64,7 +73,10 @@ class Inspection:
         else:
             tokens = self._tokens()
             self.likenesses[IDENTIFIER] = ByCosine(tokens.flatten(1))
-            self.tables = {f"token {number}": table for number, table in enumerate(tokens.unbind(1), 1)}
+            identifier = self.model.identifier
+            numbered = [f"token {number}" for number in range(1, tokens.shape[1] + 1)]
+            names = identifier.token_names() if isinstance(identifier, NamedTokens) else numbered
+            self.tables = dict(zip(names, tokens.unbind(1), strict=True))
             if len(self.tables) > 1:
                 self.likenesses |= {name: ByCosine(table) for name, table in self.tables.items()}
         encoder = self._encoder(text)

@@ -66,13 +66,21 @@ def differences(runs: Sequence[Run]) -> list[str]:
 
 
 def describe(run: Run, keys: Sequence[str]) -> str:
-    """The values that a run has for these keys, such as ``alpha=0.7, n_semantic=4``; ``""`` if it has no config."""
-    if not run.config:
-        return ""
-    config = flat(run.config)
-    names = [_last(key) for key in keys]
-    short = [name if names.count(name) == 1 else key for key, name in zip(keys, names, strict=True)]
-    return ", ".join(f"{name}={show(config.get(key))}" for key, name in zip(keys, short, strict=True))
+    """What tells a run from others: its values for these keys, such as ``alpha=0.7, n_semantic=4``, and its test.
+
+    A test with other settings than those of the training says which, and one of some users of how many.
+    """
+    parts = []
+    if run.config:
+        config = flat(run.config)
+        names = [_last(key) for key in keys]
+        short = [name if names.count(name) == 1 else key for key, name in zip(keys, names, strict=True)]
+        parts = [f"{name}={show(config.get(key))}" for key, name in zip(keys, short, strict=True)]
+    parts += [f"tested with {change}" for change in run.results.get("overrides", ())]
+    tested, users = run.results["settings"]["all"]["users"], run.results["users"]
+    if tested < users:
+        parts.append(f"{tested:,} of {users:,} users")
+    return ", ".join(parts)
 
 
 def show(value: Any) -> str:

@@ -1,0 +1,45 @@
+"""What the libraries below say to their own developers, silenced, so that the rest is read."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import warnings
+
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+from transformers.utils.logging import disable_progress_bar
+
+NOISE = (
+    "GPU available: ",
+    "TPU available: ",
+    "Loading `train_dataloader` to estimate",
+    "Seed set to ",
+    "Tip: For seamless",
+)
+"""Parts of messages. That a GPU is there and not used is a warning of its own; the seed is in the run's config."""
+LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed")
+
+
+def quieten() -> None:
+    """Silence messages, warnings and progress bars that nobody can act upon, and print every line when it is whole."""
+    # We do hand over arguments beside those of the process: the same ones, with their configs composed.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
+    # The interval counts steps, not the batches of an epoch: nothing is lost.
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_worth_reading)
+    # Bars of files that are read take a moment; those of downloads, which are switched off with them, do not.
+    downloads = not are_progress_bars_disabled()
+    disable_progress_bar()
+    if downloads:
+        enable_progress_bars()
+    # In a file or a pipe, lines would wait for kilobytes of others.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    return not any(noise in record.getMessage() for noise in NOISE)

@@ -1,0 +1,101 @@
+"""A trained run in use again: its own settings stand in for what the command line leaves open.
+
+``genrec test --config toys_setrec_small.yaml`` is about the newest run of that config, whatever else was typed when it
+was trained: model, data and assets are those of its ``config.yaml``. What is typed now wins, a wider beam for example.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genrec import runs
+from genrec.building import SECTIONS
+from genrec.configuration import load_config
+from genrec.errors import GenrecError
+from genrec.report.variants import flat
+from genrec.study.settings import changes
+
+SHOWN = 3
+"""Changes that are told one by one."""
+
+
+def newest(folder: Path, checkpoint: str) -> Path:
+    """The newest run in a folder of runs that has a checkpoint.
+
+    Raises:
+        GenrecError: if there is none.
+    """
+    run = runs.newest_run(folder, f"{runs.CHECKPOINTS}/{checkpoint}")
+    if run is None:
+        raise GenrecError(
+            f"no run with a {runs.CHECKPOINTS}/{checkpoint} under {folder}: run `genrec fit` with the same config "
+            "first, or give --ckpt_path"
+        )
+    return run
+
+
+def check(checkpoint: Path) -> None:
+    """Look at a checkpoint's file before it is read.
+
+    Raises:
+        GenrecError: if it is missing, or no checkpoint.
+    """
+    if not checkpoint.is_file():
+        raise GenrecError(f"there is no checkpoint file `{checkpoint}`")
+    if not zipfile.is_zipfile(checkpoint):
+        raise GenrecError(f"`{checkpoint}` is not a checkpoint, or not a whole one")
+
+
+def settings(run: Path) -> dict[str, Any] | None:
+    """Model, data and assets of a run, with every default; None if it did not keep its config."""
+    path = run / runs.CONFIG
+    return _sections(load_config(str(path))) if path.is_file() else None
+
+
+def stand_in(arguments: Sequence[str], kept: Mapping[str, Any]) -> list[str]:
+    """A command line with a run's settings behind its configs, and before all that is typed.
+
+    Args:
+        arguments: the command, then options; configs are ``--config`` and their contents.
+        kept: `settings`.
+    """
+    command, *rest = arguments
+    configs, typed = [], []
+    options = iter(rest)
+    for option in options:
+        if option == "--config":
+            configs += [option, next(options)]
+        else:
+            typed.append(option)
+    return [command, *configs, "--config", yaml.safe_dump(dict(kept)), *typed]
+
+
+def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """What a whole config has otherwise than the settings of a run, such as ``model.search.beams: 20 -> 50``.
+
+    Where things lie and how they are computed does not count, nor does a key that the run does not know.
+    """
+    old, new = flat(kept), flat(_sections(config))
+    return changes(old, {key: new.get(key, value) for key, value in old.items()})
+
+
+def tell(run: Path, kept: Sequence[str], overridden: Sequence[str]) -> None:
+    """Print what a run has otherwise than its config says by now, and what the command has otherwise than the run."""
+    if kept:
+        print(f"{run} keeps the settings of its training: {_shown(kept)}")
+    if overridden:
+        print(f"other settings than those of its training: {_shown(overridden)}")
+
+
+def _shown(found: Sequence[str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
+
+
+def _sections(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in SECTIONS if name in config}

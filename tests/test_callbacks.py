@@ -7,7 +7,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichModelSummary, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    ModelCheckpoint,
+    RichModelSummary,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -80,6 +86,13 @@ def test_only_the_best_so_far_is_marked(tmp_path: Path, capsys: pytest.CaptureFi
     assert [line.endswith("(best)") for line in lines(capsys)] == [True, True, False, True]
     fit(Counting(), tmp_path, max_epochs=4, mode="min")
     assert [line.endswith("(best)") for line in lines(capsys)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_an_early_stop_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], patience: int) -> None:
+    fit(Counting(), tmp_path, max_epochs=4, callbacks=[EarlyStopping("val/ndcg@10", mode="max", patience=patience)])
+    told = "stopped: val/ndcg@10 was no better in 1 validation" in capsys.readouterr().out.splitlines()
+    assert told == (patience == 1), "the third is no better, the fourth is"
 
 
 def test_a_resumed_fit_knows_its_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

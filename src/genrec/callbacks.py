@@ -12,7 +12,13 @@ from typing import Any
 import lightning as L
 import polars as pl
 import torch
-from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint, RichModelSummary, RichProgressBar
+from lightning.pytorch.callbacks import (
+    BasePredictionWriter,
+    EarlyStopping,
+    ModelCheckpoint,
+    RichModelSummary,
+    RichProgressBar,
+)
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.model_summary import get_human_readable_count
 from rich import get_console
@@ -155,6 +161,13 @@ class EpochLines(L.Callback):
         """The line of an epoch that did not end with a validation."""
         if self._wanted and self._batches:
             self._tell(trainer, [])
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Tell a training that was stopped from one that came to its end."""
+        stopping = trainer.early_stopping_callback
+        if self._wanted and trainer.is_global_zero and isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
+            times = "1 validation" if stopping.patience == 1 else f"{stopping.patience} validations"
+            print(f"stopped: {stopping.monitor} was no better in {times}", flush=True)
 
     def _is_best(self, value: float) -> bool:
         assert self._chosen_by is not None

@@ -16,6 +16,7 @@ from genrec.data.files import json_lines
 from genrec.errors import GenrecError
 from genrec.options import Options
 from genrec.outputs import write_new
+from genrec.quiet import quieten
 from genrec.report.formats import wide_console
 from genrec.serving import Served, load
 
@@ -29,6 +30,7 @@ def command(arguments: Sequence[str]) -> None:
     Raises:
         GenrecError: for wrong arguments or files, unknown items, and as `genrec.load`.
     """
+    quieten()
     chosen = _options().parse_args(arguments)
     output = Path(chosen.output) if chosen.output else None
     if output and output.suffix not in (".parquet", ".jsonl"):

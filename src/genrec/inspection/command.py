@@ -15,6 +15,7 @@ from genrec.inspection.overview import TEXTS, Inspection
 from genrec.inspection.tables import print_example, print_item, print_overview
 from genrec.options import Options
 from genrec.outputs import write_new
+from genrec.quiet import quieten
 from genrec.report.formats import wide_console
 from genrec.serving import load
 
@@ -25,6 +26,7 @@ def command(arguments: Sequence[str]) -> None:
     Raises:
         GenrecError: for wrong arguments, a run that cannot be loaded, and as `Inspection`.
     """
+    quieten()
     chosen = _parse(arguments)
     inspection = Inspection(load(chosen.run, chosen.data_root), chosen.neighbours, chosen.seed, chosen.text)
     console = wide_console()

@@ -27,7 +27,8 @@ def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
     if not done:
         print("no cell is done: there is nothing to show yet")
         return
-    note = "" if len(done) == len(jobs) else f"{len(done)} of {len(jobs)} cells are done."
+    whole = len(done) == len(jobs)
+    note = "" if whole else f"{len(done)} of {len(jobs)} cells are done."
     made = [_rows(done, same) for same in by_data(run for _, run in done)]
     tables = [table(each, MAIN_SETTINGS) for each in made]
     for shown in tables:
@@ -36,7 +37,8 @@ def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
     runs.write_text(folder / "results.csv", long_csv(tables, note))
     for each in made:
         _draw(plan, done, each, folder)
-    print(f"{note + ' ' if note else ''}wrote results.md, results.csv and {FIGURES}/ in {folder}")
+    told = f"all {len(jobs)} cells are done" if whole else note.rstrip(".")
+    print(f"{told}; wrote results.md, results.csv and {FIGURES}/ in {folder}")
 
 
 def _rows(done: Sequence[tuple[Job, Run]], same: Sequence[Run]) -> list[Row]:

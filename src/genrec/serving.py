@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,8 +20,6 @@ from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.recommender import Recommender
 
-NEAR = 3
-"""Items that an error offers in place of an unknown one."""
 RECALL = 0.98
 """The share of the true best items that an approximate index is to find."""
 PROBES = 256
@@ -104,29 +100,14 @@ class Served:
             keys: n of them.
 
         Raises:
-            GenrecError: if a key is not in the catalogue; it names similar items. Or if they are no list of texts.
+            GenrecError: if they are no list of texts, and as `Catalog.rows`.
         """
         if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
             raise GenrecError(
                 'give a list of histories, each a list of item keys, which are texts: [["m1", "m7"]]; and the items '
                 'that are allowed as one such list: ["m1", "m7"]'
             )
-        unknown = next((key for key in keys if key not in self._row_of), None)
-        if unknown is not None:
-            raise GenrecError(f"there is no item `{unknown}` in the catalogue{self._similar(unknown)}")
-        return np.array([self._row_of[key] for key in keys], np.int64)
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {key: row for row, key in enumerate(self.catalog.keys)}
-
-    def _similar(self, text: str) -> str:
-        """Items with the text in their titles, or with similar keys."""
-        keys, titles = self.catalog.keys, self.catalog.titles
-        near = [row for row, title in enumerate(titles) if text.casefold() in title.casefold()] if text else []
-        near = near or [self._row_of[key] for key in difflib.get_close_matches(text, keys, NEAR)]
-        offered = ", ".join(f"`{keys[row]}` ({titles[row] or 'no title'})" for row in near[:NEAR])
-        return f"; did you mean {offered}?" if offered else ": items are given by their keys"
+        return self.catalog.rows(keys)
 
     def recommend(
         self,
@@ -223,7 +204,6 @@ class Served:
         self.model.add_items(items)
         if self.index is not None:
             self.index.add(self._identifier.item_vectors()[len(self.index) :])
-        self.__dict__.pop("_row_of", None)
 
     def build_index(self, kind: Kind = "exact", k: int = 10, recall: float = RECALL) -> float:
         """Let `recommend` search a vector index from now on, instead of scoring every item; new items are put into it.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import polars as pl
 
 from genrec.errors import GenrecError
@@ -19,6 +23,8 @@ SCHEMA = {
     PRICE: pl.Float64(),
     TAGS: pl.String(),
 }
+NEAR = 3
+"""Items that an error offers in place of an unknown one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,32 @@ class Catalog:
     def titles(self) -> list[str]:
         """The items' titles, by row; ``""`` where there is none."""
         return self.items[TITLE].fill_null("").to_list()
+
+    def rows(self, keys: Sequence[str]) -> np.ndarray:
+        """The rows of items, int64 [n].
+
+        Args:
+            keys: n of them.
+
+        Raises:
+            GenrecError: if a key is not in the catalogue; it names similar items.
+        """
+        unknown = next((key for key in keys if key not in self._row_of), None)
+        if unknown is not None:
+            raise GenrecError(f"there is no item `{unknown}` in the catalogue{self._similar(unknown)}")
+        return np.array([self._row_of[key] for key in keys], np.int64)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self.keys)}
+
+    def _similar(self, text: str) -> str:
+        """Items with the text in their titles, or with similar keys."""
+        keys, titles = self.keys, self.titles
+        near = [row for row, title in enumerate(titles) if text.casefold() in title.casefold()] if text else []
+        near = near or [self._row_of[key] for key in difflib.get_close_matches(text, keys, NEAR)]
+        offered = ", ".join(f"`{keys[row]}` ({titles[row] or 'no title'})" for row in near[:NEAR])
+        return f"; did you mean {offered}?" if offered else ": items are given by their keys"
 
     def texts(self) -> list[str]:
         """All text of every item: title, description, categories, brand, as SETRec joins them.

@@ -107,10 +107,10 @@ class GenrecCLI(LightningCLI):
         kept = trained.settings(self.run_folder) if self.run_folder else None
         if kept is None:
             return
-        asked = self._whole_config()
+        asked = config = self._whole_config()
         if not of_run:
             super().parse_arguments(parser, trained.stand_in(args, kept))
-        config = self._whole_config()
+            config = self._whole_config()
         self.overrides = trained.overrides(kept, config)
         if self.run_folder and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             trained.tell(self.run_folder, trained.overrides(asked, config), self.overrides)

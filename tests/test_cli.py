@@ -326,6 +326,7 @@ def test_a_monitor_that_will_not_be_measured(here: Path, capsys: pytest.CaptureF
 def test_a_missing_file(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (table / "ratings.csv").unlink()
     assert "ratings.csv" in complaint(capsys, "fit --config mine.yaml")
+    assert not list(table.glob("runs/*")), "nothing of the run that did not start"
 
 
 def test_a_missing_folder(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,7 @@ def test_warnings_that_say_nothing_are_silenced() -> None:
         warnings.simplefilter("always")
         quieten()
         warnings.warn("The number of training batches (12) is smaller than the logging interval", stacklevel=1)
+        warnings.warn("It is recommended to use `self.log('val/ndcg@10', ..., sync_dist=True)` when", stacklevel=1)
         warnings.warn("The loss is not a number", stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["The loss is not a number"]
 

@@ -14,6 +14,17 @@ def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
     assert all(run.parent == tmp_path / "toys" for run in made)
 
 
+def test_a_run_without_a_file_is_removed(tmp_path: Path) -> None:
+    first, second = (runs.new_run(tmp_path, "toys") for _ in range(2))
+    (first / runs.CONFIG).touch()
+    for run in (first, second):
+        runs.remove_if_empty(run)
+    assert list((tmp_path / "toys").iterdir()) == [first]
+    (first / runs.CONFIG).unlink()
+    runs.remove_if_empty(first)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:
     for name, time in (("a", 2), ("b", 1), ("c", 3)):
         (tmp_path / "toys" / name / "checkpoints").mkdir(parents=True)

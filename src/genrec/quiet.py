@@ -29,6 +29,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
     # The interval counts steps, not the batches of an epoch: nothing is lost.
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    # Metrics are sums over all processes before they are logged, the same on each.
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_worth_reading)
     # Bars of files that are read take a moment; those of downloads, which are switched off with them, do not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from genrec.errors import GenrecError
@@ -28,6 +29,13 @@ def new_run(root: Path, name: str) -> Path:
             continue
         return run
     raise GenrecError(f"cannot make a new run folder under {root / name}")
+
+
+def remove_if_empty(run: Path) -> None:
+    """Leave nothing of a run that failed before it wrote anything; its name goes too if it has no other run."""
+    with suppress(OSError):
+        run.rmdir()
+        run.parent.rmdir()
 
 
 def newest_run(folder: Path, file: str) -> Path | None:

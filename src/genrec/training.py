@@ -56,20 +56,24 @@ class GenrecCLI(LightningCLI):
         self.name = name
         self.run_folder = run
         self.overrides: list[str] = []
-        super().__init__(
-            RankingModule,
-            SequenceData,
-            trainer_class=Trainer,
-            parser_class=Parser,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            seed_everything_default=42,
-            auto_configure_optimizers=False,
-            subclass_mode_model=True,
-            # No abbreviations: half a key is a mistake, and what it means could change with the next option.
-            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
-            args=args,
-        )
+        try:
+            super().__init__(
+                RankingModule,
+                SequenceData,
+                trainer_class=Trainer,
+                parser_class=Parser,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                seed_everything_default=42,
+                auto_configure_optimizers=False,
+                subclass_mode_model=True,
+                # No abbreviations: half a key is a mistake, and what it means could change with the next option.
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+                args=args,
+            )
+        finally:
+            if self.run_folder:
+                runs.remove_if_empty(self.run_folder)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -179,6 +183,10 @@ class GenrecCLI(LightningCLI):
                 raise GenrecError(f"predict writes .parquet or .jsonl, not `{output.name}` (--output)")
             trainer.callbacks.append(PredictionWriter(output))  # type: ignore[attr-defined]
         return trainer
+
+    def before_fit(self) -> None:
+        """Read the data before the loggers open files: bad input leaves no trace."""
+        self.datamodule.setup("fit")
 
     def fit(self, **kwargs: Any) -> None:
         """Train, unless there is nothing to learn."""

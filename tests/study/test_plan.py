@@ -24,12 +24,16 @@ def test_every_packaged_study_is_one(name: str) -> None:
     assert {cell.seed for cell in found.cells} == {42, 43, 44}
 
 
-def test_the_main_table_has_nine_identifiers_and_four_references() -> None:
-    rows = dict.fromkeys(cell.row for cell in load_plan("main_toys_small.yaml").cells)
+@pytest.mark.parametrize("name", ["main_toys_small.yaml", "main_toys_causal_small.yaml"])
+def test_the_main_table_has_nine_identifiers_and_four_references(name: str) -> None:
+    rows = dict.fromkeys(cell.row for cell in load_plan(name).cells)
     assert len(rows) == 9 + 4
     assert {f"toys_{name}" for name in ("random", "popularity", "itemknn", "sasrec")} < set(rows)
-    sasrec = next(cell for cell in load_plan("main_toys_small.yaml").cells if cell.row == "toys_sasrec")
+    sasrec = next(cell for cell in load_plan(name).cells if cell.row == "toys_sasrec")
     assert sasrec.keys == {"trainer.max_epochs": 200}, "one epoch is nothing for it"
+
+
+def test_the_paper_s_table_has_all_of_them_on_every_data_set() -> None:
     data = {cell.config.stem.split("_")[0] for cell in load_plan("main.yaml").cells}
     assert len(load_plan("main.yaml").cells) == len(data) * 13 * 3
 

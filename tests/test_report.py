@@ -190,3 +190,7 @@ def test_a_frame_of_numbers(tmp_path: Path) -> None:
         assert row == {"method": folder.name, **{name: settings[name]["ndcg@10"] for name in ("all", "cold")}}
     with pytest.raises(GenrecError, match="genrec test"):
         results_frame([tmp_path / "nothing"])
+    with pytest.raises(GenrecError, match="the settings of these runs are all, cold"):
+        results_frame(folders, ["tepid"])
+    with pytest.raises(GenrecError, match="a list of folders"):
+        results_frame(str(folders[0]))

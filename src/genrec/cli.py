@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ def main(args: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{USAGE}\n{_packaged()}")
         return
+    # A config may name a class of the user's own, in a module beside it: `class_path: my_module.MyIdentifier`.
+    sys.path.append(os.getcwd())
     try:
         if arguments[0] in COMMANDS:
             module, function = COMMANDS[arguments[0]]

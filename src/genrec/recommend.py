@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +34,6 @@ def command(arguments: Sequence[str]) -> None:
     output = Path(chosen.output) if chosen.output else None
     if output and output.suffix not in (".parquet", ".jsonl"):
         raise GenrecError(f"recommend writes .parquet or .jsonl, not `{output.name}` (--output)")
-    # A config may name a class of the user's own, in a module beside it.
-    sys.path.append(os.getcwd())
     new = read_items(Path(chosen.new_items)) if chosen.new_items else None
     allowed = _read_keys(Path(chosen.allow)) if chosen.allow else None
     served = load(chosen.run, chosen.data_root)

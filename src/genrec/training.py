@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -278,8 +276,6 @@ def run(arguments: list[str]) -> None:
     """
     for entry in entry_points(group="genrec.identifiers"):
         entry.load()
-    # A config may name a class of the user's own, in a module beside it: `class_path: my_module.MyIdentifier`.
-    sys.path.append(os.getcwd())
     args, name, run_folder = compose(arguments)
     quieten()
     try:

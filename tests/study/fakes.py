@@ -18,7 +18,7 @@ Result = Callable[[dict[str, Any]], float]
 
 def resolve(arguments: Sequence[str]) -> dict[str, Any]:
     """The config of arguments, without the defaults of the classes."""
-    config: dict[str, Any] = {"seed_everything": 42, "checkpoint": {"monitor": "val/ndcg@10"}}
+    config: dict[str, Any] = {"seed_everything": 42, "checkpoint": {"monitor": "val/ndcg@10", "mode": "max"}}
     rest = iter(arguments)
     for flag in rest:
         key, equals, value = flag.removeprefix("--").partition("=")

@@ -93,6 +93,14 @@ def test_the_best_validation_of_all_trials(capsys: pytest.CaptureFixture[str]) -
     assert [line["state"] for line in lines] == ["fail" if n == 3 else "complete" for _, n in fake.values]
 
 
+def test_the_smallest_loss_is_the_best_where_checkpoints_are_kept_by_it() -> None:
+    fake = Fake()
+    go(fake, TEXT + "set: {checkpoint.monitor: val/loss, checkpoint.mode: min}\n")
+    assert {n for _, n in fake.values} >= {1, 2}, "there is a choice"
+    # The second validation of a trial is .05 below its first.
+    assert "val/loss 0.0500 on validation" in (FOLDER / "best.yaml").read_text()
+
+
 def test_a_search_goes_on_as_if_it_had_not_stopped() -> None:
     whole, parts = Fake(), Fake()
     go(whole, TEXT + "name: whole")

@@ -14,7 +14,7 @@ from genrec.options import Options
 from genrec.outputs import write_new
 from genrec.report import paper
 from genrec.report.formats import FORMATS, long_frame, rich_table, wide_console
-from genrec.report.results import load_run
+from genrec.report.results import Run, load_run
 from genrec.report.rows import Row, by_data, rows, with_published
 from genrec.report.table import Table, table
 
@@ -43,10 +43,13 @@ def results_frame(runs: Sequence[str | Path], settings: Sequence[str] = MAIN_SET
         the columns of `genrec.report.formats.LONG`.
 
     Raises:
-        GenrecError: if a run has no results, or damaged ones.
+        GenrecError: if a run has no results, or damaged ones, or a setting is in none of them.
     """
-    data = by_data([load_run(path) for path in runs])
-    return long_frame([table(rows(same), settings) for same in data])
+    if isinstance(runs, str | Path):
+        raise GenrecError(f'give a list of folders of runs: ["{runs}"]')
+    found = [load_run(path) for path in runs]
+    chosen = _settings(settings, found)
+    return long_frame([table(rows(same), chosen) for same in by_data(found)])
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -63,7 +66,7 @@ def report(arguments: Sequence[str]) -> None:
     if options.plot_over and not options.plots:
         raise GenrecError("--plot-over draws a figure: say where with --plots DIR")
     runs = [load_run(path) for path in options.runs]
-    settings = _settings(options.settings, {name for run in runs for name in run.results["settings"]})
+    settings = _settings([name for name in options.settings.split(",") if name], runs)
     data = by_data({run.folder.resolve(): run for run in runs}.values())
     ours = [rows(same) for same in data]
     shown = [with_published(made) if options.paper else made for made in ours]
@@ -103,10 +106,10 @@ def _options() -> Options:
     return options
 
 
-def _settings(names: str, known: set[str]) -> list[str]:
-    settings = [name for name in names.split(",") if name]
+def _settings(settings: Sequence[str], runs: Sequence[Run]) -> Sequence[str]:
+    known = {name for run in runs for name in run.results["settings"]}
     # A data set may have no cold items; what is named wrongly is in no run and none of the usual ones.
     unknown = [name for name in settings if name not in known and name not in MAIN_SETTINGS]
     if unknown or not settings:
-        raise GenrecError(f"--settings {names}: the settings of these runs are {', '.join(sorted(known))}")
+        raise GenrecError(f"--settings {','.join(settings)}: the settings of these runs are {', '.join(sorted(known))}")
     return settings

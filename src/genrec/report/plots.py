@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +22,8 @@ from genrec.report.variants import differences, find_key, flat, seeds, show
 
 GROUPS = ("G1", "G2", "G3", "G4", "G5")
 SWEEP = "val_sweep/"
+COLOURS = [*colormaps["tab20"].colors[::2], *colormaps["tab20"].colors[1::2]]  # type: ignore[attr-defined]
+"""The usual ten, then a light one of each: a main table has thirteen rows."""
 
 
 def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, folder: Path) -> None:
@@ -65,7 +68,10 @@ def _axes(panels: int = 1) -> tuple[Figure, list[Axes]]:
     """Panels beside each other, without pyplot, whose figures are global and stay in memory."""
     figure = Figure(figsize=(1 + 4 * panels, 3.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    for each in axes:
+        each.set_prop_cycle(color=COLOURS)
+    return figure, axes
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
@@ -84,7 +90,7 @@ def _settings(rows: Sequence[Row], settings: Sequence[str], metric: str) -> Figu
         for number, row in enumerate(rows):
             values = row.values(name, metric)
             mean = values.mean() if len(values) else np.nan
-            axes.bar(number, mean, yerr=_deviations([values]), color=f"C{number % 10}", label=row.method)
+            axes.bar(number, mean, yerr=_deviations([values]), color=COLOURS[number % len(COLOURS)], label=row.method)
         axes.set(title=name, xticks=[], ylabel=_title(metric))
     _legend(figure, panels[0])
     return figure

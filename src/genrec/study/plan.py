@@ -121,12 +121,14 @@ def load_plan(name: str) -> Plan:
     axis = axes[0] if axes else None
     variants = list(_variants(path, axis, contents))
     seeds = contents.get("seeds", [42])
-    if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) for seed in seeds):
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise GenrecError(f"{path}: `seeds` is a list of numbers, such as [42, 43, 44]")
     cells: list[Cell] = []
     for config, own in _configs(path, contents):
         for label, keys, swept in variants:
             cells += [Cell(config, label, {**own, **keys}, seed, swept) for seed in seeds]
+    if any("seed_everything" in {**shared, **cell.keys} for cell in cells):
+        raise GenrecError(f"{path}: `seeds` lists the seeds of all cells, no key sets `seed_everything`")
     if len({cell.name for cell in cells}) < len(cells):
         raise GenrecError(f"{path}: two rows or seeds of the study have the same name")
     if axis == "retest":

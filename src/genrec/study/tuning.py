@@ -42,7 +42,7 @@ from genrec.report.formats import wide_console
 from genrec.study.cells import Execute, Resolve
 from genrec.study.plan import STUDIES, flags, load_study, short
 from genrec.study.processes import claim, claimed, execute, stoppable
-from genrec.study.pruning import PRUNED, Pruning, open_study, trial_of
+from genrec.study.pruning import PRUNED, Pruning, best_of, open_study, trial_of
 from genrec.study.settings import changes, full_config
 
 BEST = "best.yaml"
@@ -61,7 +61,8 @@ class Search:
         space: choices or bounds by key of the command line.
         trials: how many.
         seed: of the trainings and of the sampler.
-        monitor: the metric of validation.
+        monitor: the metric of validation that checkpoints are kept by.
+        mode: ``max`` or ``min``, which of its values is the best.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class Search:
     trials: int
     seed: int
     monitor: str
+    mode: str
 
 
 def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Execute = execute) -> None:
@@ -93,7 +95,7 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
     path, contents = load_study(chosen.study, _KEYS)
     search, settings = _search(path, contents, Path(chosen.studies), extra, resolve)
     search.folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(search.folder, create=True)
+    study = open_study(search.folder, search.mode)
     _check_same(study, search, settings)
     with stoppable():
         while _run_next(study, search, execute):
@@ -122,8 +124,9 @@ def _search(
     arguments = [*flags(shared), *extra, f"--seed_everything={seed}"]
     point = {key: values[0] if isinstance(values, list) else values["low"] for key, values in space.items()}
     settings = resolve(["--config", str(config), *arguments, *flags(point)])
-    monitor = settings["checkpoint"]["monitor"]
-    return Search(root / contents["name"], config, arguments, space, trials, seed, monitor), settings
+    kept_by = settings["checkpoint"]
+    folder = root / contents["name"]
+    return Search(folder, config, arguments, space, trials, seed, kept_by["monitor"], kept_by["mode"]), settings
 
 
 def _check_values(path: Path, key: str, values: Any) -> None:
@@ -164,18 +167,18 @@ def _run_next(study: optuna.Study, search: Search, execute: Execute) -> bool:
         start = time.perf_counter()
         log = search.folder / f"trial{trial.number}" / "fit.log"
         error = execute(_command(search, trial), log, lock)
-        found = study.trials[trial.number].intermediate_values.values()
-        if error or not found:
+        best = best_of(study, study.trials[trial.number].intermediate_values.values())
+        if error or best is None:
             error = error or f"it was not validated ({search.monitor})"
             trial.set_user_attr(_ERROR, error)
             study.tell(trial, state=TrialState.FAIL)
             outcome = f"FAILED: {error} (see {log})"
         elif study.trials[trial.number].user_attrs.get(PRUNED):
             study.tell(trial, state=TrialState.PRUNED)
-            outcome = f"stopped early at {max(found):.4f}"
+            outcome = f"stopped early at {best:.4f}"
         else:
-            study.tell(trial, max(found))
-            outcome = f"{search.monitor} {max(found):.4f}"
+            study.tell(trial, best)
+            outcome = f"{search.monitor} {best:.4f}"
         print(f"{outcome}, {time.perf_counter() - start:,.0f} s", flush=True)
     return True
 
@@ -280,7 +283,7 @@ def _lines(study: optuna.Study, search: Search) -> Iterator[list[Any]]:
         state = _KILLED if _KILLED in trial.user_attrs else trial.state.name.lower()
         seconds = round(trial.duration.total_seconds()) if trial.duration else None
         values = [trial.params.get(key) for key in search.space]
-        yield [trial.number, state, max(found, default=None), len(found), *values, seconds]
+        yield [trial.number, state, best_of(study, found), len(found), *values, seconds]
 
 
 def _show(value: Any) -> str:

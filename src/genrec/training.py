@@ -182,15 +182,13 @@ class GenrecCLI(LightningCLI):
             trainer.callbacks.append(PredictionWriter(output))  # type: ignore[attr-defined]
         return trainer
 
-    def before_fit(self) -> None:
-        """Read the data before the loggers open files: bad input leaves no trace."""
-        self.datamodule.setup("fit")
-
     def fit(self, **kwargs: Any) -> None:
         """Train, unless there is nothing to learn."""
         if not self.model.learns:
             print(f"{type(self.model).__name__} has nothing to train: go on with `genrec test`")
             return
+        # Read before the loggers open files: bad input leaves no trace.
+        self.datamodule.setup("fit")
         self.trainer.fit(**kwargs)
 
     def validate(self, **kwargs: Any) -> None:

@@ -90,7 +90,7 @@ def _settings(rows: Sequence[Row], settings: Sequence[str], metric: str) -> Figu
         for number, row in enumerate(rows):
             values = row.values(name, metric)
             mean = values.mean() if len(values) else np.nan
-            axes.bar(number, mean, yerr=_deviations([values]), color=COLOURS[number % len(COLOURS)], label=row.method)
+            axes.bar(number, mean, yerr=_deviations([values]), label=row.method)
         axes.set(title=name, xticks=[], ylabel=_title(metric))
     _legend(figure, panels[0])
     return figure

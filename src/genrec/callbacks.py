@@ -25,6 +25,7 @@ from rich import get_console
 from rich.table import Table
 from torch import Tensor
 
+from genrec.continuation import Continuation
 from genrec.evaluation import RankingModule
 from genrec.outputs import write_new
 from genrec.runs import CONFIG, FIT, write_text
@@ -212,7 +213,7 @@ class ModelSummary(RichModelSummary):
 def with_ours(callbacks: Sequence[L.Callback]) -> list[L.Callback]:
     """Callbacks of a trainer, our summary in the place of Lightning's, and behind them those that every run has."""
     summary = [ModelSummary() if type(callback) is RichModelSummary else callback for callback in callbacks]
-    return [*summary, Throughput(), EpochLines()]
+    return [*summary, Continuation(), Throughput(), EpochLines()]
 
 
 class PredictionWriter(BasePredictionWriter):

@@ -29,6 +29,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
     # The interval counts steps, not the batches of an epoch: nothing is lost.
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    # They are, in a way of our own (`genrec.continuation`).
+    warnings.filterwarnings("ignore", "You're resuming .* your dataloader is not resumable")
     # Metrics are sums over all processes before they are logged, the same on each.
     warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")
     for name in LOGGERS:

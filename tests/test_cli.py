@@ -445,6 +445,17 @@ def test_runs_that_cannot_be_reported(here: Path, capsys: pytest.CaptureFixture[
     assert "another version" in complaint(capsys, "compare . .")
 
 
+def test_a_reader_that_has_seen_enough(here: Path) -> None:
+    """`genrec report RUN | head` ends without a word."""
+    genrec("test --config synthetic_popularity.yaml", *QUICK)
+    command = [sys.executable, "-m", "genrec", "report", "runs/synthetic_popularity", "--format=csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
 def test_help_is_quick() -> None:
     code = (
         "import sys; from genrec.cli import main; main(['--help'])\n"

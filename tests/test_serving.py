@@ -162,7 +162,7 @@ def test_new_items_can_be_read_and_recommended(served: Served) -> None:
     assert served.catalog.keys[-1] == "new"
     assert served.recommend([["new", key]], k=3).height == 3
     assert served.recommend([[]], k=1, allowed=["new"])["title"].to_list() == [title]
-    with pytest.raises(GenrecError, match="the item `new` is in the catalogue twice"):
+    with pytest.raises(GenrecError, match="the item `new` is in the catalogue already"):
         served.add_items(pl.DataFrame({"item": ["new"]}))
 
 

@@ -69,7 +69,12 @@ def config_of(run: Path, data_root: str | Path | None) -> dict[str, Any]:
         data_root: the folder of the data; None takes the config's.
     """
     kept = run / runs.CONFIG
-    config = load_config(str(kept if kept.is_file() else find_config(f"{run.resolve().parent.name}.yaml")))
+    if not kept.is_file():
+        try:
+            kept = find_config(f"{run.resolve().parent.name}.yaml")
+        except GenrecError as error:
+            raise GenrecError(f"`{run}` has no {runs.CONFIG}, and {error}") from error
+    config = load_config(str(kept))
     made_in = _working_folder(run, str(config.get("runs", "runs")))
     sections = {name: dict(config.get(name) or {}) for name in SECTIONS}
     for name, root in (("data", "data"), ("assets", "data/assets")):

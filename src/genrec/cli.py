@@ -60,6 +60,10 @@ def main(args: Sequence[str] | None = None) -> None:
             from genrec.training import run
 
             run(arguments)
+    except BrokenPipeError:
+        # Who reads has seen enough, such as `head`; what Python still holds is not to complain at its end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except GenrecError as error:
         print(f"genrec: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -47,7 +47,9 @@ def test_extend_keeps_old_rows() -> None:
 
 def test_a_key_twice() -> None:
     catalog = Catalog(pl.DataFrame({"item": ["a", "b"]}))
-    with pytest.raises(GenrecError, match="`b` is in the catalogue twice"):
+    with pytest.raises(GenrecError, match="`c` is in the catalogue twice"):
+        catalog.extend(pl.DataFrame({"item": ["c", "c"]}))
+    with pytest.raises(GenrecError, match="`b` is in the catalogue already"):
         catalog.extend(pl.DataFrame({"item": ["c", "b"]}))
 
 

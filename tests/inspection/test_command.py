@@ -131,8 +131,12 @@ def test_items_without_text(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_bad_input(dataset: Dataset, tmp_path: Path, loaded: Any) -> None:
     loaded.served = serve(CID(), dataset, tmp_path)
-    for wrong in (["--neighbours", "0"], ["--neighbours", "12"], ["--seed", "-1"]):
-        with pytest.raises(GenrecError, match="1 to 11 neighbours"):
+    for wrong, complaint in (
+        (["--neighbours", "0"], "1 to 11 neighbours to look at, not 0"),
+        (["--neighbours", "12"], "1 to 11 neighbours to look at, not 12"),
+        (["--seed", "-1"], "the seed is a number from 0 on, not -1"),
+    ):
+        with pytest.raises(GenrecError, match=complaint):
             command(["run", *wrong])
     for wrong in (["--items", "-1"], ["--output", "numbers.csv"]):
         with pytest.raises(GenrecError, match=wrong[0]):

@@ -122,7 +122,7 @@ def test_latex(made: Table) -> None:
         "\n"
         "\\begin{table}\n"
         "  \\centering\n"
-        "  \\caption{toys: 1,234 test users, 5,678 items}\n"
+        "  \\caption{toys: 1,234 test users, 5,678 items}\\label{tab:toys}\n"
         "  \\begin{tabular}{llrrrr}\n"
         "    \\toprule\n"
         "    setting & method & R@5 & N@10 & users & rank s \\\\\n"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from matplotlib.axes import Axes
@@ -72,7 +73,8 @@ def test_groups_and_seconds(tmp_path: Path, points: list[tuple[object, ...]]) ->
     seconds = [point for point in points if point[3] != "bars"]
     assert setrec[1] == [0.5 / group for group in (1, 2, 3, 4, 5)]
     assert tiger[1] == [0.25 / group for group in (1, 2, 3, 4, 5)]
-    assert seconds == [([2.5], [0.5], [0.0], "SETRec"), ([2.25], [0.25], [0.0], "TIGER")]
+    assert [(*x, *y, label) for x, y, _, label in seconds] == [(2.5, 0.5, "SETRec"), (2.25, 0.25, "TIGER")]
+    assert all(np.isnan(deviation) for deviation in seconds[0][2]), "one training has no deviation"
 
 
 def test_runs_without_groups(tmp_path: Path) -> None:
@@ -95,6 +97,30 @@ def test_a_sweep_has_a_point_for_every_value(tmp_path: Path, points: list[tuple[
     assert all_items[1] == pytest.approx([0.06, 0.1, 0.14])
     assert group[1] == pytest.approx([0.03, 0.05, 0.07])
     assert all_items[2] == pytest.approx([(0.05**2 + 0.05**2) ** 0.5] * 3)
+
+
+def test_data_sets_of_one_name_have_figures_of_their_own(tmp_path: Path) -> None:
+    report([run(tmp_path / "a"), run(tmp_path / "b", users=8), "--plots", str(tmp_path / "plots")])
+    figures = {f"toys_test_{users}_users_20_items_{name}" for users in (8, 9) for name in ("groups", "seconds")}
+    assert {Path(name).stem for name in drawn(tmp_path / "plots")} == figures
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [((1e-4, 3e-4, 1e-3), "log"), ((0.1, 0.2, 0.3), "linear"), ((0, 1, 2), "linear")]
+)
+def test_values_that_double_are_on_a_logarithmic_axis(
+    values: tuple[float, ...], scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = []
+    monkeypatch.setattr(plots, "write_new", lambda path, write: axes.append((path.name, write.__self__.axes[0])))
+    runs = [run(tmp_path / str(value), value) for value in values]
+    report([*runs, "--plots", str(tmp_path / "plots"), "--plot-over", "alpha"])
+    assert dict(axes)["toys_alpha.png"].get_xscale() == scale
+    seconds = dict(axes)["toys_seconds.png"]
+    assert seconds.get_xscale() == "log"
+    seconds.figure.draw_without_rendering()
+    labels = [label.get_text() for label in seconds.get_xticklabels(which="both")]
+    assert "2" in labels, "2.5 seconds lie between 2 and 5"
 
 
 def test_values_that_are_no_numbers(tmp_path: Path, points: list[tuple[object, ...]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from genrec.errors import GenrecError
 from genrec.report import Run
-from genrec.report.rows import by_data, rows, with_published
+from genrec.report.rows import by_data, names, rows, with_published
 from genrec.report.variants import describe, differences, find_key, flat, show
 
 
@@ -85,6 +85,13 @@ def test_the_same_seed_twice_is_no_repetition() -> None:
     assert labels(runs[0], run(settings=config(seed=1))) == ["SETRec (2 seeds)"]
 
 
+def test_a_run_without_a_config_is_known_by_its_seed() -> None:
+    """A copy of a run, or one of its `metrics.json` alone, is no second training."""
+    kept, copied = run(folder="runs/toys_setrec/kept", settings=config()), run(folder="runs/toys_setrec/copied")
+    assert labels(kept, copied) == ["SETRec (kept)", "SETRec (copied)"]
+    assert labels(kept, run(seed=1)) == ["SETRec (2 seeds)"]
+
+
 def test_runs_without_a_config_are_not_told_apart_from_themselves() -> None:
     assert labels(run("Popularity", seed=0), run("Popularity", seed=1)) == ["Popularity (2 seeds)"]
 
@@ -92,6 +99,8 @@ def test_runs_without_a_config_are_not_told_apart_from_themselves() -> None:
 def test_data_sets() -> None:
     runs = [run(), run("TIGER"), Run(Path("y"), {**run().results, "split": "validation"}, {})]
     assert by_data(runs) == [runs[:2], runs[2:]]
+    assert names([runs[:2]]) == ["toys"]
+    assert names(by_data(runs)) == ["toys_test_9_users_5_items", "toys_validation_9_users_5_items"]
 
 
 def test_published_numbers_stand_below_the_last_row_of_their_method() -> None:

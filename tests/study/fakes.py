@@ -36,6 +36,7 @@ class Fake:
 
     def __init__(self, score: Result = lambda config: 0.5) -> None:
         self.score = score
+        self.users: Callable[[dict[str, Any]], int] = lambda config: 9
         self.calls: list[str] = []
         self.fails: Callable[[str, dict[str, Any]], bool] = lambda command, config: False
         self.dies: Callable[[str, dict[str, Any]], bool] = lambda command, config: False
@@ -74,7 +75,7 @@ class Fake:
             "backbone": None,
             "seed": config["seed_everything"],
             "split": "test",
-            "users": 9,
+            "users": self.users(config),
             "items": 99,
             "settings": {"all": values, "warm": values, "cold": values},
             "seconds": {"fit": 50.0, "rank": 10.0},

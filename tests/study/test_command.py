@@ -101,6 +101,18 @@ def test_a_sweep_is_drawn(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (here / "studies" / "mine" / "figures" / "synthetic_n_semantic.png").is_file()
 
 
+def test_a_sweep_that_changes_the_data_says_why_it_is_not_drawn(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("genrec.study.results._draw", DRAW)
+    fake = Fake()
+    fake.users = lambda config: config["data"]["max_users"]
+    go("config: toys_setrec_small.yaml\nsweep: {data.max_users: [8, 9]}", fake)
+    assert "no figure over `data.max_users`: with every value the data are others" in capsys.readouterr().out
+    figures = {path.name for path in (here / "studies" / "mine" / "figures").glob("*.png")}
+    assert figures == {f"synthetic_test_{users}_users_99_items_seconds.png" for users in (8, 9)}
+
+
 def test_the_command_line_is_for_every_cell_and_less_special_than_a_variant() -> None:
     go(ABLATION.replace("SETRec: {}", f"SETRec: {{{N}: 5}}"), Fake(), "--trainer.max_epochs", "7", f"--{N}=3")
     for variant, expected in (("SETRec", 5), ("w-o-Sem", 0)):

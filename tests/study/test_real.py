@@ -107,9 +107,9 @@ def test_a_search_with_real_trainings(here: Path, capsys: pytest.CaptureFixture[
     assert search.best_value == pytest.approx(max(validated), abs=1e-6)
     assert not list(run.glob("metrics*")), "no test user was ranked"
     assert json.loads((run / "fit.json").read_text())["epochs"] == 1
-    best = yaml.safe_load((here / "studies" / "alpha" / "best.yaml").read_text())
+    best = yaml.safe_load((here / "studies" / "alpha" / "alpha_best.yaml").read_text())
     assert best["compose"] == ["synthetic_setrec.yaml"]
-    alpha = full_config(["--config", "studies/alpha/best.yaml"])["model"]["init_args"]["identifier"]["init_args"][
+    alpha = full_config(["--config", "studies/alpha/alpha_best.yaml"])["model"]["init_args"]["identifier"]["init_args"][
         "alpha"
     ]
     assert alpha == search.best_params[f"{IDENTIFIER}.alpha"]

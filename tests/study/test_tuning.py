@@ -25,6 +25,7 @@ space:
   {N}: [1, 2, 3]
 """
 FOLDER = Path("studies/mine")
+BEST = FOLDER / "mine_best.yaml"
 
 
 class Fake:
@@ -80,10 +81,10 @@ def test_the_best_validation_of_all_trials(capsys: pytest.CaptureFixture[str]) -
     assert f"FAILED: RuntimeError: out of memory (see {FOLDER}/trial" in said
     n = max(n for _, n in fake.values if n < 3)
     best = next(index for index, (_, other) in enumerate(fake.values) if other == n)
-    assert f"trial {best} is the best; wrote {FOLDER}/best.yaml" in said
-    text = (FOLDER / "best.yaml").read_text()
+    assert f"trial {best} is the best; wrote {BEST}: genrec fit --config {BEST}" in said
+    text = BEST.read_text()
     assert text.startswith(f"# Trial {best} of 6: val/ndcg@10 {n / 10:.4f} on validation.\n")
-    config, original = load_config(str(FOLDER / "best.yaml")), load_config("toys_setrec_small.yaml")
+    config, original = load_config(str(BEST)), load_config("toys_setrec_small.yaml")
     assert config["model"]["init_args"]["identifier"]["init_args"] == {"n_semantic": n, "alpha": 0.7}
     assert config["model"]["init_args"]["optimizer"]["init_args"] == {"lr": fake.values[best][0]}
     assert (config["data"], config["trainer"]) == (original["data"], original["trainer"])
@@ -98,7 +99,7 @@ def test_the_smallest_loss_is_the_best_where_checkpoints_are_kept_by_it() -> Non
     go(fake, TEXT + "set: {checkpoint.monitor: val/loss, checkpoint.mode: min}\n")
     assert {n for _, n in fake.values} >= {1, 2}, "there is a choice"
     # The second validation of a trial is .05 below its first.
-    assert "val/loss 0.0500 on validation" in (FOLDER / "best.yaml").read_text()
+    assert "val/loss 0.0500 on validation" in BEST.read_text()
 
 
 def test_a_search_goes_on_as_if_it_had_not_stopped() -> None:
@@ -131,14 +132,14 @@ def test_a_trial_that_was_stopped_early_is_not_the_best() -> None:
     go(fake, TEXT.replace("[1, 2, 3]", "[1, 2]"))
     states = [trial.state for trial in open_study(FOLDER).trials]
     assert states == [TrialState.PRUNED] * 4 + [TrialState.COMPLETE, TrialState.PRUNED]
-    assert (FOLDER / "best.yaml").read_text().startswith("# Trial 4 of 6")
+    assert BEST.read_text().startswith("# Trial 4 of 6")
 
 
 def test_no_trial_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         go(Fake(), TEXT.replace("[1, 2, 3]", "[3]").replace("trials: 6", "trials: 2"))
     assert "no trial has come to its end" in capsys.readouterr().err
-    assert not (FOLDER / "best.yaml").exists()
+    assert not BEST.exists()
 
 
 def test_trials_of_other_settings_are_not_mixed() -> None:
@@ -153,7 +154,7 @@ def test_trials_of_other_settings_are_not_mixed() -> None:
 def test_a_config_of_ones_own(here: Path) -> None:
     (here / "own.yaml").write_text("compose: [toys_setrec_small.yaml]\ntrainer: {max_epochs: 3}")
     go(Fake(), TEXT.replace("toys_setrec_small", "own").replace("trials: 6", "trials: 3"))
-    assert load_config(str(here / FOLDER / "best.yaml"))["trainer"]["max_epochs"] == 3
+    assert load_config(str(here / BEST))["trainer"]["max_epochs"] == 3
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (PACKAGED / "studies").glob("tune_*.yaml")))

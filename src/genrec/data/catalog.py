@@ -118,7 +118,11 @@ class Catalog:
         Raises:
             GenrecError: if a new key is already there.
         """
-        return Catalog(pl.concat([self.items, _conform(items)]))
+        new = _conform(items)
+        there = new[KEY].filter(new[KEY].is_in(self.items[KEY].implode()))
+        if len(there):
+            raise GenrecError(f"the item `{there[0]}` is in the catalogue already: new items have keys of their own")
+        return Catalog(pl.concat([self.items, new]))
 
 
 def _conform(items: pl.DataFrame) -> pl.DataFrame:

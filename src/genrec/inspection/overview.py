@@ -57,11 +57,12 @@ class Inspection:
         if not isinstance(served.model, Recommender):
             raise GenrecError(f"{served.model.method} has no identifier to inspect: it names no items")
         self.served, self.model, self.catalog = served, served.model, served.catalog
-        if not 1 <= k < len(self.catalog) or seed < 0 or text not in (None, *TEXTS):
-            raise GenrecError(
-                f"an inspection needs 1 to {len(self.catalog) - 1} neighbours, a seed from 0 on and a text of "
-                f"{', '.join(TEXTS)}, not {k}, {seed} and {text}"
-            )
+        if not 1 <= k < len(self.catalog):
+            raise GenrecError(f"an item has 1 to {len(self.catalog) - 1} neighbours to look at, not {k}")
+        if seed < 0:
+            raise GenrecError(f"the seed is a number from 0 on, not {seed}")
+        if text not in (None, *TEXTS):
+            raise GenrecError(f"the text embeddings are those of {', '.join(TEXTS)}, not `{text}`")
         self.k, self.seed = k, seed
         self.keys, self.titles = self.catalog.keys, self.catalog.titles
         warm = torch.from_numpy(served.dataset.warm)

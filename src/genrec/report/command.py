@@ -15,7 +15,7 @@ from genrec.outputs import write_new
 from genrec.report import paper
 from genrec.report.formats import FORMATS, long_frame, rich_table, wide_console
 from genrec.report.results import Run, load_run
-from genrec.report.rows import Row, by_data, rows, with_published
+from genrec.report.rows import Row, by_data, names, rows, with_published
 from genrec.report.table import Table, table
 
 MAIN_SETTINGS = ("all", "warm", "cold")
@@ -76,8 +76,8 @@ def report(arguments: Sequence[str]) -> None:
     if options.plots:
         from genrec.report import plots  # matplotlib takes a second
 
-        for made, same in zip(ours, data, strict=True):
-            plots.draw(made, same, settings, options.plot_over, Path(options.plots))
+        for made, same, name in zip(ours, data, names(data), strict=True):
+            plots.draw(made, same, settings, options.plot_over, Path(options.plots) / name)
 
 
 def _show(tables: Sequence[Table], note: str, form: str, output: str | None) -> None:

@@ -103,14 +103,22 @@ def _escape(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
 
+def _labels(tables: Sequence[Table]) -> list[str]:
+    """``tab:toys``; the second one of that name is ``tab:toys-2``."""
+    names = ["".join(part if part.isalnum() else "-" for part in table.dataset) for table in tables]
+    seen = [names[: number + 1].count(name) for number, name in enumerate(names)]
+    return [f"tab:{name}" if count == 1 else f"tab:{name}-{count}" for name, count in zip(names, seen, strict=True)]
+
+
 def latex(tables: Sequence[Table], note: str) -> str:
     r"""Tables in the style of booktabs: ``\textbf{best}`` and ``\underline{second}``."""
     wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", None: "%s"}
     parts = ["% \\usepackage{booktabs}\n" + (f"% {note}\n" if note else "")]
-    for table in tables:
+    for label, table in zip(_labels(tables), tables, strict=True):
         header = _header(table)
         columns = ("lll" if table.has_backbones else "ll").ljust(len(header), "r")
-        lines = [r"\begin{table}", r"  \centering", f"  \\caption{{{_escape(table.title)}}}"]
+        caption = f"  \\caption{{{_escape(table.title)}}}\\label{{{label}}}"
+        lines = [r"\begin{table}", r"  \centering", caption]
         lines += [f"  \\begin{{tabular}}{{{columns}}}", r"    \toprule", f"    {' & '.join(header)} \\\\"]
         for number, (setting, block) in enumerate(table.blocks.items()):
             lines.append(r"    \midrule")

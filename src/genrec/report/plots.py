@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from genrec.errors import GenrecError
 from genrec.outputs import write_new
 from genrec.report.results import Run
 from genrec.report.rows import Row, grouped
-from genrec.report.variants import differences, find_key, flat, seeds, show
+from genrec.report.variants import all_seeds_differ, differences, find_key, flat, show
 
 GROUPS = ("G1", "G2", "G3", "G4", "G5")
 SWEEP = "val_sweep/"
@@ -26,7 +28,7 @@ COLOURS = [*colormaps["tab20"].colors[::2], *colormaps["tab20"].colors[1::2]]  #
 """The usual ten, then a light one of each: a main table has thirteen rows."""
 
 
-def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, folder: Path) -> None:
+def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, to: Path) -> None:
     """Draw every figure that the runs of one data set have something for, and say which.
 
     Args:
@@ -34,7 +36,8 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
         runs: what they were made of.
         settings: a panel each, of the rows beside each other and of the sweep over `over`.
         over: a key of the runs' configs to draw a metric against; None for no such figure.
-        folder: where ``<data set>_<figure>.png`` and ``.pdf`` are written.
+        to: the folder, and the data set's name in it: of ``plots/toys``, ``plots/toys_<figure>.png`` and ``.pdf`` are
+            written.
 
     Raises:
         GenrecError: if `over` is no key of the configs, or the runs differ in others as well.
@@ -53,10 +56,9 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
         figures[key.rpartition(".")[2]] = _over(runs, key, settings, metric)
     for name, figure in figures.items():
         if figure:
-            path = folder / f"{rows[0].results[0]['dataset']}_{name}"
             for suffix in (".png", ".pdf"):
-                write_new(path.with_name(path.name + suffix), figure.savefig)
-            print(f"wrote {path}.png and .pdf")
+                write_new(Path(f"{to}_{name}{suffix}"), figure.savefig)
+            print(f"wrote {to}_{name}.png and .pdf")
 
 
 def _with_backbone(method: str, backbone: str | None) -> str:
@@ -121,7 +123,8 @@ def _seconds(rows: Sequence[Row], metric: str) -> Figure:
         assert row.seconds is not None, "a run of ours has its seconds"
         values = row.values("all", metric)
         axes.errorbar(row.seconds, values.mean(), yerr=_deviations([values]), fmt="o", label=row.method)
-    axes.set(xlabel="seconds of ranking", ylabel=_title(metric), xscale="log")
+    axes.set(xlabel="seconds of ranking", ylabel=_title(metric))
+    _logarithmic(axes)
     _legend(figure, axes)
     return figure
 
@@ -162,8 +165,10 @@ def _over(runs: Sequence[Run], key: str, settings: Sequence[str], metric: str) -
     """A metric against a key of the configs: a panel per setting, a line per method, the mean over seeds."""
     figure, panels = _axes(len(settings))
     having = [run for run in runs if key in flat(run.config)]
+    drawn: set[float | str] = set()
     for same in grouped(having, lambda run: (run.results["method"], run.results.get("backbone"))):
         points = _points(same, key)
+        drawn |= set(points)
         for axes, setting in zip(panels, settings, strict=True):
             values = [
                 Row("", None, [run.results for run in point]).values(setting, metric) for point in points.values()
@@ -173,8 +178,25 @@ def _over(runs: Sequence[Run], key: str, settings: Sequence[str], metric: str) -
             axes.errorbar(list(points), means, yerr=_deviations(values), marker="o", label=label)
     for axes, setting in zip(panels, settings, strict=True):
         axes.set(title=setting, xlabel=key.rpartition(".")[2], ylabel=_title(metric))
+        if _is_geometric(drawn):
+            _logarithmic(axes)
     _legend(figure, panels[0])
     return figure
+
+
+def _is_geometric(values: set[float | str]) -> bool:
+    """Whether each value is at least twice the one before, as learning rates and widths are chosen."""
+    numbers = sorted(value for value in values if not isinstance(value, str))
+    doubled = all(0 < 2 * one <= next_ for one, next_ in itertools.pairwise(numbers))
+    return len(numbers) == len(values) > 2 and doubled
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A horizontal axis of powers, with numbers that are read at once, however short it is."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _points(runs: list[Run], key: str) -> dict[float | str, list[Run]]:
@@ -187,7 +209,7 @@ def _points(runs: list[Run], key: str) -> dict[float | str, list[Run]]:
             "nothing else"
         )
     points = grouped(runs, lambda run: show(_value(run, key)))
-    if any(len({seeds(run) for run in point}) < len(point) for point in points):
+    if not all(all_seeds_differ(point) for point in points):
         raise GenrecError(f"two runs of {method} have the same `{key}` and the same seed: give one of them")
     by_value = {_value(point[0], key): point for point in points}
     if all(isinstance(value, int | float) for value in by_value):
@@ -204,7 +226,7 @@ def _value(run: Run, key: str) -> Any:
 
 
 def _deviations(values: Sequence[np.ndarray]) -> list[float]:
-    return [float(np.std(found, ddof=1)) if len(found) > 1 else 0.0 for found in values]
+    return [float(np.std(found, ddof=1)) if len(found) > 1 else np.nan for found in values]
 
 
 def _title(metric: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from genrec.report import paper
 from genrec.report.results import Run
-from genrec.report.variants import describe, differences, seeds
+from genrec.report.variants import all_seeds_differ, describe, differences
 
 T = TypeVar("T")
 
@@ -59,6 +59,18 @@ def by_data(runs: Iterable[Run]) -> list[list[Run]]:
     return grouped(runs, lambda run: tuple(run.results[key] for key in ("dataset", "split", "users", "items")))
 
 
+def names(data: Sequence[Sequence[Run]]) -> list[str]:
+    """What to call data sets; those of one name are told apart by their split and size."""
+    about = [same[0].results for same in data]
+    short = [each["dataset"] for each in about]
+    return [
+        each["dataset"]
+        if short.count(each["dataset"]) == 1
+        else f"{each['dataset']}_{each['split']}_{each['users']}_users_{each['items']}_items"
+        for each in about
+    ]
+
+
 def rows(runs: Sequence[Run]) -> list[Row]:
     """Runs of one data set by method, language model and config.
 
@@ -77,7 +89,7 @@ def _repetitions(runs: list[Run], variant: str) -> list[Row]:
     results = runs[0].results
     method, backbone = results["method"], results.get("backbone")
     notes = [variant] if variant else []
-    if len({seeds(run) for run in runs}) < len(runs):
+    if not all_seeds_differ(runs):
         return [_row(method, backbone, [run], [*notes, run.folder.name]) for run in runs]
     return [_row(method, backbone, runs, [*notes, f"{len(runs)} seeds"] if len(runs) > 1 else notes)]
 

@@ -46,8 +46,13 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def seeds(run: Run) -> tuple[Any, ...]:
-    """Every seed of a run; runs with different ones repeat an experiment."""
+def all_seeds_differ(runs: Sequence[Run]) -> bool:
+    """Whether runs repeat an experiment; what has no config is known by the seed of its training alone."""
+    whole = all(run.config for run in runs)
+    return len({_seeds(run) if whole else run.results.get("seed") for run in runs}) == len(runs)
+
+
+def _seeds(run: Run) -> tuple[Any, ...]:
     others = [value for key, value in sorted(flat(run.config).items()) if _last(key) == "seed"]
     return (run.results.get("seed"), *others)
 

@@ -12,7 +12,7 @@ from genrec import runs
 from genrec.report import Run, load_run
 from genrec.report.command import MAIN_SETTINGS
 from genrec.report.formats import long_csv, markdown, rich_table, wide_console
-from genrec.report.rows import Row, by_data, grouped, rows
+from genrec.report.rows import Row, by_data, grouped, names, rows
 from genrec.report.table import table
 from genrec.study.cells import DONE, Job, state
 from genrec.study.plan import Plan
@@ -29,14 +29,16 @@ def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
         return
     whole = len(done) == len(jobs)
     note = "" if whole else f"{len(done)} of {len(jobs)} cells are done."
-    made = [_rows(done, same) for same in by_data(run for _, run in done)]
+    data = by_data(run for _, run in done)
+    made = [_rows(done, same) for same in data]
     tables = [table(each, MAIN_SETTINGS) for each in made]
     for shown in tables:
         wide_console().print(rich_table(shown))
     runs.write_text(folder / "results.md", f"# {plan.name}\n\n{markdown(tables, note)}")
     runs.write_text(folder / "results.csv", long_csv(tables, note))
-    for each in made:
-        _draw(plan, done, each, folder)
+    swept = [_draw(plan, done, each, folder, name) for each, name in zip(made, names(data), strict=True)]
+    if plan.over and len(data) > 1 and not any(swept):
+        print(f"no figure over `{plan.over}`: with every value the data are others")
     told = f"all {len(jobs)} cells are done" if whole else note.rstrip(".")
     print(f"{told}; wrote results.md, results.csv and {FIGURES}/ in {folder}")
 
@@ -57,8 +59,8 @@ def _rows(done: Sequence[tuple[Job, Run]], same: Sequence[Run]) -> list[Row]:
     return made
 
 
-def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], folder: Path) -> None:
-    """The figures of `genrec report --plots`; those of an earlier time are replaced."""
+def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], folder: Path, name: str) -> bool:
+    """The figures of `genrec report --plots`; those of an earlier time are replaced. Whether a sweep is among them."""
     from genrec.report import plots  # matplotlib takes a second
 
     shown = {run.folder for row in made for run in row.runs}
@@ -68,6 +70,7 @@ def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], fold
     (folder / FIGURES).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".figures") as new:
         with contextlib.redirect_stdout(io.StringIO()):
-            plots.draw(made, swept, MAIN_SETTINGS, over, Path(new))
+            plots.draw(made, swept, MAIN_SETTINGS, over, Path(new) / name)
         for path in Path(new).iterdir():
             path.replace(folder / FIGURES / path.name)
+    return over is not None

@@ -45,7 +45,6 @@ from genrec.study.processes import claim, claimed, execute, stoppable
 from genrec.study.pruning import PRUNED, Pruning, best_of, open_study, trial_of
 from genrec.study.settings import changes, full_config
 
-BEST = "best.yaml"
 _KEYS = ("name", "config", "seed", "trials", "set", "space")
 _KILLED, _SETTINGS, _SPACE, _ERROR = "killed", "settings", "space", "error"
 
@@ -74,9 +73,14 @@ class Search:
     monitor: str
     mode: str
 
+    @property
+    def best(self) -> Path:
+        """The config with the best values. Its name is that of the folder of its runs, so every search has its own."""
+        return self.folder / f"{self.folder.name}_best.yaml"
+
 
 def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Execute = execute) -> None:
-    """Run the trials that are missing, print them all, and write the best values into ``best.yaml``.
+    """Run the trials that are missing, print them all, and write the best values into a config.
 
     Args:
         arguments: of the command line.
@@ -105,7 +109,7 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
     if best is None:
         print("no trial has come to its end", file=sys.stderr)
         sys.exit(1)
-    print(f"trial {best.number} is the best; wrote {search.folder / BEST}: genrec fit --config {search.folder / BEST}")
+    print(f"trial {best.number} is the best; wrote {search.best}: genrec fit --config {search.best}")
 
 
 def _search(
@@ -236,7 +240,7 @@ def _command(search: Search, trial: optuna.Trial) -> list[str]:
 
 
 def _write(study: optuna.Study, search: Search) -> FrozenTrial | None:
-    """Write ``trials.csv`` and ``best.yaml``, and return the best trial, if there is one yet."""
+    """Write ``trials.csv`` and the config, and return the best trial, if there is one yet."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([_header(search), *_lines(study, search)])
     runs.write_text(search.folder / "trials.csv", out.getvalue())
@@ -250,7 +254,7 @@ def _write(study: optuna.Study, search: Search) -> FrozenTrial | None:
     for key, value in best.params.items():
         values = merge(values, _nested(key, value))
     comment = f"# Trial {best.number} of {_count(study)}: {search.monitor} {best.value:.4f} on validation.\n"
-    runs.write_text(search.folder / BEST, comment + yaml.safe_dump(values, sort_keys=False))
+    runs.write_text(search.best, comment + yaml.safe_dump(values, sort_keys=False))
     return best
 
 

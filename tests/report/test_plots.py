@@ -144,6 +144,21 @@ def test_the_weight_that_validation_chose(tmp_path: Path, points: list[tuple[obj
     assert y == pytest.approx([(0.1 + 0.2) / 2, (0.3 + 0.5) / 2]), "the epoch with the best value"
 
 
+def test_the_weights_of_two_methods_have_a_panel_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {}
+    monkeypatch.setattr(plots, "write_new", lambda path, write: figures.update({path.name: write.__self__}))
+    runs = [run(tmp_path / method, method=method) for method in ("SETRec", "DreamRec", "TIGER")]
+    for folder, weight in zip(runs, (0.5, 4), strict=False):
+        (Path(folder) / "logs" / "version_0").mkdir(parents=True)
+        (Path(folder) / "logs" / "version_0" / "metrics.csv").write_text(f"epoch,val_sweep/{weight}\n0,0.5\n")
+    report([*runs, "--plots", str(tmp_path / "plots")])
+    panels = figures["toys_validation_sweep.png"].axes
+    assert [(axes.get_title(), axes.lines[0].get_xdata().tolist()) for axes in panels] == [
+        ("SETRec", [0.5]),
+        ("DreamRec", [4]),
+    ]
+
+
 def test_language_models_stand_in_the_legend_where_there_are_several(
     tmp_path: Path, points: list[tuple[object, ...]]
 ) -> None:

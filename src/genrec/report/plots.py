@@ -130,19 +130,24 @@ def _seconds(rows: Sequence[Row], metric: str) -> Figure:
 
 
 def _validation_sweep(rows: Sequence[Row]) -> Figure | None:
-    """NDCG on validation against the value that validation chose, of the fits that logged it."""
-    figure, (axes,) = _axes()
-    for row in rows:
-        sweeps = [sweep for run in row.runs if (sweep := _sweep(run))]
-        values = sorted(set(sweeps[0]).intersection(*sweeps)) if sweeps else []
-        if values:
-            found = [np.array([sweep[value] for sweep in sweeps]) for value in values]
-            means = [each.mean() for each in found]
-            axes.errorbar(values, means, yerr=_deviations(found), marker="o", label=row.method)
-    if not axes.lines:
+    """NDCG on validation against the weight that validation chose, of the fits that logged it.
+
+    A panel per method: the one's weight is another than the other's (SETRec's beta, DreamRec's guidance).
+    """
+    sweeps = [(row, found) for row in rows if (found := [sweep for run in row.runs if (sweep := _sweep(run))])]
+    if not sweeps:
         return None
-    axes.set(xlabel="the weight that validation chooses (SETRec: beta)", ylabel="NDCG on validation")
-    _legend(figure, axes)
+    methods = grouped(sweeps, lambda each: each[0].results[0]["method"])
+    figure, panels = _axes(len(methods))
+    for axes, same in zip(panels, methods, strict=True):
+        for row, found in same:
+            values = sorted(set(found[0]).intersection(*found))
+            points = [np.array([sweep[value] for sweep in found]) for value in values]
+            means = [point.mean() for point in points]
+            axes.errorbar(values, means, yerr=_deviations(points), marker="o", label=row.method)
+        title = same[0][0].results[0]["method"]
+        axes.set(title=title, xlabel="the weight that validation chooses", ylabel="NDCG on validation")
+        axes.legend(fontsize="small")
     return figure
 
 

@@ -108,18 +108,20 @@ def test_missing_files_and_columns(root: Path) -> None:
 
 def test_files_of_the_working_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder of the data comes first, and where a file lies does not change what is made of it."""
-    below, here = root / "data", root / "here"
-    below.mkdir()
+    below, here = root / "there" / "data", root / "here"
+    below.mkdir(parents=True)
     here.mkdir()
     monkeypatch.chdir(here)
     message = error_of(table("log.csv"), below)
-    assert message.startswith(f"there is no file `log.csv` in `{below}` or in the working folder `{here}`")
+    assert message.startswith(f"there is no file `log.csv` in `{below}`, beside it, or in the working folder `{here}`")
     assert "--data.root" in message
     assert error_of(table(str(root / "other.csv")), below) == f"there is no file `{root / 'other.csv'}`"
     (root / "log.csv").rename(here / "log.csv")
     (here / "items.csv").write_text("what,title\n" + "".join(f"00{n},T{n}\n" for n in range(1, 7)))
     found = table("log.csv", items="items.csv").load(below)
     assert sorted(found.catalog.titles) == [f"T{n}" for n in range(1, 7)]
+    # A run that was made in `there` is loaded from `here`.
+    (here / "log.csv").rename(below.parent / "log.csv")
     (here / "items.csv").rename(below / "items.csv")
     again = table("log.csv", items="items.csv").load(below)
     assert (again.name, again.users, keys(again, again.train)) == (found.name, found.users, keys(found, found.train))

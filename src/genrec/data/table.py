@@ -18,7 +18,7 @@ from genrec.errors import GenrecError
 class Table(Source):
     """Interactions from a csv, jsonl or parquet file.
 
-    Files are looked for below the folder of the data (``--data.root``), then in the working folder.
+    Files are looked for below the folder of the data (``--data.root``), beside it, then in the working folder.
 
     Repeated (user, item) pairs count once, at their earliest; users and items with fewer than `k_core` interactions
     are dropped until none is left; then the timelines are cut.
@@ -95,15 +95,19 @@ class Table(Source):
 
 
 def _find(name: str, root: Path) -> Path:
-    """A file below the folder of the data, or else in the working folder.
+    """A file below the folder of the data, beside it, or else in the working folder.
+
+    Beside ``data`` is the working folder itself, and still is when a run is loaded from another one.
 
     Raises:
-        GenrecError: if neither has it.
+        GenrecError: if none has it.
     """
-    for folder in (root, Path()):
+    for folder in (root, root.parent, Path()):
         if (folder / name).is_file():
             return folder / name
-    places = f" in `{root}` or in the working folder `{Path.cwd()}`: --data.root names the folder of the data"
+    places = (
+        f" in `{root}`, beside it, or in the working folder `{Path.cwd()}`: --data.root names the folder of the data"
+    )
     raise GenrecError(f"there is no file `{name}`" + ("" if Path(name).is_absolute() else places))
 
 

@@ -59,6 +59,28 @@ def test_histories_and_recommendations_with_their_titles(
     assert "wrote 8 recommendations to best.jsonl" in said
 
 
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        (["recommend", "--run", "RUN", "--history", ""], "genrec.recommend"),
+        (["inspect", "RUN"], "genrec.inspection.command"),
+    ],
+)
+def test_the_folder_of_the_data_is_given_as_to_every_command(
+    command: list[str], module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(*arguments: str) -> None:
+        asked.append(arguments)
+        raise GenrecError("no more is asked here")
+
+    monkeypatch.setattr(f"{module}.load", load)
+    with pytest.raises(SystemExit):
+        main([*command, "--data.root", "DIR"])
+    assert asked == [("RUN", "DIR")]
+
+
 def test_new_items_are_added_before(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [{"item": "new", "title": "[b]Brass Kettle[/b]", "price": 3, "weight": "1 kg"}, {"item": "other"}]
     Path("new.jsonl").write_text("\n\n".join(map(json.dumps, lines)))

@@ -19,6 +19,11 @@ class Options(argparse.ArgumentParser):
     def __init__(self, command: str, description: str) -> None:
         super().__init__(f"genrec {command}", description=description, allow_abbrev=False)
 
+    def add_data_root(self) -> None:
+        """``--data.root``, called as in the commands that take a config; it is parsed into ``data_root``."""
+        told = "the folder of the data, if not that of the run's config"
+        self.add_argument("--data.root", dest="data_root", metavar="DIR", help=told)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line.
 

@@ -74,7 +74,7 @@ def _options() -> Options:
     options.add_argument(
         "--index", choices=("exact", "approximate"), help="search a vector index (methods of one inner product)"
     )
-    options.add_argument("--data-root", metavar="DIR", help="the folder of the data, if not that of the run's config")
+    options.add_data_root()
     options.add_argument("--output", metavar="FILE", help="write the recommendations: .parquet or .jsonl")
     return options
 

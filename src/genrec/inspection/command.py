@@ -62,7 +62,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         choices=tuple(TEXTS),
         help="whose embeddings tell what is near by text (the run's own if they are built, or else tfidf)",
     )
-    options.add_argument("--data-root", metavar="DIR", help="where the data are, if not where the config says")
+    options.add_data_root()
     options.add_argument("--output", metavar="FILE.json", help="write the numbers too")
     chosen = options.parse_args(arguments)
     if chosen.items < 0 or (chosen.output and not chosen.output.endswith(".json")):

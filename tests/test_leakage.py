@@ -21,6 +21,8 @@ from genrec.identifiers import SETRec
 from genrec.recommender import Recommender
 from genrec.references import ItemKNN, Popularity
 
+from .trainers import quiet_trainer
+
 
 @pytest.fixture(scope="module")
 def honest() -> Dataset:
@@ -81,7 +83,7 @@ def test_no_count_changes(honest: Dataset, method: type[Popularity | ItemKNN]) -
     rankings = []
     for data in (honest, tampered(honest, validation=True)):
         module = method()
-        trainer = L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
+        trainer = quiet_trainer()
         trainer.test(module, SequenceData(InMemory(data)), verbose=False)
         rankings.append(module.rank(history, 10, torch.ones(1, len(data.catalog), dtype=torch.bool)))
     assert torch.equal(rankings[0].items, rankings[1].items)
@@ -96,14 +98,7 @@ def test_no_trained_parameter_changes(honest: Dataset, tmp_path: Path) -> None:
         module = Recommender(
             SETRec(n_semantic=1, use_cf=False), T5Backbone(sizes=dict(sizes)), Assets(TfidfText(dim=8), root=tmp_path)
         )
-        L.Trainer(
-            max_steps=3,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        ).fit(module, SequenceData(InMemory(data)))
+        quiet_trainer(max_steps=3).fit(module, SequenceData(InMemory(data)))
         states.append(module.state_dict())
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name

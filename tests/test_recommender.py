@@ -15,6 +15,8 @@ from genrec.identifiers import SETRec
 from genrec.recommender import Recommender, all_prefixes
 from genrec.types import PAD, Batch
 
+from .trainers import quiet_trainer
+
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
 
 
@@ -34,16 +36,7 @@ class Setup:
         )
 
     def trainer(self, **options: object) -> L.Trainer:
-        options = {"enable_checkpointing": False, "max_epochs": 1, **options}
-        return L.Trainer(
-            default_root_dir=self.folder,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            **options,  # type: ignore[arg-type]
-        )
+        return quiet_trainer(**{"default_root_dir": self.folder, "max_epochs": 1, **options})
 
 
 def test_the_identifier_may_learn_at_a_rate_of_its_own(dataset: Dataset, tmp_path: Path) -> None:
@@ -176,7 +169,7 @@ def test_packed_training_is_training_on_every_prefix(uneven: Dataset, tmp_path: 
     found = []
     for packed in (True, False):
         module, data = causal(uneven, tmp_path, packed, empty_history)
-        L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, max_steps=0).fit(module, data)
+        quiet_trainer(max_steps=0).fit(module, data)
         (batch,) = data.train_dataloader()
         losses = module.train()._packed_losses(batch) if packed else module.train()._losses(batch)
         losses["loss"].backward()
@@ -211,12 +204,12 @@ def test_packed_and_windows_belong_together(dataset: Dataset, tmp_path: Path) ->
     module, _ = causal(dataset, tmp_path, packed=True, empty_history=True)
     _, data = causal(dataset, tmp_path, packed=False, empty_history=True)
     with pytest.raises(GenrecError, match="belong together"):
-        L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False).fit(module, data)
+        quiet_trainer().fit(module, data)
 
 
 def test_a_checkpoint_of_adapters_is_small_and_complete(dataset: Dataset, tmp_path: Path) -> None:
     module, data = causal(dataset, tmp_path, packed=True, empty_history=True)
-    L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, max_steps=0).fit(module, data)
+    quiet_trainer(max_steps=0).fit(module, data)
     module.backbone.model.save_pretrained(tmp_path / "base")
     module.backbone.tokenizer.save_pretrained(tmp_path / "base")
 
@@ -226,9 +219,7 @@ def test_a_checkpoint_of_adapters_is_small_and_complete(dataset: Dataset, tmp_pa
         return module
 
     trained = adapted()
-    trainer = L.Trainer(
-        default_root_dir=tmp_path, logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=2
-    )
+    trainer = quiet_trainer(default_root_dir=tmp_path, max_epochs=2)
     trainer.fit(trained, data)
     trainer.save_checkpoint(tmp_path / "adapters.ckpt", weights_only=True)
     saved = torch.load(tmp_path / "adapters.ckpt", weights_only=True)["state_dict"]
@@ -237,7 +228,7 @@ def test_a_checkpoint_of_adapters_is_small_and_complete(dataset: Dataset, tmp_pa
     assert all("lora_" in name for name in of_model)
 
     loaded = adapted()
-    trainer = L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = quiet_trainer()
     trainer.validate(loaded, data, ckpt_path=tmp_path / "adapters.ckpt", verbose=False)
     history, everything = torch.tensor([[0, 1, 2]]), torch.ones(1, 12, dtype=torch.bool)
     for module in (trained, loaded):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning as L
 import pytest
 import torch
 
@@ -12,9 +11,11 @@ from genrec.evaluation import RankingModule
 from genrec.references import ItemKNN, Popularity, Random, similarities
 from genrec.types import PAD
 
+from .trainers import quiet_trainer
+
 
 def evaluate(module: RankingModule, dataset: Dataset) -> None:
-    trainer = L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = quiet_trainer()
     trainer.test(module, SequenceData(InMemory(dataset)), verbose=False)
 
 

@@ -13,6 +13,8 @@ from genrec.assets.sasrec import SASRec, SASRecNetwork, train_embeddings
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
 from genrec.types import PAD, Batch
 
+from ..trainers import quiet_trainer
+
 HISTORY = torch.tensor([[PAD, PAD, 3, 1, 4], [2, 7, 1, 8, 2], [PAD, PAD, PAD, PAD, 5]])
 
 
@@ -177,15 +179,7 @@ def cycle() -> Dataset:
 def test_a_cycle_is_learned(cycle: Dataset, tmp_path: Path) -> None:
     L.seed_everything(0)
     model = SASRec(dim=16, dropout=0.0, lr=1e-2, ks=(1,))
-    trainer = L.Trainer(
-        max_epochs=30,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
+    trainer = quiet_trainer(max_epochs=30, default_root_dir=tmp_path)
     data = SequenceData(InMemory(cycle), samples="users", batch_size=12)
     trainer.fit(model, data)
     trainer.test(model, data, verbose=False)

@@ -9,6 +9,7 @@ from genrec.decoding.trie import Trie
 from genrec.identifiers import TokenSequence
 from genrec.types import PAD
 
+from ..identifiers.sequences import HISTORY, TARGET
 from .textual import Textual
 
 
@@ -41,6 +42,14 @@ class Indexed(Textual):
         assert len(set(self.codes)) == len(self.catalog) == len(self.codes)
         assert {token for code in self.codes for token in code} <= set(range(len(self.identifier.names.tokens)))
         Trie(self.identifier.names.paths())
+
+    def check_learns(self) -> None:
+        """Every item is ranked, and after some steps what the users take next is first."""
+        items = len(self.catalog)
+        assert self.rank(HISTORY, items).items[0].sort(1).values.tolist() == [list(range(items))] * len(HISTORY)
+        losses = self.learn(HISTORY, TARGET, 60)
+        assert losses[-1] < 0.2 * losses[0]
+        assert self.rank(HISTORY, 1).items[0, :, 0].tolist() == TARGET.tolist()
 
 
 def common(first: tuple[int, ...], second: tuple[int, ...]) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from genrec.assets import Assets, ReleasedCF
@@ -17,12 +18,17 @@ from genrec.prompts import Prompt
 from genrec.recommender import all_prefixes
 from genrec.types import PAD, Batch, Packed, Tokens
 
-from ..identifiers.sequences import make_backbone
+from ..identifiers.sequences import HISTORY, make_backbone
 
 BATCH = Batch(
     torch.arange(3), torch.tensor([[PAD, 6, 7], [0, 1, 2], [PAD, PAD, 3]]), torch.tensor([8, 3, 4]), torch.empty(3, 0)
 )
 """Windows of three users."""
+
+
+ITEMS = 12
+LISTS = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=6), min_size=1, max_size=4)
+"""Histories of a few users."""
 
 
 def make_lora(folder: Path) -> Backbone:
@@ -120,3 +126,20 @@ def assert_packed_is_separate(model: Model) -> None:
     assert of_packed.keys() == of_each.keys()
     for name, gradient in of_packed.items():
         torch.testing.assert_close(gradient, of_each[name], atol=1e-5, rtol=1e-3, msg=lambda said, n=name: n + said)
+
+
+def assert_one_ordered_token(model: Model) -> None:
+    """An item is one token, between the words of the prompt, and padding is none."""
+    context = model.context(HISTORY)
+    words = len(model.prompt.prefix) + len(model.prompt.suffix)
+    assert context.mask.sum(1).tolist() == [words + 3, words + 2, words]
+    assert (context.sets == -1).all()
+
+
+def assert_alone_as_in_a_batch(model: Model, users: list[list[int]], atol: float, rtol: float) -> None:
+    """The scores of a user do not depend on who else is in the batch, nor on the padding."""
+    longest = max(1, *map(len, users))
+    together = model.scores(torch.tensor([[PAD] * (longest - len(items)) + items for items in users]))
+    for row, items in enumerate(users):
+        alone = model.scores(torch.tensor([items or [PAD]]))
+        torch.testing.assert_close(together[row], alone[0], atol=atol, rtol=rtol)

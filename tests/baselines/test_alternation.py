@@ -21,10 +21,8 @@ from genrec.recommender import Recommender
 from genrec.types import PAD
 from genrec_baselines import CID, AlternatingTraining, IDGenRec
 
-from ..identifiers.sequences import T5
-
-HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
-TARGET = torch.tensor([3, 8, 0])
+from ..identifiers.sequences import HISTORY, T5, TARGET
+from ..trainers import quiet_trainer
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +55,7 @@ class Fit:
         self.module: Any = Recommender(identifier, T5Backbone(sizes=dict(T5)), assets, ks=(1, 2))
 
     def trainer(self, **options: Any) -> L.Trainer:
-        return L.Trainer(
-            default_root_dir=self.folder,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            callbacks=[self.callback],
-            enable_checkpointing=False,
-            accelerator="cpu",
-            **options,
-        )
+        return quiet_trainer(default_root_dir=self.folder, callbacks=[self.callback], **options)
 
     def begin(self) -> None:
         """Everything that is there when the first epoch begins."""

@@ -20,12 +20,19 @@ from genrec_baselines import DreamRec
 from genrec_baselines.diffusion import Diffusion, betas
 from genrec_baselines.dreamrec import spread
 
-from .single_vector import Model, assert_packed_is_separate, make_backbone, make_lora
+from ..identifiers.sequences import HISTORY, TARGET
+from .single_vector import (
+    ITEMS,
+    LISTS,
+    Model,
+    assert_alone_as_in_a_batch,
+    assert_one_ordered_token,
+    assert_packed_is_separate,
+    make_backbone,
+    make_lora,
+)
 from .test_diffusion import sampled_by_the_book
 
-ITEMS = 12
-HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
-TARGET = torch.tensor([3, 8, 0])
 EVERYTHING = torch.ones(1, ITEMS, dtype=torch.bool)
 
 
@@ -51,20 +58,13 @@ def model(request: pytest.FixtureRequest, dataset: Dataset, tmp_path: Path) -> M
 
 
 def test_an_item_is_one_ordered_token_between_the_words_of_the_prompt(model: Model) -> None:
-    context = model.context(HISTORY)
-    words = len(model.prompt.prefix) + len(model.prompt.suffix)
-    assert context.mask.sum(1).tolist() == [words + 3, words + 2, words]
-    assert (context.sets == -1).all()
+    assert_one_ordered_token(model)
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=6), min_size=1, max_size=4))
+@given(LISTS)
 def test_a_user_is_the_same_alone_and_in_any_batch(model: Model, users: list[list[int]]) -> None:
-    longest = max(1, *map(len, users))
-    together = model.scores(torch.tensor([[PAD] * (longest - len(items)) + items for items in users]))
-    for row, items in enumerate(users):
-        alone = model.scores(torch.tensor([items or [PAD]]))
-        torch.testing.assert_close(together[row], alone[0], atol=1e-4, rtol=1e-4)
+    assert_alone_as_in_a_batch(model, users, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("layers", ["mlp1", "mlp2"])

@@ -9,18 +9,24 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from genrec.data import Dataset
 from genrec.types import PAD
 from genrec_baselines import E4SRec
 
-from .single_vector import Model, assert_packed_is_separate, make_backbone, make_lora
+from ..identifiers.sequences import HISTORY, TARGET
+from .single_vector import (
+    ITEMS,
+    LISTS,
+    Model,
+    assert_alone_as_in_a_batch,
+    assert_one_ordered_token,
+    assert_packed_is_separate,
+    make_backbone,
+    make_lora,
+)
 
-ITEMS = 12
 COLD = [4, 5, 10, 11]
-HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
-TARGET = torch.tensor([3, 8, 0])
 
 
 @pytest.fixture(params=["t5", "causal"])
@@ -33,10 +39,7 @@ def test_the_cold_items_of_this_file_are_those_of_the_data_set(dataset: Dataset)
 
 
 def test_an_item_is_one_ordered_token_between_the_words_of_the_prompt(model: Model) -> None:
-    context = model.context(HISTORY)
-    words = len(model.prompt.prefix) + len(model.prompt.suffix)
-    assert context.mask.sum(1).tolist() == [words + 3, words + 2, words]
-    assert (context.sets == -1).all()
+    assert_one_ordered_token(model)
 
 
 def test_an_items_vector_moves_the_scores_of_those_who_took_it(model: Model) -> None:
@@ -51,13 +54,9 @@ def test_an_items_vector_moves_the_scores_of_those_who_took_it(model: Model) -> 
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=6), min_size=1, max_size=4))
+@given(LISTS)
 def test_a_user_is_the_same_alone_and_in_any_batch(model: Model, users: list[list[int]]) -> None:
-    longest = max(1, *map(len, users))
-    together = model.scores(torch.tensor([[PAD] * (longest - len(items)) + items for items in users]))
-    for row, items in enumerate(users):
-        alone = model.scores(torch.tensor([items or [PAD]]))
-        torch.testing.assert_close(together[row], alone[0], atol=1e-5, rtol=0)
+    assert_alone_as_in_a_batch(model, users, atol=1e-5, rtol=0)
 
 
 def test_the_loss_is_a_softmax_over_all_items_and_padding_is_none_of_them(model: Model) -> None:

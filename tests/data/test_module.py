@@ -11,6 +11,8 @@ import torch
 from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
 from genrec.types import PAD, Batch
 
+from ..trainers import quiet_trainer
+
 
 def tiny() -> Dataset:
     lists = [[0, 1, 2], [3, 4], [5, 0]], [[3], [], [1, 1, 2]], [[4, 5], [0], []]
@@ -71,15 +73,7 @@ class Recorder(L.LightningModule):
 
 
 def fit(folder: Path, epochs: int, checkpoint: str | None = None) -> list[list[tuple[int, ...]]]:
-    trainer = L.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        default_root_dir=folder,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    trainer = quiet_trainer(max_epochs=epochs, default_root_dir=folder)
     module = Recorder()
     trainer.fit(module, SequenceData(InMemory(tiny()), batch_size=2), ckpt_path=checkpoint)
     trainer.save_checkpoint(folder / "last.ckpt")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning as L
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +17,8 @@ from genrec.evaluation import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame, target_ranks
 from genrec.references import ItemKNN
 from genrec.types import PAD, Ranking
+
+from ..trainers import quiet_trainer
 
 ITEMS, WARM, K = 15, 10, 4
 
@@ -127,7 +128,7 @@ def test_a_user_is_ranked_once() -> None:
 def test_a_test_leaves_its_ranks() -> None:
     data = SequenceData(InMemory(Synthetic(users=150, items=140).load(Path())), rank_batch_size=7)
     module = ItemKNN()
-    trainer = L.Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = quiet_trainer()
     trainer.test(module, data, verbose=False)
     names = [name for name in module.results["all"] if name != "users"]
     assert module.results["all"]["users"] == module.ranks["user"].n_unique() > 7

@@ -23,6 +23,10 @@ QWEN = {
     "intermediate_size": 64,
 }
 
+HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
+TARGET = torch.tensor([3, 8, 0])
+"""Three users of the data set of twelve items, the last of whom has taken nothing yet, and what they take next."""
+
 
 class Given(TokenSequence):
     """Identifiers of new tokens 0, 1, 2 ..., given by hand."""

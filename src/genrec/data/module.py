@@ -85,7 +85,7 @@ class SequenceData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training samples in a new order every epoch."""
         samples = self.samples(self.dataset.train, self.max_history, self.empty_history)
-        return Batches(samples, ShuffledByLength(samples.widths, self.batch_size, self.seed, self._share))
+        return _loader(samples, ShuffledByLength(samples.widths, self.batch_size, self.seed, self._share))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once."""
@@ -102,7 +102,7 @@ class SequenceData(L.LightningDataModule):
         return self._ranking_loader(prediction(known, self.max_history))
 
     def _ranking_loader(self, samples: Samples) -> DataLoader[Batch]:
-        return Batches(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
+        return _loader(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
 
     @property
     def _share(self) -> Share:
@@ -112,21 +112,20 @@ class SequenceData(L.LightningDataModule):
 class Batches(DataLoader[Batch]):
     """A loader that can begin in the middle of an epoch.
 
-    Args:
-        samples: picked by index array, a batch at a time.
-        sampler: draws the index arrays.
-
     Attributes:
         first: how many batches the next epoch leaves out; the one after it is whole again.
     """
 
-    def __init__(self, samples: Samples, sampler: Sampler[np.ndarray]) -> None:
-        # `batch_size=None`: an index array picks a whole batch. A generator of its own: a loader seeds its workers
-        # whenever it starts, and how often it does is not to decide what the model's dropout draws.
-        super().__init__(samples, sampler=sampler, batch_size=None, generator=torch.Generator())
-        self.first = 0
+    first = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """The batches of an epoch, made when they are asked for."""
         first, self.first = self.first, 0
         yield from islice(super().__iter__(), first, None)
+
+
+def _loader(samples: Samples, sampler: Sampler[np.ndarray]) -> Batches:
+    # `batch_size=None`: the sampler draws index arrays, and an index array picks a whole batch. A generator of its own:
+    # a loader seeds its workers whenever it starts, and how often it does is not to decide what the model's dropout
+    # draws.
+    return Batches(samples, sampler=sampler, batch_size=None, generator=torch.Generator())

@@ -111,7 +111,7 @@ def plot(recalls: dict[str, float], shares: dict[str, float], path: Path) -> Non
     recall.set(ylabel="Recall@10", ylim=(0, None))
     recall.legend()
     share.plot(widths, [shares[name] for name in recalls], marker="o")
-    share.set(ylabel="share of the ten best of all that are found", ylim=(0, 1.05))
+    share.set(ylabel="share of the ten best that are found", ylim=(0, 1.05))
     for axes in (recall, share):
         axes.set_xscale("log")
         axes.set_xticks(widths, map(str, widths))

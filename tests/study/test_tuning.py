@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 import yaml
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from genrec.configuration import PACKAGED, load_config
 from genrec.errors import GenrecError
@@ -28,6 +30,13 @@ FOLDER = Path("studies/mine")
 BEST = FOLDER / "mine_best.yaml"
 
 
+def trial_told(arguments: Sequence[str]) -> tuple[int, Trial]:
+    """The trial that a command is told to report to, and its number."""
+    (callback,) = (part for part in arguments if part.startswith("--trainer.callbacks+="))
+    told: dict[str, Any] = yaml.safe_load(callback.partition("=")[2])["init_args"]
+    return told["number"], trial_of(open_study(Path(told["folder"])), told["number"])
+
+
 class Fake:
     """Trainings whose validation is a function of the trial's values."""
 
@@ -41,18 +50,16 @@ class Fake:
     def __call__(self, arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
         self.commands.append(arguments)
         config = resolve([part for part in arguments[1:] if "callbacks" not in part])
-        (callback,) = (part for part in arguments if part.startswith("--trainer.callbacks+="))
-        told: dict[str, Any] = yaml.safe_load(callback.partition("=")[2])["init_args"]
+        number, trial = trial_told(arguments)
         model = config["model"]["init_args"]
         lr, n = model["optimizer"]["init_args"]["lr"], model["identifier"]["init_args"]["n_semantic"]
         self.values.append((lr, n))
-        if self.dies(told["number"]):
+        if self.dies(number):
             raise KeyboardInterrupt
         if n == 3:
             return "RuntimeError: out of memory"
-        trial = trial_of(open_study(Path(told["folder"])), told["number"])
         trial.report(self.value(lr, n), 0)
-        if self.prunes(told["number"]):
+        if self.prunes(number):
             trial.set_user_attr(PRUNED, True)
         else:
             trial.report(self.value(lr, n) - 0.05, 1)
@@ -159,9 +166,20 @@ def test_a_config_of_ones_own(here: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (PACKAGED / "studies").glob("tune_*.yaml")))
 def test_packaged_searches(name: str) -> None:
-    fake = Fake()
-    tune([name, "--trainer.max_epochs=2"], resolve, fake)
-    assert len(fake.values) == 20
+    tried = []
+
+    def execute(arguments: Sequence[str], log: Path, lock: IO[str]) -> None:
+        resolve([part for part in arguments[1:] if "callbacks" not in part])
+        tried.append(trial_told(arguments)[0])
+        trial_told(arguments)[1].report(0.5, 0)
+
+    tune([name, "--trainer.max_epochs=2"], resolve, execute)
+    contents = yaml.safe_load((PACKAGED / "studies" / name).read_text())
+    assert tried == list(range(contents["trials"]))
+    (best,) = Path("studies").rglob("*_best.yaml")
+    config = load_config(str(best))
+    for key in contents["space"]:
+        assert reduce(getitem, key.split("."), config) is not None
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,15 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[object], list[flo
     return found
 
 
-def test_groups_and_seconds(tmp_path: Path, points: list[tuple[object, ...]]) -> None:
+def test_groups_and_seconds(
+    tmp_path: Path, points: list[tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "plots"
-    report([run(tmp_path / "a"), run(tmp_path / "b", method="TIGER", ndcg=0.25), "--plots", str(folder)])
+    runs = [run(tmp_path / "a"), run(tmp_path / "b", method="TIGER", ndcg=0.25)]
+    report([*runs, "--format", "csv", "--plots", str(folder)])
+    said = capsys.readouterr()
+    assert all(line.startswith(("dataset,", "toys,")) for line in said.out.splitlines()), "a table, and nothing else"
+    assert {Path(line.removeprefix("wrote ")).name for line in said.err.splitlines()} == drawn(folder)
     names = ("settings", "groups", "seconds")
     assert drawn(folder) == {f"toys_{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
     *beside, setrec, tiger = (point for point in points if point[3] == "bars")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def report(arguments: Sequence[str]) -> None:
         from genrec.report import plots  # matplotlib takes a second
 
         for made, same, name in zip(ours, data, names(data), strict=True):
-            plots.draw(made, same, settings, options.plot_over, Path(options.plots) / name)
+            for path in plots.draw(made, same, settings, options.plot_over, Path(options.plots) / name):
+                # Standard output may be a table for another program.
+                print(f"wrote {path}", file=sys.stderr)
 
 
 def _show(tables: Sequence[Table], note: str, form: str, output: str | None) -> None:

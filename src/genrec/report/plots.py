@@ -28,8 +28,8 @@ COLOURS = [*colormaps["tab20"].colors[::2], *colormaps["tab20"].colors[1::2]]  #
 """The usual ten, then a light one of each: a main table has thirteen rows."""
 
 
-def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, to: Path) -> None:
-    """Draw every figure that the runs of one data set have something for, and say which.
+def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, to: Path) -> list[Path]:
+    """Draw every figure that the runs of one data set have something for.
 
     Args:
         rows: the table's.
@@ -38,6 +38,9 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
         over: a key of the runs' configs to draw a metric against; None for no such figure.
         to: the folder, and the data set's name in it: of ``plots/toys``, ``plots/toys_<figure>.png`` and ``.pdf`` are
             written.
+
+    Returns:
+        the files.
 
     Raises:
         GenrecError: if `over` is no key of the configs, or the runs differ in others as well.
@@ -54,11 +57,10 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
     if over:
         key = find_key(runs, over)
         figures[key.rpartition(".")[2]] = _over(runs, key, settings, metric)
-    for name, figure in figures.items():
-        if figure:
-            for suffix in (".png", ".pdf"):
-                write_new(Path(f"{to}_{name}{suffix}"), figure.savefig)
-            print(f"wrote {to}_{name}.png and .pdf")
+    drawn = {Path(f"{to}_{name}{form}"): made for name, made in figures.items() if made for form in (".png", ".pdf")}
+    for path, made in drawn.items():
+        write_new(path, made.savefig)
+    return list(drawn)
 
 
 def _with_backbone(method: str, backbone: str | None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,8 +67,6 @@ def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], fold
     over = plan.over if len(points) > 1 else None
     (folder / FIGURES).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".figures") as new:
-        with contextlib.redirect_stdout(io.StringIO()):
-            plots.draw(made, swept, MAIN_SETTINGS, over, Path(new) / name)
-        for path in Path(new).iterdir():
+        for path in plots.draw(made, swept, MAIN_SETTINGS, over, Path(new) / name):
             path.replace(folder / FIGURES / path.name)
     return over is not None

@@ -129,6 +129,19 @@ def test_values_that_double_are_on_a_logarithmic_axis(
     assert "2" in labels, "2.5 seconds lie between 2 and 5"
 
 
+def test_many_powers_are_labelled_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {}
+    monkeypatch.setattr(plots, "write_new", lambda path, write: figures.update({path.name: write.__self__}))
+    runs = [
+        run(tmp_path / f"{rank}", method=f"M{rank}", seconds={"fit": None, "rank": rank}) for rank in (0.01, 1, 400)
+    ]
+    report([*runs, "--plots", str(tmp_path / "plots")])
+    axes = figures["toys_seconds.png"].axes[0]
+    axes.figure.draw_without_rendering()
+    ticks = [tick for tick in axes.get_xticks() if 0.01 <= tick <= 400]
+    np.testing.assert_allclose(ticks, [0.01, 0.1, 1, 10, 100])
+
+
 def test_values_that_are_no_numbers(tmp_path: Path, points: list[tuple[object, ...]]) -> None:
     runs = [run(tmp_path / str(value), value) for value in ("raw", "mean")]
     report([*runs, "--plots", str(tmp_path / "plots"), "--plot-over", "alpha", "--settings", "all"])

@@ -79,9 +79,11 @@ def _axes(panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Above the axes, where it hides no point."""
+    """Above the axes, where it hides no point, and in room of its own."""
+    handles, labels = axes.get_legend_handles_labels()
     columns = max(2, int(figure.get_figwidth()) // 3)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, fontsize="small")
+    figure.set_figheight(3.2 + 0.2 * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize="small")
 
 
 def _settings(rows: Sequence[Row], settings: Sequence[str], metric: str) -> Figure | None:
@@ -201,7 +203,8 @@ def _is_geometric(values: set[float | str]) -> bool:
 def _logarithmic(axes: Axes) -> None:
     """A horizontal axis of powers, with numbers that are read at once, however short it is."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -445,11 +446,14 @@ def test_runs_that_cannot_be_reported(here: Path, capsys: pytest.CaptureFixture[
     assert "another version" in complaint(capsys, "compare . .")
 
 
-def test_a_reader_that_has_seen_enough(here: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough(here: Path, unbuffered: str) -> None:
     """`genrec report RUN | head` ends without a word."""
     genrec("test --config synthetic_popularity.yaml", *QUICK)
     command = [sys.executable, "-m", "genrec", "report", "runs/synthetic_popularity", "--format=csv"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

@@ -60,6 +60,7 @@ def main(args: Sequence[str] | None = None) -> None:
             from genrec.training import run
 
             run(arguments)
+        sys.stdout.flush()
     except BrokenPipeError:
         # Who reads has seen enough, such as `head`; what Python still holds is not to complain at its end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

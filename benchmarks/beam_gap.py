@@ -96,21 +96,20 @@ def main() -> None:
     nodes = torch.cat(visited).double()
     print(f"visited: mean {nodes.mean():.0f}, most {nodes.max():.0f} of {len(identifier.trie):,} nodes")
     if options.plot:
-        plot({name: found["recall@10"] for name, (_, _, found, _) in results.items()}, shares, options.plot)
+        recalls = {name: found["recall@10"] for name, (_, _, found, _) in results.items()}
+        plot(options.beams, recalls, shares, options.plot)
 
 
-def plot(recalls: dict[str, float], shares: dict[str, float], path: Path) -> None:
+def plot(widths: list[int], recalls: dict[str, float], shares: dict[str, float], path: Path) -> None:
     """Two panels over the number of beams: recall beside that of the true best, and how many of those are found."""
-    best = recalls.pop("exact")
-    widths = [int(name) for name in recalls]
     figure = Figure(figsize=(9, 3.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     recall, share = figure.subplots(1, 2)
-    recall.plot(widths, list(recalls.values()), marker="o", label="beam search")
-    recall.axhline(best, linestyle="--", color="black", label="the ten best of all")
+    recall.plot(widths, [recalls[str(width)] for width in widths], marker="o", label="beam search")
+    recall.axhline(recalls["exact"], linestyle="--", color="black", label="the ten best of all")
     recall.set(ylabel="Recall@10", ylim=(0, None))
     recall.legend()
-    share.plot(widths, [shares[name] for name in recalls], marker="o")
+    share.plot(widths, [shares[str(width)] for width in widths], marker="o")
     share.set(ylabel="share of the ten best that are found", ylim=(0, 1.05))
     for axes in (recall, share):
         axes.set_xscale("log")

@@ -223,12 +223,40 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
 def test_bfloat16_is_near() -> None:
     context, query = random_tokens(2, 5), random_tokens(2, 2, seed=1)
     full = made(sizes={**SIZES, "num_hidden_layers": 1})
-    half = made(sizes={**SIZES, "num_hidden_layers": 1}, dtype="bfloat16")
+    half = made(sizes={**SIZES, "num_hidden_layers": 1}, dtype="bfloat16", tuning="frozen")
     half.model.load_state_dict(full.model.state_dict())
     assert half.words(torch.tensor([3])).dtype == torch.float32
     found, expected = half(context, query), full(context, query)
     assert found.dtype == torch.float32
     assert (found - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("cast", [lambda model: model, lambda model: model.to(torch.bfloat16), lambda m: m.half()])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_adapters_learn_in_float32_whatever_the_weights_are(
+    cast: Callable[[CausalBackbone], CausalBackbone], dtype: str
+) -> None:
+    backbone = cast(made(tuning="lora", dtype=dtype)).train()
+    adapters = {name: p for name, p in backbone.named_parameters() if p.requires_grad}
+    assert {parameter.dtype for parameter in adapters.values()} == {torch.float32}
+    assert {buffer.dtype for buffer in backbone.buffers()} == {torch.float32}, "the frequencies of the positions"
+    with torch.no_grad():
+        for parameter in adapters.values():
+            parameter.fill_(0.02)
+    optimizer = torch.optim.AdamW(adapters.values(), lr=2e-5)
+    backbone(random_tokens(2, 5), random_tokens(2, 2, seed=1)).square().sum().backward()
+    optimizer.step()
+    assert {value.dtype for state in optimizer.state.values() for value in state.values()} == {torch.float32}
+    assert all((parameter - 0.02).abs().max() > 1e-5 for parameter in adapters.values())
+
+
+def test_a_cast_to_float64_is_followed() -> None:
+    for backbone in (made(), made(tuning="lora")):
+        backbone.to(torch.float64)
+        context = random_tokens(2, 5)
+        doubled = Tokens(context.embeds.double(), context.mask, context.sets)
+        assert backbone(doubled, doubled).dtype == torch.float64
+        assert {p.dtype for p in backbone.parameters()} == {backbone.words(torch.tensor([1])).dtype} == {torch.float64}
 
 
 @pytest.mark.slow
@@ -256,6 +284,9 @@ def test_a_real_language_model_from_a_package() -> None:
         (lambda: CausalBackbone(pretrained="/no/such/folder").setup([]), "cannot load the model `/no/such/folder`"),
         (lambda: CausalBackbone(pretrained="package:no_such").setup([]), "package `no_such` is not there"),
         (lambda: CausalBackbone(pretrained="x", bits=8), "cannot be trained"),
+        (lambda: made(dtype="bfloat16"), "cannot be trained.*use `trainer.precision: bf16-mixed`"),
+        (lambda: made().to(torch.bfloat16), "learns in full.*use `trainer.precision: bf16-mixed`"),
+        (lambda: made().half(), "learns in full"),
         (lambda: made(tuning="lora", lora=LoRA(targets=["nothing"])), "no layers named nothing"),
     ],
 )
@@ -293,4 +324,7 @@ def test_logits_are_those_of_a_stock_model(tied: bool, tmp_path: Path) -> None:
     context, query = random_tokens(2, 5), random_tokens(2, 3, seed=1)
     expected = stock(inputs_embeds=torch.cat([context.embeds, query.embeds], 1)).logits[:, 5:]
     assert backbone.tied is tied
+    assert tied or not backbone.output.weight.requires_grad, "what nobody uses does not learn"
+    backbone.writes_words()
+    assert backbone.head().requires_grad
     close(backbone.head_scale * backbone.eval()(context, query) @ backbone.head().T, expected, atol=1e-4)

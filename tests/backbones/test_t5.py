@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import T5ForConditionalGeneration, T5Model
+from transformers import T5Config, T5ForConditionalGeneration, T5Model
 
 from genrec.backbones import T5Backbone
 from genrec.errors import GenrecError
@@ -140,13 +142,47 @@ def test_a_tree_that_grows_equals_its_branches_one_by_one(t5: T5Backbone) -> Non
     grows_like_its_branches(t5)
 
 
+@pytest.mark.parametrize("own_head", [False, True])
 @torch.no_grad()
-def test_logits_are_those_of_a_stock_t5(t5: T5Backbone) -> None:
-    stock = T5ForConditionalGeneration(t5.t5.config).eval()
-    stock.load_state_dict({**t5.t5.state_dict(), "lm_head.weight": t5.t5.shared.weight})
-    stock.set_attn_implementation("eager")
+def test_logits_are_those_of_a_stock_t5(t5: T5Backbone, own_head: bool, tmp_path: Path) -> None:
+    # Versions 1.1 say `tie_word_embeddings: false`, do not scale, and bring an output layer of their own.
+    version = {"tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"} if own_head else {}
+    config = T5Config(vocab_size=300, decoder_start_token_id=0, **SIZES, **version)  # type: ignore[arg-type]
+    made = T5ForConditionalGeneration(config)
+    if own_head:
+        made.lm_head.weight = torch.nn.Parameter(torch.randn(300, 32))
+    made.save_pretrained(tmp_path)
+    t5.tokenizer.save_pretrained(tmp_path)
+    if own_head:
+        about = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**about, "tie_word_embeddings": False}))
+    stock = T5ForConditionalGeneration.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    backbone = T5Backbone(pretrained=str(tmp_path))
+    backbone.setup([])
     context, query = random_tokens(2, 9), random_tokens(2, 5, seed=1)
     expected = stock(inputs_embeds=context.embeds, decoder_inputs_embeds=query.embeds).logits
-    found = t5.head_scale * t5(context, query) @ t5.head().T
+    found = backbone.head_scale * backbone.eval()(context, query) @ backbone.head().T
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-    assert (t5.start, t5.end) == (stock.config.pad_token_id, stock.config.eos_token_id)
+    assert (backbone.start, backbone.end) == (t5.tokenizer.pad_token_id, t5.tokenizer.eos_token_id)
+    assert backbone.tied is not own_head
+    assert backbone.head_scale == (1 if own_head else 32**-0.5)
+    assert own_head or backbone.head() is backbone.t5.shared.weight
+    assert not own_head or not backbone.head().requires_grad, "what nobody uses does not learn"
+    backbone.writes_words()
+    assert backbone.head().requires_grad
+
+
+def test_a_t5_is_not_cast_to_short_numbers_because_it_learns() -> None:
+    backbone = T5Backbone(sizes=SIZES)
+    backbone.setup(WORDS)
+    with pytest.raises(GenrecError, match=r"learns in full.*use `trainer.precision: bf16-mixed`"):
+        backbone.to(torch.bfloat16)
+    assert {p.dtype for p in backbone.double().parameters()} == {torch.float64}
+
+
+def test_weights_that_were_saved_in_bfloat16_learn_in_float32(t5: T5Backbone, tmp_path: Path) -> None:
+    deepcopy(t5.t5).bfloat16().save_pretrained(tmp_path)
+    t5.tokenizer.save_pretrained(tmp_path)
+    backbone = T5Backbone(pretrained=str(tmp_path))
+    backbone.setup([])
+    assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}

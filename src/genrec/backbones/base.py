@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from genrec.backbones.encoder import TextEncoder
+from genrec.backbones.lora import own_parameters
 from genrec.backbones.tree import Tree
 from genrec.errors import GenrecError
 from genrec.types import Packed, Tokens
 
 Memory = Any
 """What `Backbone.read` keeps of a prompt; only the backbone that made it looks inside."""
+
+SHORT = (torch.bfloat16, torch.float16)
+"""Numbers too short to learn in: a small step does not change them."""
 
 
 class Backbone(nn.Module, ABC):
@@ -59,6 +64,13 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def tied(self) -> bool:
         """Whether words are read and written with the same table."""
+
+    def writes_words(self) -> None:
+        """Let the output layer learn as the rest does; an identifier that uses `head` says so in its own setup.
+
+        Otherwise a layer of its own stands still: nobody uses it, and data-parallel training waits for the gradient of
+        whatever learns.
+        """
 
     @abstractmethod
     def read(self, context: Tokens) -> Memory:
@@ -109,3 +121,24 @@ class Backbone(nn.Module, ABC):
                 "prefixes`, or a CausalBackbone"
             )
         return self.write(self.read(context), query)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
+        """Every move and cast of a module comes through here: only weights that do not learn may become short.
+
+        Raises:
+            GenrecError: if weights of the language model that learn would.
+        """
+        shortens = fn(torch.empty(0, dtype=torch.float32)).dtype in SHORT
+        if shortens and any(weight.requires_grad for _, weight in own_parameters(self)):
+            raise GenrecError(
+                "a language model that learns in full cannot have weights of 16 bits, in which small steps are lost: "
+                "use `trainer.precision: bf16-mixed`, or `tuning: lora` or `frozen` of a CausalBackbone"
+            )
+
+        def kept(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            still = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+            return moved if still or moved.dtype not in SHORT else tensor.to(moved.device)
+
+        super()._apply(kept, recurse)
+        return self

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 
 from genrec.backbones import masks
 from genrec.backbones.attention import ATTENTION, CausalMemory, Grower, Recorder
-from genrec.backbones.base import Backbone
+from genrec.backbones.base import SHORT, Backbone
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
 from genrec.backbones.tree import Tree
@@ -40,7 +40,7 @@ class CausalBackbone(Backbone):
         tokenizer: folder or name of a tokenizer for a new model; None builds one from the catalogue's words.
         tuning: what of a pre-trained model learns: ``full``, ``frozen``, or `lora`'s adapters alone.
         lora: the adapters' sizes.
-        dtype: the numbers of the model's weights, ``float32`` or ``bfloat16``.
+        dtype: the numbers of the model's weights, ``float32`` or, if they do not learn, ``bfloat16``.
         bits: load the frozen weights in 8 or 4 bits (bitsandbytes, a GPU).
         activation_checkpointing: compute activations twice rather than keep them.
         sparse: members of a set are hidden from each other.
@@ -71,6 +71,11 @@ class CausalBackbone(Backbone):
             )
         if bits is not None and tuning == "full":
             raise GenrecError("weights of 8 or 4 bits cannot be trained: choose `tuning: lora` or `frozen`")
+        if dtype == "bfloat16" and tuning == "full":
+            raise GenrecError(
+                "weights in bfloat16 cannot be trained, small steps are lost in them: keep `dtype: float32` and use "
+                "`trainer.precision: bf16-mixed`, or choose `tuning: lora` or `frozen`"
+            )
         self.pretrained = pretrained
         self.sizes = sizes or {}
         self.family = family
@@ -124,7 +129,7 @@ class CausalBackbone(Backbone):
             ) from error
         self.model = whole.base_model
         if not whole.config.tie_word_embeddings:
-            self.output = whole.get_output_embeddings()
+            self.output = whole.get_output_embeddings().requires_grad_(False)
 
     def describe(self) -> str:
         """See `Backbone.describe`."""
@@ -141,7 +146,8 @@ class CausalBackbone(Backbone):
 
     def words(self, ids: Tensor) -> Tensor:
         """See `Backbone.words`."""
-        return self.model.get_input_embeddings()(ids).float()
+        embeds = self.model.get_input_embeddings()(ids)
+        return embeds.float() if embeds.dtype in SHORT else embeds
 
     def head(self) -> Tensor:
         """See `Backbone.head`."""
@@ -151,6 +157,11 @@ class CausalBackbone(Backbone):
     def tied(self) -> bool:
         """See `Backbone.tied`."""
         return "output" not in self._modules
+
+    def writes_words(self) -> None:
+        """See `Backbone.writes_words`."""
+        if not self.tied:
+            self.output.requires_grad_(self.tuning == "full")
 
     def forward(self, context: Tokens | Packed, query: Tokens) -> Tensor:
         """See `Backbone.forward`; `Packed` prompts are read once for all their branches."""

@@ -38,7 +38,9 @@ class LoRA:
         )
 
     def insert(self, model: nn.Module) -> None:
-        """Give a frozen model its adapters, which learn.
+        """Give a frozen model its adapters, which learn, in float32 whatever the model's weights are.
+
+        A step of 2e-5 on a weight of .02 is smaller than what bfloat16 can tell apart: it would never move.
 
         Raises:
             GenrecError: if the model has none of the layers.
@@ -48,6 +50,9 @@ class LoRA:
         except ValueError as error:
             names = ", ".join(self.targets)
             raise GenrecError(f"the model has no layers named {names}: give `lora.targets` that it has") from error
+        for name, parameter in model.named_parameters():
+            if ADAPTER in name:
+                parameter.data = parameter.data.float()
 
 
 def own_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

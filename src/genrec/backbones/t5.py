@@ -20,6 +20,7 @@ from transformers import (
     EncoderDecoderCache,
     PreTrainedModel,
     T5Config,
+    T5ForConditionalGeneration,
     T5Model,
 )
 
@@ -105,13 +106,20 @@ class T5Backbone(Backbone):
         if self.pretrained is not None:
             try:
                 self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained)
-                self.t5 = T5Model.from_pretrained(self.pretrained, attn_implementation=ATTENTION)
+                whole = T5ForConditionalGeneration.from_pretrained(
+                    self.pretrained, attn_implementation=ATTENTION, dtype=torch.float32
+                )
             except (OSError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise GenrecError(
                     f"cannot load the model `{self.pretrained}`: {reason} Check the name and the connection, give a "
                     "local folder, or use a `..._small.yaml` config, which needs no network"
                 ) from error
+            with torch.device("meta"):
+                self.t5 = T5Model(whole.config)
+            self.t5.shared, self.t5.encoder, self.t5.decoder = whole.shared, whole.encoder, whole.decoder
+            if whole.lm_head.weight is not whole.shared.weight:
+                self.output = whole.lm_head.requires_grad_(False)
         else:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
             config = T5Config(
@@ -125,7 +133,7 @@ class T5Backbone(Backbone):
             self.t5 = T5Model(config)
         self.width = self.t5.config.d_model
         self.start, self.end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        # The first T5 divides by sqrt(d_model) before its tied head, versions 1.1 do not.
+        # The first T5 divides by sqrt(d_model) before its tied head; versions 1.1 do not, and have one of their own.
         self.head_scale = self.width**-0.5 if self.t5.config.scale_decoder_outputs else 1.0
 
     def describe(self) -> str:
@@ -138,12 +146,17 @@ class T5Backbone(Backbone):
 
     def head(self) -> Tensor:
         """See `Backbone.head`."""
-        return self.t5.shared.weight
+        return self.t5.shared.weight if self.tied else self.output.weight
 
     @property
     def tied(self) -> bool:
         """See `Backbone.tied`."""
-        return True
+        return "output" not in self._modules
+
+    def writes_words(self) -> None:
+        """See `Backbone.writes_words`."""
+        if not self.tied:
+            self.output.requires_grad_(True)
 
     def read(self, context: Tokens) -> T5Memory:
         """See `Backbone.read`."""

@@ -70,6 +70,7 @@ class ItemNames(nn.Module):
         self.tokens = list(tokens)
         # In a tuple: the language model is no part of the identifier.
         self._backbone = (backbone,)
+        backbone.writes_words()
         self.words = len(backbone.head())
         separator = _tokens_of(backbone, self.separator_text)
         self.register_buffer("separator", torch.tensor(separator, dtype=torch.long), persistent=False)

@@ -34,14 +34,18 @@ class Syncs(TorchDispatchMode):
     >>> syncs.total
     1
 
+    Args:
+        device: only what happens on tensors of this type of device counts; None counts all, as if a CPU were a GPU.
+
     Attributes:
         counts: how often each operator was called; ``index[bool]`` is a tensor picked by a mask, ``copy`` a tensor that
             goes to the host, ``repeat_interleave`` one by counts of a tensor.
-        places: where in our own code, as ``file:line function``.
+        places: where in our own code, as ``file:line function``; ``elsewhere`` is the optimiser, say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
         super().__init__()
+        self.device = device
         self.counts: Counter[str] = Counter()
         self.places: Counter[str] = Counter()
 
@@ -54,7 +58,8 @@ class Syncs(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Look at an operator before it runs."""
-        if name := _waits(func, args, kwargs or {}):
+        name = _waits(func, args, kwargs or {})
+        if name and self.device in (None, args[0].device.type):
             self.counts[name] += 1
             self.places[_caller()] += 1
         return func(*args, **(kwargs or {}))
@@ -79,5 +84,7 @@ def _waits(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | No
 def _caller() -> str:
     frames: list[traceback.FrameSummary] = traceback.extract_stack()
     ours: Callable[[str], bool] = lambda file: "genrec" in file and "testing" not in file  # noqa: E731
-    frame = next((frame for frame in reversed(frames) if ours(frame.filename)), frames[0])
+    frame = next((frame for frame in reversed(frames) if ours(frame.filename)), None)
+    if frame is None:
+        return "elsewhere"
     return f"{frame.filename.rpartition('genrec/')[2]}:{frame.lineno} {frame.name}"

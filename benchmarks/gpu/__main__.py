@@ -1,0 +1,124 @@
+"""Measures everything on one card, within minutes, and writes one json and one page.
+
+    python -m benchmarks.gpu [--tiny] [--only PART ...] [--minutes 7.5] [--data DIR] [--out DIR]
+
+Parts are ``machine``, ``t5``, ``ranking``, ``qwen``; each runs in a process of its own (but for tiny ones), so that one
+that fails takes no other with it, and writes what it found at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PARTS = ("machine", "t5", "ranking", "qwen")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="a minute on a CPU: to see that it works")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--minutes", type=float, default=7.5, help="no variant begins after them")
+    parser.add_argument("--data", type=Path, help="a folder that holds the released toys/; without it, one is made up")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.part:
+        _measure(args, args.part, args.until)
+        return
+    until = time.time() + 60 * args.minutes
+    for file in args.out.glob("part-*.json"):
+        file.unlink()
+    for part in args.only:
+        if args.tiny:
+            _measure(args, part, until)
+            continue
+        data = ["--data", str(args.data)] if args.data else []
+        command = [sys.executable, "-m", "benchmarks.gpu", "--part", part, "--until", str(until), *data]
+        subprocess.run([*command, "--out", str(args.out)], check=False)
+    _write(args)
+
+
+def _write(args: argparse.Namespace) -> None:
+    """One json and one page of all parts."""
+    from benchmarks.gpu.page import page
+
+    parts = {part: args.out / f"part-{part}.json" for part in PARTS}
+    found: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
+        "left_out": [],
+    }
+    for part, file in parts.items():
+        if file.is_file():
+            contents = json.loads(file.read_text())
+            found["left_out"] += contents.pop("left_out", [])
+            found[part] = contents
+            file.unlink()
+    name = "tiny" if args.tiny else str(found.get("machine", {}).get("card", "card")).lower().replace(" ", "-")
+    (args.out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
+    (args.out / f"{name}.md").write_text(page(found))
+    print(page(found))
+
+
+def _measure(args: argparse.Namespace, part: str, until: float) -> None:
+    """One part, in this process."""
+    from benchmarks.gpu import machine, ranking, shop, training
+
+    size = shop.TINY if args.tiny else shop.Size()
+    file = args.out / f"part-{part}.json"
+    found: dict[str, Any] = {}
+
+    def keep(name: str, work: Callable[[], dict[str, Any]]) -> None:
+        if time.time() > until:
+            found.setdefault("left_out", []).append(f"{part}, {name}")
+        else:
+            start = time.time()
+            try:
+                found[name] = work()
+            except Exception as error:
+                traceback.print_exc()
+                found[name] = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+            machine.forget_peak()
+            print(f"[{part}] {name}: {time.time() - start:.1f} s {found[name].get('error', '')}", flush=True)
+        file.write_text(json.dumps(found))
+
+    if part == "machine":
+        found.update(machine.measure(size))
+        file.write_text(json.dumps(found))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        source = shop.dataset(size, args.data)
+        if part == "ranking":
+            for precision in ("32-true", "bf16-mixed"):
+                keep(
+                    f"SETRec, {precision}",
+                    lambda p=precision: ranking.all_users(size, source, scratch, shop.setrec(), p),
+                )
+            keep(
+                "TIGER, 20 beams, bf16-mixed",
+                lambda: ranking.all_users(size, source, scratch, shop.tiger(), "bf16-mixed"),
+            )
+            keep("SETRec, validation with ten betas", lambda: ranking.validation(size, source, scratch))
+            keep("SETRec, many items", lambda: ranking.many_items(size, scratch))
+            return
+        for variant in training.T5 if part == "t5" else training.QWEN:
+            keep(
+                variant.name,
+                lambda v=variant: {"rate": v.rate, **training.steps(size, source, scratch, part, v)},
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -63,6 +63,8 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     fit = json.loads((run / "fit.json").read_text())
     assert fit["epochs"] == 2
+    (trained,) = fit["training"]
+    assert (trained["batch"], trained["processes"], trained["precision"]) == (128, 1, "32-true")
     assert fit["seconds"] > fit["training_seconds"] > 0
     curve = pl.read_csv(run / "logs" / "version_0" / "metrics.csv")
     assert curve["val/loss"].drop_nulls().len() == 2
@@ -73,6 +75,7 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     genrec("validate --config synthetic_setrec.yaml", *QUICK)
     validated = json.loads((run / "validation.json").read_text())
     assert validated["split"] == "validation"
+    assert validated["training"] == fit["training"]
     assert validated["settings"]["all"]["ndcg@10"] == pytest.approx(curve["val/ndcg@10"].max(), abs=1e-6)
 
     genrec("test --config synthetic_setrec.yaml", *QUICK)
@@ -81,6 +84,7 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     assert results["settings"] == json.loads((run / "metrics.1.json").read_text())["settings"], "nothing is overwritten"
     assert set(results["settings"]) == {"all", "warm", "cold", "G1", "G2", "G3", "G4", "G5"}
     assert results["seed"] == 43, "of the training"
+    assert (results["training"], results["precision"]) == (fit["training"], "32-true")
     assert 0 < results["parameters"]["trained"] <= results["parameters"]["all"]
     assert results["seconds"]["fit"] == fit["seconds"]
     assert results["settings"]["all"]["users"] == results["users"]

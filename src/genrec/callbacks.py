@@ -50,27 +50,32 @@ class Throughput(L.Callback):
     """Logs training examples per second, and keeps the seconds of the fit: with its validations, and without.
 
     The seconds are in every checkpoint, so that a resumed fit goes on counting, and in ``fit.json`` of the run's folder
-    when the fit ends.
+    when the fit ends. So are the batch, the processes and the precision of the training; of a fit that was resumed with
+    others, one after the other.
     """
 
     def __init__(self) -> None:
+        self.training: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.training_seconds = 0.0
         self.examples = 0
         self._evaluation = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Seconds and examples so far."""
-        return {"seconds": self.seconds, "training_seconds": self.training_seconds, "examples": self.examples}
+        """Seconds and examples so far, and how they were trained."""
+        counted = {"seconds": self.seconds, "training_seconds": self.training_seconds, "examples": self.examples}
+        return {**counted, "training": self.training}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting where the checkpoint stopped."""
         self.seconds, self.examples = state_dict["seconds"], state_dict["examples"]
-        self.training_seconds = state_dict["training_seconds"]
+        self.training_seconds, self.training = state_dict["training_seconds"], list(state_dict["training"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock of an epoch that is resumed in its middle: it does not start once more."""
         self.on_train_epoch_start(trainer, pl_module)
+        if (now := training_of(trainer)) not in self.training[-1:]:
+            self.training.append(now)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
@@ -107,6 +112,23 @@ class Throughput(L.Callback):
             speed = self.examples / self.training_seconds
             record = {**self.state_dict(), "examples_per_second": speed, "epochs": trainer.current_epoch}
             write_text(Path(trainer.default_root_dir) / FIT, json.dumps(record, indent=2) + "\n")
+
+
+def training_of(trainer: L.Trainer) -> dict[str, Any]:
+    """What a step of a training is made of, and how it is computed.
+
+    ``batch`` counts what the data module counts (`SequenceData.batch_size`), over a whole step: its accumulated batches
+    and all processes.
+    """
+    per_process = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+    return {
+        "batch": per_process * trainer.accumulate_grad_batches * trainer.world_size,
+        "batch_per_process": per_process,
+        "accumulated": trainer.accumulate_grad_batches,
+        "processes": trainer.world_size,
+        "nodes": trainer.num_nodes,
+        "precision": str(trainer.precision),
+    }
 
 
 class EpochLines(L.Callback):

@@ -88,6 +88,8 @@ class GenrecCLI(LightningCLI):
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
             {
+                # Two or eight devices make a batch as many times as large, which is another training.
+                "trainer.devices": 1,
                 "trainer.use_distributed_sampler": False,  # the data module shards users itself
                 "trainer.num_sanity_val_steps": 0,
                 "trainer.log_every_n_steps": 20,
@@ -233,6 +235,7 @@ class GenrecCLI(LightningCLI):
         assert self.run_folder is not None
         config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
         fit, kept = self.run_folder / runs.FIT, self.run_folder / runs.CONFIG
+        fitted = json.loads(fit.read_text()) if fit.is_file() else {}
         results = {
             "dataset": dataset.name,
             "method": model.method,
@@ -242,6 +245,8 @@ class GenrecCLI(LightningCLI):
             "split": split,
             "checkpoint": config.get("ckpt_path"),
             "overrides": self.overrides,
+            "training": fitted.get("training", []),
+            "precision": str(self.trainer.precision),
             "users": int((targets.lengths > 0).sum()),
             "items": len(dataset.catalog),
             "settings": model.results,
@@ -250,7 +255,7 @@ class GenrecCLI(LightningCLI):
                 "trained": sum(part.numel() for part in model.parameters() if part.requires_grad),
             },
             "seconds": {
-                "fit": json.loads(fit.read_text())["seconds"] if fit.is_file() else None,
+                "fit": fitted.get("seconds"),
                 "rank": model.rank_seconds,
             },
             **environment(),

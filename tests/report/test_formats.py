@@ -116,6 +116,24 @@ def test_trained_parameters_are_a_column_where_runs_tell_them() -> None:
     assert float(values["parameters_trained"]["mean"]) == 1_234_567
 
 
+def test_how_rows_were_computed_is_shown_where_it_matters() -> None:
+    def how(**changed: object) -> dict[str, object]:
+        part = {"batch": 128, "processes": 1, "nodes": 1, "precision": "32-true", **changed}
+        return {"training": [part], "precision": part["precision"]}
+
+    def head(*rows: Row) -> str:
+        return markdown([table(rows, ["all"])], "").splitlines()[2]
+
+    usual = row("A", [0.1], **how())
+    assert head(usual, row("B", [0.1], **how()), row("Old", [0.1])).endswith("| rank s |"), "the usual, or unknown"
+    assert head(usual, row("B", [0.1], **how(batch=64))).endswith("| rank s | batch |")
+    assert head(row("B", [0.1], **how(processes=2))).endswith("| rank s | processes |")
+    odd = row("B", [0.1], **how(batch=64, precision="bf16-mixed"))
+    shown = markdown([table([usual, odd, row("P", [0.9], published=True)], ["all", "cold"])], "").splitlines()
+    assert [line.split(" | ")[-2:] for line in shown[4:7]] == [["128", "32-true |"], ["64", "bf16-mixed |"], ["", " |"]]
+    assert all(line.endswith("|  |  |") for line in shown[7:]), "it stands with the first setting alone"
+
+
 def test_latex(made: Table) -> None:
     assert latex([made], "") == (
         "% \\usepackage{booktabs}\n"

@@ -72,6 +72,47 @@ def test_configs_are_told_apart_by_what_differs() -> None:
     ]
 
 
+def trained(seed: int, ndcg: float = 0.5, ranked: str = "32-true", **changed: object) -> Run:
+    """A run of always the same config that says how it was computed."""
+    made = run(ndcg=ndcg, seed=seed, settings=config(seed=seed))
+    how = {"batch": 128, "processes": 1, "nodes": 1, "precision": "32-true", **changed}
+    return Run(made.folder, {**made.results, "training": [how], "precision": ranked}, made.config)
+
+
+@pytest.mark.parametrize(
+    ("changed", "labels_"),
+    [
+        ({"batch": 512}, ("batch=128", "batch=512")),
+        ({"processes": 4}, ("processes=1", "processes=4")),
+        ({"processes": 4, "nodes": 2}, ("processes=1", "processes=4 on 2 nodes")),
+        ({"precision": "bf16-mixed", "ranked": "bf16-mixed"}, ("precision=32-true", "precision=bf16-mixed")),
+        ({"ranked": "16-mixed"}, ("precision=32-true", "precision=32-true, ranked in 16-mixed")),
+    ],
+)
+def test_seeds_of_another_batch_world_or_precision_are_not_averaged(
+    changed: dict[str, object], labels_: tuple[str, str]
+) -> None:
+    first, second = rows([trained(0, 0.25), trained(1, 0.75, **changed), trained(2, 0.5)])  # type: ignore[arg-type]
+    assert (first.method, second.method) == (f"SETRec ({labels_[0]}; 2 seeds)", f"SETRec ({labels_[1]})")
+    np.testing.assert_array_equal(first.values("all", "ndcg@10"), [0.25, 0.5])
+
+
+def test_what_is_not_known_is_not_averaged_with_what_is() -> None:
+    assert labels(run(settings=config()), trained(1)) == [
+        "SETRec (batch=unknown, processes=unknown, precision=unknown)",
+        "SETRec (batch=128, processes=1, precision=32-true)",
+    ]
+
+
+def test_a_training_that_was_resumed_with_another_batch_is_of_its_own() -> None:
+    once, twice = trained(0), trained(1)
+    parts = [*once.results["training"], {**once.results["training"][0], "batch": 64, "processes": 2}]
+    assert labels(once, Run(twice.folder, {**twice.results, "training": parts}, twice.config)) == [
+        "SETRec (batch=128, processes=1)",
+        "SETRec (batch=128 then 64, processes=1 then 2)",
+    ]
+
+
 def test_places_do_not_make_a_difference() -> None:
     assert labels(run(settings=config(root="here")), run(seed=1, settings=config(seed=1, root="there"))) == [
         "SETRec (2 seeds)"

@@ -31,7 +31,7 @@ def _title(metric: str) -> str:
 def _header(table: Table) -> list[str]:
     backbone = ["backbone"] if table.has_backbones else []
     trained = ["trained"] if table.has_parameters else []
-    return ["setting", "method", *backbone, *map(_title, table.metrics), "users", "rank s", *trained]
+    return ["setting", "method", *backbone, *map(_title, table.metrics), "users", "rank s", *trained, *table.computed]
 
 
 def _number(cell: Cell, plus_minus: str = "±") -> tuple[str, str]:
@@ -41,10 +41,12 @@ def _number(cell: Cell, plus_minus: str = "±") -> tuple[str, str]:
 
 
 def _rest(table: Table, line: Line, first: bool) -> list[str]:
-    """Users, seconds of ranking and parameters trained; the last two are of all settings, and stand in the first."""
+    """Users, and what is of all settings and stands in the first: seconds of ranking, the training."""
     seconds = f"{line.row.seconds:,.1f}" if first and line.row.seconds is not None else ""
     trained = f"{line.row.trained:,}" if first and line.row.trained is not None else ""
-    return ["" if line.users is None else f"{line.users:,}", seconds, *([trained] if table.has_parameters else [])]
+    how = [line.row.computed.get(key, "") if first else "" for key in table.computed]
+    users = "" if line.users is None else f"{line.users:,}"
+    return [users, seconds, *([trained] if table.has_parameters else []), *how]
 
 
 def _names(table: Table, line: Line) -> list[str]:

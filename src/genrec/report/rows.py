@@ -11,7 +11,7 @@ import numpy as np
 
 from genrec.report import paper
 from genrec.report.results import Run
-from genrec.report.variants import all_seeds_differ, describe, differences
+from genrec.report.variants import all_seeds_differ, computed, describe, differences
 
 T = TypeVar("T")
 
@@ -49,6 +49,11 @@ class Row:
         return None if None in found else float(np.mean(found))
 
     @property
+    def computed(self) -> dict[str, str]:
+        """See `genrec.report.variants.computed`; nothing is known of the paper's runs."""
+        return {} if self.published else computed(self.results[0])
+
+    @property
     def trained(self) -> int | None:
         """How many parameters were trained; None where the runs do not say."""
         return next((result["parameters"]["trained"] for result in self.results if "parameters" in result), None)
@@ -74,27 +79,38 @@ def names(data: Sequence[Sequence[Run]]) -> list[str]:
 def rows(runs: Sequence[Run]) -> list[Row]:
     """Runs of one data set by method, language model and config.
 
-    Several configs of one method are told apart by what differs in them. Runs that have the very same seed are not
-    averaged: each has a row with the name of its folder.
+    Several configs of one method are told apart by what differs in them, and runs of one config by their batch, their
+    processes and their precision, where those differ. Runs that have the very same seed are not averaged: each has a
+    row with the name of its folder.
     """
     made = []
     for same_method in grouped(runs, lambda run: (run.results["method"], run.results.get("backbone"))):
         keys = differences(same_method)
-        for repeated in grouped(same_method, partial(describe, keys=keys)):
-            made += _repetitions(repeated, describe(repeated[0], keys))
+        for same_config in grouped(same_method, partial(describe, keys=keys)):
+            for repeated, how in computed_alike(same_config):
+                made += _repetitions(repeated, [note for note in (describe(repeated[0], keys), how) if note])
     return made
 
 
-def _repetitions(runs: list[Run], variant: str) -> list[Row]:
+def computed_alike(runs: Sequence[Run]) -> list[tuple[list[Run], str]]:
+    """Runs with the same batch, processes and precision together, and what of it tells them from the others."""
+    groups = grouped(runs, lambda run: tuple(computed(run.results).items()))
+    first, *others = [computed(group[0].results) for group in groups]
+    keys = [key for key in first if any(other[key] != first[key] for other in others)]
+    return [
+        (group, ", ".join(f"{key}={computed(group[0].results)[key] or 'unknown'}" for key in keys)) for group in groups
+    ]
+
+
+def _repetitions(runs: list[Run], notes: Sequence[str]) -> list[Row]:
     results = runs[0].results
     method, backbone = results["method"], results.get("backbone")
-    notes = [variant] if variant else []
     if not all_seeds_differ(runs):
         return [_row(method, backbone, [run], [*notes, run.folder.name]) for run in runs]
     return [_row(method, backbone, runs, [*notes, f"{len(runs)} seeds"] if len(runs) > 1 else notes)]
 
 
-def _row(method: str, backbone: str | None, runs: list[Run], notes: list[str]) -> Row:
+def _row(method: str, backbone: str | None, runs: list[Run], notes: Sequence[str]) -> Row:
     label = f"{method} ({'; '.join(notes)})" if notes else method
     return Row(label, backbone, [run.results for run in runs], runs)
 

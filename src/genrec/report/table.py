@@ -71,6 +71,15 @@ class Table:
         """Whether the runs say how many parameters they trained."""
         return any(row.trained is not None for row in self._rows())
 
+    @property
+    def computed(self) -> list[str]:
+        """What is to be shown of how rows were computed: the batch where it differs, and what is not the usual."""
+        found = [row.computed for row in self._rows() if row.computed]
+        values = {key: {each[key] for each in found if each[key]} for key in ("batch", "processes", "precision")}
+        batch = ["batch"] if len(values["batch"]) > 1 else []
+        usual = {"processes": "1", "precision": "32-true"}
+        return batch + [key for key in usual if values[key] - {usual[key]}]
+
     def _rows(self) -> list[Row]:
         return [line.row for block in self.blocks.values() for line in block]
 

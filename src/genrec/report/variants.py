@@ -94,6 +94,29 @@ def show(value: Any) -> str:
     return value.rpartition(".")[2] if is_class else str(value)
 
 
+def computed(results: Mapping[str, Any]) -> dict[str, str]:
+    """Batch of a step, processes and precision of a training, as a table shows them; empty where they are not known.
+
+    Those of a training that was resumed with others stand one after the other. A ranking in another precision than the
+    training's is a part of it.
+
+    >>> computed({"training": [{"batch": 128, "processes": 2, "nodes": 1, "precision": "bf16-mixed"}]})
+    {'batch': '128', 'processes': '2', 'precision': 'bf16-mixed'}
+    """
+    parts = results.get("training", ())
+    precisions = [part["precision"] for part in parts]
+    ranked = results.get("precision")
+    if ranked and ranked not in precisions[-1:]:
+        precisions = [*precisions[:-1], f"{precisions[-1]}, ranked in {ranked}" if precisions else ranked]
+    nodes = [f" on {part['nodes']} nodes" if part["nodes"] > 1 else "" for part in parts]
+    found = {
+        "batch": [str(part["batch"]) for part in parts],
+        "processes": [f"{part['processes']}{node}" for part, node in zip(parts, nodes, strict=True)],
+        "precision": precisions,
+    }
+    return {key: " then ".join(dict.fromkeys(values)) for key, values in found.items()}
+
+
 def find_key(runs: Sequence[Run], name: str) -> str:
     """The dotted key that a name stands for: the key itself or the end of it.
 

@@ -10,7 +10,7 @@ from genrec import runs
 from genrec.report import Run, load_run
 from genrec.report.command import MAIN_SETTINGS
 from genrec.report.formats import long_csv, markdown, rich_table, wide_console
-from genrec.report.rows import Row, by_data, grouped, names, rows
+from genrec.report.rows import Row, by_data, computed_alike, grouped, names, rows
 from genrec.report.table import table
 from genrec.study.cells import DONE, Job, state
 from genrec.study.plan import Plan
@@ -48,12 +48,14 @@ def _rows(done: Sequence[tuple[Job, Run]], same: Sequence[Run]) -> list[Row]:
         return rows(same)
     several = len({config for config, _ in labels.values()}) > 1
     made = []
-    for repeated in grouped(same, lambda run: labels[run.folder]):
-        config, label = labels[repeated[0].folder]
+    for same_cell in grouped(same, lambda run: labels[run.folder]):
+        config, label = labels[same_cell[0].folder]
         name = f"{config.stem}, {label}" if several else label
-        seeds = f" ({len(repeated)} seeds)" if len(repeated) > 1 else ""
-        results = [run.results for run in repeated]
-        made.append(Row(name + seeds, results[0].get("backbone"), results, repeated))
+        for repeated, how in computed_alike(same_cell):
+            notes = [*([how] if how else []), *([f"{len(repeated)} seeds"] if len(repeated) > 1 else [])]
+            results = [run.results for run in repeated]
+            full = f"{name} ({'; '.join(notes)})" if notes else name
+            made.append(Row(full, results[0].get("backbone"), results, repeated))
     return made
 
 

@@ -20,7 +20,7 @@ FORBIDDEN = {
     "evaluation": ["genrec.identifiers", "genrec.backbones"],
     "": ["genrec_baselines"],
 }
-SHARED_BY_IDENTIFIERS = {f"genrec.identifiers.{name}" for name in ("base", "names", "token_sequence")}
+SHARED_BY_IDENTIFIERS = {f"genrec.identifiers.{name}" for name in ("base", "names", "tables", "token_sequence")}
 
 
 def imports(path: Path) -> Iterator[str]:

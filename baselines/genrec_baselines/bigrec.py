@@ -60,6 +60,7 @@ class BIGRec(ItemIdentifier):
         GenrecError: if an argument makes no sense.
     """
 
+    tables = ("titles", "title_of", "popularity")
     gamma: Tensor
     titles: Tensor
     title_of: Tensor
@@ -101,8 +102,6 @@ class BIGRec(ItemIdentifier):
         if self.grounding == "backbone":
             self.encoder = backbone.encoder()
         self.register_buffer("gamma", torch.tensor(float(self.gammas[0])))
-        for table in ("titles", "title_of", "popularity"):
-            self.register_buffer(table, torch.empty(0), persistent=False)
         self._known: dict[str, Tensor] = {}
         self.index(catalog, assets)
 

@@ -52,6 +52,7 @@ class DreamRec(ItemIdentifier):
         GenrecError: if a number makes no sense, or ``dim`` is not that of the frozen vectors.
     """
 
+    tables = ("vectors", "added")
     guidance: Tensor
     seed: Tensor
     vectors: Tensor
@@ -87,7 +88,6 @@ class DreamRec(ItemIdentifier):
         if self.table == "frozen":
             if assets.cf.shape[1] != self.dim:
                 raise GenrecError(f"DreamRec's frozen vectors have {assets.cf.shape[1]} numbers: give this as `dim`")
-            self.register_buffer("vectors", torch.empty(0), persistent=False)
         else:
             # Unit variance, that of the noise: signal and noise must have the same scale.
             self.vectors = nn.Parameter(torch.randn(self.n_items, self.dim))
@@ -98,7 +98,7 @@ class DreamRec(ItemIdentifier):
         self.register_buffer("guidance", torch.tensor(self.guidances[len(self.guidances) // 2]))
         # Saved: a loaded model must draw the same noise as this one.
         self.register_buffer("seed", torch.randint(2**31, ()))
-        self.register_buffer("added", torch.empty(0, self.dim), persistent=False)
+        self.added = torch.empty(0, self.dim)
         self.index(catalog, assets)
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:

@@ -31,6 +31,7 @@ class E4SRec(ItemIdentifier):
     trained again.
     """
 
+    tables = ("cf", "added")
     cf: Tensor
     added: Tensor
     seed: Tensor
@@ -42,8 +43,6 @@ class E4SRec(ItemIdentifier):
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         # Saved: a loaded model must draw the rows of added items as this one does.
         self.register_buffer("seed", torch.randint(2**31, ()))
-        for table in ("cf", "added"):
-            self.register_buffer(table, torch.empty(0), persistent=False)
         self.index(catalog, assets)
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +14,11 @@ from genrec.data import Dataset, Ragged
 from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.identifiers.tables import Tables
 from genrec.types import PAD, Ranking
 
 
-class _OneList(RankingModule):
+class _OneList(Tables, RankingModule):
     """The same list for everybody.
 
     Args:
@@ -27,6 +27,7 @@ class _OneList(RankingModule):
     """
 
     learns = False
+    tables = ("scores",)
     scores: Tensor
 
     def __init__(self, ks: Sequence[int] = (5, 10), seed: int = 0) -> None:
@@ -40,8 +41,7 @@ class _OneList(RankingModule):
     def setup(self, stage: str) -> None:
         """Score the items."""
         super().setup(stage)
-        scores = self.score(self.dataset) + _ties(len(self.dataset.catalog), self.seed)
-        self.register_buffer("scores", scores, persistent=False)
+        self.scores = self.score(self.dataset) + _ties(len(self.dataset.catalog), self.seed)
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""
@@ -75,7 +75,7 @@ class Random(_OneList):
         return torch.zeros(len(dataset.catalog))
 
 
-class ItemKNN(RankingModule):
+class ItemKNN(Tables, RankingModule):
     """Items that occurred near the user's last items in the timelines of the training split.
 
     The similarity of two items is the cosine ``c_ij / sqrt(n_i n_j)``: c_ij counts how often they lie at most `window`
@@ -95,6 +95,9 @@ class ItemKNN(RankingModule):
     """
 
     learns = False
+    # All that is kept of the users: the arrays of a sparse matrix.
+    saved_tables = ("rows", "columns", "values")
+    tables = (*saved_tables, "ties")
     ties: Tensor
     rows: Tensor
     columns: Tensor
@@ -117,18 +120,10 @@ class ItemKNN(RankingModule):
         """Count the training split."""
         super().setup(stage)
         counted = similarities(self.dataset.train, len(self.dataset.catalog), self.window)
-        # All that is kept of the users; a sparse matrix cannot be a buffer, its arrays can.
-        self.register_buffer("rows", torch.from_numpy(counted.indptr))
-        self.register_buffer("columns", torch.from_numpy(counted.indices))
-        self.register_buffer("values", torch.from_numpy(counted.data))
-        self.register_buffer("ties", 1e-6 * _ties(len(self.dataset.catalog), self.seed), persistent=False)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # As many similarities as there were in the training split that was counted.
-        for name in ("columns", "values"):
-            if f"{prefix}{name}" in state_dict:
-                setattr(self, name, state_dict[f"{prefix}{name}"].clone())
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.rows = torch.from_numpy(counted.indptr)
+        self.columns = torch.from_numpy(counted.indices)
+        self.values = torch.from_numpy(counted.data)
+        self.ties = 1e-6 * _ties(len(self.dataset.catalog), self.seed)
 
     @property
     def similarity(self) -> sparse.csr_array:

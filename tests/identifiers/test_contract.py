@@ -79,6 +79,15 @@ def test_embed_hides_padding_and_keeps_the_order_of_items(model: Model) -> None:
     assert tokens.mask[0].sum() >= 3
 
 
+def test_nothing_but_parameters_has_a_row_per_item_that_processes_would_send(model: Model) -> None:
+    """And what is learned or chosen keeps its bits, whatever a trainer casts."""
+    names = {name for name, buffer in model.identifier.named_buffers() if len(model.catalog) in buffer.shape}
+    assert not names
+    model.identifier.to(torch.bfloat16)
+    numbers = [*model.identifier.parameters(), *model.identifier.buffers()]
+    assert {number.dtype for number in numbers if number.is_floating_point()} <= {torch.float32}
+
+
 def test_loss_is_finite_and_reaches_the_language_model(model: Model) -> None:
     losses = model.identifier.loss(model.backbone, model.context(), HISTORY, TARGET)
     assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())

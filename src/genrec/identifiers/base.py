@@ -6,21 +6,22 @@ from abc import ABC, abstractmethod
 from itertools import chain
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
 from genrec.data import Catalog
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.tables import Tables
 from genrec.types import ORDERED, Packed, Ranking, Tokens
 
 
-class ItemIdentifier(nn.Module, ABC):
+class ItemIdentifier(Tables, ABC):
     """A way to name an item for a language model. A new one is ONE file with one subclass, and one yaml that names it.
 
     An identifier owns what turns items into tokens and tokens into items. It never sees the optimiser, metrics or
-    files, and its trainable parameters do not grow with the catalogue unless the method itself says so: tables with a
-    row per item are buffers that `index` refills, so that new items cost nothing.
+    files, and its trainable parameters do not grow with the catalogue unless the method itself says so: what has a row
+    per item is a table (`Tables`) that `index` refills, so that new items cost nothing.
     """
 
     @abstractmethod

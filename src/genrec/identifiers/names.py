@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from genrec.backbones import Backbone, Memory
 from genrec.errors import GenrecError
+from genrec.identifiers.tables import Tables
 from genrec.types import PAD, Packed, Tokens
 
 Normalize = Literal["full", "level", "children"]
@@ -39,7 +40,7 @@ class NewToken(NamedTuple):
     like: str = ""
 
 
-class ItemNames(nn.Module):
+class ItemNames(Tables):
     """The token sequence of every item, how it is read in a history, and how it is learned as a target.
 
     Args:
@@ -52,6 +53,7 @@ class ItemNames(nn.Module):
         tokens: the new tokens.
     """
 
+    tables = saved_tables = ("codes",)
     codes: Tensor
     separator: Tensor
     words: int
@@ -60,7 +62,7 @@ class ItemNames(nn.Module):
         super().__init__()
         self.separator_text = separator
         self.tokens: list[NewToken] = []
-        self.register_buffer("codes", torch.empty(0, 0, dtype=torch.long))
+        self.codes = torch.empty(0, 0, dtype=torch.long)
 
     def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
         """Create the embeddings of new tokens: for reading, and for writing where the model does not tie the two.
@@ -103,13 +105,6 @@ class ItemNames(nn.Module):
             self.codes = torch.cat(list(parts))
         elif count < len(self.codes):
             self.codes = self.codes[:count]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Identifiers are what the model was trained with, however many and however long.
-        codes = state_dict.get(f"{prefix}codes")
-        if codes is not None:
-            self.codes = codes.to(self.codes.device, copy=True)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def ragged(self) -> bool:

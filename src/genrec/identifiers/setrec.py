@@ -70,6 +70,7 @@ class SETRec(ItemIdentifier):
         GenrecError: if an item would have no token at all, or a beta is outside 0..1.
     """
 
+    tables = ("text", "cf", "corpus")
     beta: Tensor
     text_mean: Tensor
     text_std: Tensor
@@ -118,8 +119,6 @@ class SETRec(ItemIdentifier):
         queries = torch.randn(self.n_tokens, backbone.width) * QUERY_STD
         self.queries = nn.Parameter(queries, requires_grad=self.learned_queries)
         self.register_buffer("beta", torch.tensor(self.betas[len(self.betas) // 2]))
-        for table in ("text", "cf", "corpus"):
-            self.register_buffer(table, torch.empty(0), persistent=False)
         self.index(catalog, assets)
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:

@@ -1,0 +1,68 @@
+"""Tables with a row per item: no parameters, no buffers, so that no process sends them and no trainer rounds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Tables(nn.Module):
+    """A module with tables. They are attributes like any other, and go where the module goes.
+
+    Data-parallel training sends every buffer in every step; tables are the same in all processes already, and may be
+    large. A trainer of 16 bits casts every number of a model; nothing here, parameters and chosen weights among it,
+    ever gets fewer than 32.
+
+    Attributes:
+        tables: the names of the tables.
+        saved_tables: those that are in the state dict, under their own names; a table that is loaded replaces the one
+            that is there, whatever its size.
+    """
+
+    tables: ClassVar[tuple[str, ...]] = ()
+    saved_tables: ClassVar[tuple[str, ...]] = ()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        wide = _at_least_32_bits(fn)
+        super()._apply(wide, recurse)
+        for name in self.tables:
+            # In another variant of a method it may be a parameter.
+            if name in vars(self):
+                setattr(self, name, wide(getattr(self, name)))
+        return self
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.update({f"{prefix}{name}": getattr(self, name) for name in self.saved_tables})
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        *lists: Any,
+    ) -> None:
+        for name in self.saved_tables:
+            table = state_dict.pop(f"{prefix}{name}", None)
+            if table is not None:
+                setattr(self, name, table.to(getattr(self, name).device, copy=True))
+            elif strict:
+                missing_keys.append(f"{prefix}{name}")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *lists)
+
+
+def _at_least_32_bits(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A change of device and type of number that takes no bits below 32."""
+
+    def changed(tensor: Tensor) -> Tensor:
+        new = change(tensor)
+        return tensor.to(new.device) if new.dtype in HALF and tensor.dtype not in HALF else new
+
+    return changed

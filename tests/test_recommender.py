@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import polars as pl
@@ -94,6 +95,24 @@ def test_the_chosen_beta_is_in_the_checkpoint_and_the_tables_are_not(
         again.trainer().test(again.module, again.data, ckpt_path=tmp_path / "kept.ckpt", verbose=False)
     trainer.test(made.module, made.data, verbose=False)
     assert again.module.results["all"] == pytest.approx(made.module.results["all"], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["t5", "packed"])
+def test_a_plain_trainer_trains_what_it_has_tested(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    """Nothing that a test makes in inference mode is in the way of a training."""
+    made = Setup(dataset, tmp_path)
+    module, data = causal(dataset, tmp_path, True, True) if kind == "packed" else (made.module, made.data)
+    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+    trainer = L.Trainer(max_epochs=1, default_root_dir=tmp_path, **options)
+    trainer.validate(module, data, verbose=False)
+    trainer.test(module, data, verbose=False)
+    learning = [part for child in (module.identifier, module.backbone, module.prompt) for part in child.modules()]
+    held = [value for part in learning for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    assert not any(value.is_inference() for value in held)
+    trainer.fit(module, data)
+    assert trainer.global_step > 0
+    trainer.test(module, data, verbose=False)
+    assert module.results["all"]["users"] == 8
 
 
 def test_new_items_are_recommended_without_training(made: Setup, dataset: Dataset) -> None:

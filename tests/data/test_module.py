@@ -72,6 +72,15 @@ class Recorder(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+def test_workers_make_the_same_batches_in_the_same_order() -> None:
+    epochs = []
+    for workers in (0, 1):
+        loader = SequenceData(InMemory(tiny()), batch_size=2, num_workers=workers).train_dataloader()
+        epochs.append([[batch.target.tolist() for batch in loader] for _ in range(2)])
+    assert epochs[0] == epochs[1]
+    assert len(epochs[0][0]) > 1
+
+
 def fit(folder: Path, epochs: int, checkpoint: str | None = None) -> list[list[tuple[int, ...]]]:
     trainer = quiet_trainer(max_epochs=epochs, default_root_dir=folder)
     module = Recorder()

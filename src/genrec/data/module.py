@@ -46,6 +46,7 @@ class SequenceData(L.LightningDataModule):
             items as one sample per user, to a recommender that makes the prefixes itself (`packed`); "users" gives
             a user's last training item and the `max_history` before it, to a model that learns all positions from it.
         seed: decides the order of the training batches.
+        num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SequenceData(L.LightningDataModule):
         empty_history: bool = True,
         samples: Literal["prefixes", "windows", "users"] = "prefixes",
         seed: int = 0,
+        num_workers: int = 0,
     ) -> None:
         super().__init__()
         self.source = source
@@ -68,6 +70,7 @@ class SequenceData(L.LightningDataModule):
         self.empty_history = empty_history
         self.samples = {"prefixes": prefixes, "windows": windows, "users": last_positions}[samples]
         self.seed = seed
+        self.num_workers = num_workers
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -85,7 +88,7 @@ class SequenceData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training samples in a new order every epoch."""
         samples = self.samples(self.dataset.train, self.max_history, self.empty_history)
-        return _loader(samples, ShuffledByLength(samples.widths, self.batch_size, self.seed, self._share))
+        return self._loader(samples, ShuffledByLength(samples.widths, self.batch_size, self.seed, self._share))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once."""
@@ -102,7 +105,21 @@ class SequenceData(L.LightningDataModule):
         return self._ranking_loader(prediction(known, self.max_history))
 
     def _ranking_loader(self, samples: Samples) -> DataLoader[Batch]:
-        return _loader(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
+        return self._loader(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
+
+    def _loader(self, samples: Samples, sampler: Sampler[np.ndarray]) -> Batches:
+        # `batch_size=None`: the sampler draws index arrays, and an index array picks a whole batch. A generator of its
+        # own: a loader seeds its workers whenever it starts, and how often it does is not to decide what the model's
+        # dropout draws.
+        return Batches(
+            samples,
+            sampler=sampler,
+            batch_size=None,
+            generator=torch.Generator(),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),  # so that a GPU takes the next batch while it works on this one
+        )
 
     @property
     def _share(self) -> Share:
@@ -122,10 +139,3 @@ class Batches(DataLoader[Batch]):
         """The batches of an epoch, made when they are asked for."""
         first, self.first = self.first, 0
         yield from islice(super().__iter__(), first, None)
-
-
-def _loader(samples: Samples, sampler: Sampler[np.ndarray]) -> Batches:
-    # `batch_size=None`: the sampler draws index arrays, and an index array picks a whole batch. A generator of its own:
-    # a loader seeds its workers whenever it starts, and how often it does is not to decide what the model's dropout
-    # draws.
-    return Batches(samples, sampler=sampler, batch_size=None, generator=torch.Generator())

@@ -106,7 +106,7 @@ class RankingModule(L.LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Forget the last pass, and prepare the tables."""
         start = self._clock()
-        self.refresh()
+        self._refresh()
         self._sweep: dict[float, RankingMetrics] = {}
         self._allowed = self._new_metrics().allowed
         self.rank_seconds = self._clock() - start
@@ -139,7 +139,7 @@ class RankingModule(L.LightningModule, ABC):
     def on_test_epoch_start(self) -> None:
         """Prepare the tables; the time it takes counts."""
         start = self._clock()
-        self.refresh()
+        self._refresh()
         self._metrics = self._new_metrics()
         self._metrics.seconds += self._clock() - start
         # Each once, as the data module hands them over.
@@ -164,13 +164,21 @@ class RankingModule(L.LightningModule, ABC):
 
     def on_predict_epoch_start(self) -> None:
         """Prepare the tables, and take every item as a candidate."""
-        self.refresh()
+        self._refresh()
         self._everything = torch.ones(1, len(self.dataset.catalog), dtype=torch.bool, device=self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
         ranking = self.rank(batch.history, max(self.ks), self._everything)
         return {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
+
+    def _refresh(self) -> None:
+        """`refresh` without gradients, but not in the inference mode of Lightning's evaluations.
+
+        What is made in it can never again be part of a training, which may come after a test.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            self.refresh()
 
     def _clock(self) -> float:
         """Seconds, after everything that was asked of a GPU is done."""

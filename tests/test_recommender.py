@@ -240,6 +240,7 @@ def test_a_checkpoint_of_adapters_is_small_and_complete(dataset: Dataset, tmp_pa
     trained = adapted()
     trainer = quiet_trainer(default_root_dir=tmp_path, max_epochs=2)
     trainer.fit(trained, data)
+    assert all(part.training for part in trained.modules()), "with dropout, although it came in evaluation mode"
     trainer.save_checkpoint(tmp_path / "adapters.ckpt", weights_only=True)
     saved = torch.load(tmp_path / "adapters.ckpt", weights_only=True)["state_dict"]
     of_model = [name for name in saved if name.startswith("backbone")]

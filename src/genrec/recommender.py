@@ -78,6 +78,8 @@ class Recommender(RankingModule):
         self.backbone.setup([*self.catalog.titles, self.prompt.template])
         self.prompt.setup(self.backbone)
         self.identifier.setup(self.catalog, self.item_assets, self.backbone)
+        # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.
+        self.train()
         self._created = True
 
     @property

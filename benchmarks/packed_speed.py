@@ -54,7 +54,8 @@ class Model:
     def packed(self, batch: Batch) -> None:
         users, stops, history, target = all_prefixes(batch, empty_history=True)
         tokens = self.setrec.embed(batch.history)
-        context = self.prompt.packed(self.backbone, tokens, users, stops * self.setrec.n_tokens)
+        most = batch.history.shape[1] + 1
+        context = self.prompt.packed(self.backbone, tokens, users, stops * self.setrec.n_tokens, most)
         self.setrec.loss(self.backbone, context, history, target)["loss"].backward()
 
     def separate(self, batch: Batch) -> None:

@@ -40,7 +40,7 @@ def test_padding_that_all_histories_have_is_left_out() -> None:
     assert whole.mask[:, before : before + 2].tolist() == [[True, True], [False, True]]
     assert whole.sets[:, before : before + 2][whole.mask[:, before : before + 2]].tolist() == [1, 3, 4]
     torch.testing.assert_close(whole.embeds[0, before : before + 2], history.embeds[0, [1, 3]])
-    packed = prompt.packed(backbone, history, torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]))
+    packed = prompt.packed(backbone, history, torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]), most=2)
     # User 0's first two columns hold one token, user 1's first column holds one, behind one of padding.
     assert (packed.cuts - before).tolist() == [0, 1, 2]
 

@@ -48,7 +48,7 @@ class Prompt(nn.Module):
             self._words(backbone, self.prefix, users), history, self._words(backbone, self.suffix, users)
         )
 
-    def packed(self, backbone: Backbone, history: Tokens, users: Tensor, cuts: Tensor) -> Packed:
+    def packed(self, backbone: Backbone, history: Tokens, users: Tensor, cuts: Tensor, most: int) -> Packed:
         """The prompts of many beginnings of the same histories.
 
         Args:
@@ -56,10 +56,12 @@ class Prompt(nn.Module):
             history: [B, T*K, D].
             users: [R] long, rising, whose history.
             cuts: [R] long, how many columns of the history each prompt has.
+            most: no history has more prompts.
         """
         history, places = history.compact()
         trunk = Tokens.concat(self._words(backbone, self.prefix, len(history.embeds)), history)
-        return Packed(trunk, self._words(backbone, self.suffix, 1), users, len(self.prefix) + places[users, cuts])
+        suffix = self._words(backbone, self.suffix, 1)
+        return Packed(trunk, suffix, users, len(self.prefix) + places[users, cuts], most)
 
     def _words(self, backbone: Backbone, ids: Tensor, users: int) -> Tokens:
         return Tokens.ordered(backbone.words(ids).expand(users, -1, -1))

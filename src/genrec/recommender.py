@@ -120,7 +120,8 @@ class Recommender(RankingModule):
         users, stops, history, target = all_prefixes(batch, self.empty_history)
         tokens = self.identifier.embed(batch.history)
         per_item = tokens.mask.shape[1] // max(1, batch.history.shape[1])
-        context = self.prompt.packed(self.backbone, tokens, users, stops * per_item)
+        most = batch.history.shape[1] + 1
+        context = self.prompt.packed(self.backbone, tokens, users, stops * per_item, most)
         return self.identifier.loss(self.backbone, context, history, target)
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 PAD = -1
@@ -75,20 +76,41 @@ class Tokens:
         )
 
     def compact(self) -> tuple[Tokens, Tensor]:
-        """The same sequences without the columns that padding inside and before them takes; it moves to the left.
+        """The same sequences without columns that nobody needs (`columns`); what padding is left stands before them.
+
+        Nothing is moved where nothing can be left out: padding is inert wherever it stands.
 
         Returns:
-            the shorter sequences, and where each column went: [B, S + 1] long, the place in front of which the columns
-            before it now end.
+            the sequences, and where each column went: [B, S + 1] long, the place in front of which the columns before
+            it now end.
         """
-        real = self.mask.sum(1)
-        width = int(real.max()) if len(real) else 0
+        real, width, old = self.mask.sum(1), columns(self.mask), self.mask.shape[1]
         places = torch.cat([torch.zeros_like(real[:, None]), self.mask.cumsum(1)], 1) + (width - real)[:, None]
-        if width == self.mask.shape[1]:
-            return self, torch.arange(width + 1, device=places.device).expand_as(places)
-        order = self.mask.long().argsort(dim=1, stable=True)[:, self.mask.shape[1] - width :]
+        if width == old:
+            return self, torch.arange(width + 1, device=real.device).expand_as(places)
+        order = self.mask.long().argsort(dim=1, stable=True)[:, old - width :]
         embeds = self.embeds.gather(1, order[..., None].expand(-1, -1, self.embeds.shape[2]))
         return Tokens(embeds, self.mask.gather(1, order), self.sets.gather(1, order)), places
+
+    def padded(self, multiple: int) -> Tokens:
+        """With so many columns of padding on the left that their number is a multiple of this one."""
+        more = -self.mask.shape[1] % multiple
+        if not more:
+            return self
+        return Tokens(
+            F.pad(self.embeds, (0, 0, more, 0)), F.pad(self.mask, (more, 0)), F.pad(self.sets, (more, 0), value=ORDERED)
+        )
+
+
+def columns(mask: Tensor) -> int:
+    """How many columns the real tokens [B, S] need, if all stand side by side.
+
+    On a CPU as many as the longest sequence has. Elsewhere all there are: to ask for less, the host would have to wait
+    for the device.
+    """
+    if mask.device.type != "cpu":
+        return mask.shape[1]
+    return int(mask.numpy().sum(1).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -100,12 +122,14 @@ class Packed:
         suffix: [1, U, D], ordered tokens that follow in every branch.
         users: [R] long, rising, the trunk of every branch.
         cuts: [R] long, how many columns of the trunk a branch sees, padding included.
+        slots: no trunk has more branches.
     """
 
     trunk: Tokens
     suffix: Tokens
     users: Tensor
     cuts: Tensor
+    slots: int
 
 
 class Ranking(NamedTuple):

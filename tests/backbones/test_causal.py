@@ -135,7 +135,7 @@ def packed_and_separate(size: int = 2) -> tuple[Packed, list[Tokens]]:
     prefix, suffix = random_tokens(1, 3, seed=7), random_tokens(1, 2, seed=8)
     prefixes = Tokens.ordered(prefix.embeds.expand(2, -1, -1))
     users, stops = torch.tensor([0, 0, 0, 0, 1, 1, 1]), torch.tensor([0, 1, 2, 3, 1, 2, 3])
-    packed = Packed(Tokens.concat(prefixes, history), suffix, users, 3 + stops * size)
+    packed = Packed(Tokens.concat(prefixes, history), suffix, users, 3 + stops * size, slots=5)
     separate = [
         Tokens.concat(
             prefix,

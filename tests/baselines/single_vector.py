@@ -81,7 +81,8 @@ class Model:
     def packed(self, batch: Batch) -> tuple[Packed, Tensor, Tensor]:
         """All prefixes of the windows: their prompts, histories and targets."""
         users, stops, history, target = all_prefixes(batch, empty_history=True)
-        return self.prompt.packed(self.backbone, self.identifier.embed(batch.history), users, stops), history, target
+        tokens, most = self.identifier.embed(batch.history), batch.history.shape[1] + 1
+        return self.prompt.packed(self.backbone, tokens, users, stops, most), history, target
 
     def gradients(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """By name, those that are not zero."""

@@ -67,7 +67,7 @@ class Textual:
         users, stops, history, target = all_prefixes(batch, empty_history=True)
         tokens = self.identifier.embed(batch.history)
         per_item = tokens.mask.shape[1] // batch.history.shape[1]
-        packed = self.prompt.packed(self.backbone, tokens, users, stops * per_item)
+        packed = self.prompt.packed(self.backbone, tokens, users, stops * per_item, batch.history.shape[1] + 1)
         return self.identifier.loss(self.backbone, packed, history, target)["loss"]
 
     def learn(self, history: Tensor, target: Tensor, steps: int) -> list[float]:

@@ -84,7 +84,7 @@ def test_packed_prefixes_give_the_loss_and_gradients_of_separate_ones() -> None:
     users, stops, history, target = all_prefixes(batch, empty_history=True)
     tokens = model.identifier.embed(batch.history)
     per_item = tokens.mask.shape[1] // 3
-    packed = model.prompt.packed(backbone, tokens, users, stops * per_item)
+    packed = model.prompt.packed(backbone, tokens, users, stops * per_item, most=4)
     together = model.identifier.loss(backbone, packed, history, target)["loss"]
     context = model.prompt(backbone, model.identifier.embed(history))
     apart = model.identifier.loss(backbone, context, history, target)["loss"]

@@ -14,10 +14,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from genrec.backbones import masks
-from genrec.backbones.attention import ATTENTION, CausalMemory, Grower, Recorder
+from genrec.backbones.attention import Attention, Branches, Sight, flex, pattern, uses_flex
+from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
+from genrec.backbones.attention.sight import TRUNK
 from genrec.backbones.base import SHORT, Backbone
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
@@ -45,6 +48,8 @@ class CausalBackbone(Backbone):
         activation_checkpointing: compute activations twice rather than keep them.
         sparse: members of a set are hidden from each other.
         gguf_file: the file of the folder that holds the weights, where they are in this format.
+        attention: how a prompt and what follows it attend: ``dense`` writes down who sees whom, unless all see what is
+            before them; ``flex`` is PyTorch's FlexAttention, which does not; ``auto`` is ``flex`` on a GPU.
 
     Raises:
         GenrecError: if the arguments do not fit together, or the model cannot be had.
@@ -63,6 +68,7 @@ class CausalBackbone(Backbone):
         activation_checkpointing: bool = False,
         sparse: bool = True,
         gguf_file: str | None = None,
+        attention: Attention = "auto",
     ) -> None:
         super().__init__()
         if (pretrained is None) == (sizes is None):
@@ -87,6 +93,7 @@ class CausalBackbone(Backbone):
         self.activation_checkpointing = activation_checkpointing
         self.sparse = sparse
         self.gguf_file = gguf_file
+        self.attention: Attention = attention
 
     def setup(self, texts: Sequence[str]) -> None:
         """See `Backbone.setup`."""
@@ -168,16 +175,16 @@ class CausalBackbone(Backbone):
         if isinstance(context, Packed):
             return self._branches(context, query)
         sequence = _follow(context, query)
-        seen = masks.visible_before(sequence, self.sparse)
-        states = self._run(sequence.embeds, seen, masks.positions(sequence))
+        states = self._run(sequence.embeds, *self._see(sequence))
         return states[:, context.mask.shape[1] :]
 
     def read(self, context: Tokens) -> CausalMemory:
         """See `Backbone.read`."""
         recorder = Recorder()
-        place = masks.positions(context)
-        self._run(context.embeds, masks.visible_before(context, self.sparse), place, recorder)
-        return CausalMemory(recorder.keys, recorder.values, context.mask, place[:, -1] + 1)
+        mask, place = self._see(context)
+        self._run(context.embeds, mask, place, recorder)
+        length = (place[:, -1] + 1).expand(len(context.mask))
+        return CausalMemory(recorder.keys, recorder.values, context.mask, length)
 
     def write(self, memory: CausalMemory, query: Tokens, parents: Tensor | None = None) -> Tensor:
         """See `Backbone.write`."""
@@ -185,12 +192,12 @@ class CausalBackbone(Backbone):
         if parents is not None:
             seen, place = masks.ancestors(parents), masks.depths(parents)
         else:
-            seen, place = masks.visible_before(query, self.sparse), masks.positions(query).clamp(min=0)
+            seen, place = Sight.backwards(query, self.sparse).dense(), masks.positions(query).clamp(min=0)
         count = query.mask.shape[1]
         prompt = memory.mask[:, None, :].expand(-1, count, -1)
         seen = torch.cat([prompt, seen.expand(users, -1, -1)], 2)
         embeds = query.embeds.expand(users, -1, -1)
-        return self._run(embeds, seen, memory.length[:, None] + place, Grower(memory))
+        return self._run(embeds, seen[:, None], memory.length[:, None] + place, Grower(memory))
 
     def tree(self, memory: CausalMemory) -> Tree:
         """See `Backbone.tree`."""
@@ -207,48 +214,69 @@ class CausalBackbone(Backbone):
             [R, Q, D], the query tokens of every branch.
         """
         trunk, branch = packed.trunk, _follow(packed.suffix, query)
-        users, columns = trunk.mask.shape
+        (users, columns), slots = trunk.mask.shape, packed.slots
         count = branch.mask.shape[1]
         place, own_place = masks.positions(trunk), masks.positions(branch)
         # Where a branch stands among those of its user.
         first = torch.searchsorted(packed.users, torch.arange(users, device=packed.users.device))
-        slot = torch.arange(len(packed.users), device=packed.users.device) - first[packed.users]
-        slots = int(slot.max()) + 1
-        at = (packed.users, slot)
+        at = (packed.users, torch.arange(len(packed.users), device=packed.users.device) - first[packed.users])
 
-        embeds = trunk.embeds.new_zeros(users, slots, count, trunk.embeds.shape[2])
-        embeds[at] = branch.embeds.to(embeds).expand(len(slot), -1, -1)
+        def behind(trunk: Tensor, part: Tensor) -> Tensor:
+            """A tensor of the trunks [users, columns, ...] with that of the branches [R, count, ...] in their slots."""
+            empty = part.new_zeros(users, slots, *part.shape[1:]).index_put(at, part)
+            return torch.cat([trunk, empty.flatten(1, 2)], 1)
+
+        rows = (len(packed.users), -1)
         before = torch.cat([torch.zeros_like(place[:, :1]), place + 1], 1)
-        places = place.new_zeros(users, slots, count)
-        places[at] = before[packed.users, packed.cuts][:, None] + own_place
-
-        sees_trunk = trunk.mask.new_zeros(users, slots, columns)
-        inside = torch.arange(columns, device=slot.device) < packed.cuts[:, None]
-        sees_trunk[at] = inside & trunk.mask[packed.users]
-        sees_own = trunk.mask.new_zeros(users, slots, count, count)
-        sees_own[at] = masks.visible_before(branch, self.sparse)
-
-        total = columns + slots * count
-        # A slot without a branch sees itself, so that no softmax is taken over nothing.
-        seen = torch.eye(total, dtype=torch.bool, device=slot.device).repeat(users, 1, 1)
-        seen[:, :columns, :columns] |= masks.visible_before(trunk, self.sparse)
-        seen[:, columns:, :columns] = sees_trunk.repeat_interleave(count, 1)
-        blocks = seen[:, columns:, columns:].view(users, slots, count, slots, count)
-        index = torch.arange(slots, device=slot.device)
-        blocks[:, index, :, index] |= sees_own.transpose(0, 1)
-
-        states = self._run(
-            torch.cat([trunk.embeds, embeds.flatten(1, 2)], 1), seen, torch.cat([place, places.flatten(1)], 1)
+        places = behind(place, before[packed.users, packed.cuts][:, None] + own_place)
+        number = torch.arange(slots, device=place.device).repeat_interleave(count).expand(users, -1)
+        branches = Branches(
+            torch.cat([torch.full_like(place, TRUNK), number], 1),
+            behind(torch.full_like(place, columns), packed.cuts[:, None].expand(-1, count)),
         )
+        sight = Sight(
+            # A slot without a branch is padding.
+            behind(trunk.mask, branch.mask.expand(*rows)),
+            behind(trunk.sets, branch.sets.expand(*rows)),
+            self.sparse,
+            places,
+            branches,
+        )
+        embeds = behind(trunk.embeds, branch.embeds.to(trunk.embeds).expand(*rows, -1))
+        states = self._run(embeds, self._mask(sight), places)
         written = states[:, columns:].unflatten(1, (slots, count))[at]
         return written[:, packed.suffix.mask.shape[1] :]
 
-    def _run(self, embeds: Tensor, seen: Tensor, place: Tensor, cache: Recorder | Grower | None = None) -> Tensor:
-        """The last hidden states [B, S, D] of tokens, given who sees whom [B, S, S'] and where each stands [B, S]."""
+    def _see(self, tokens: Tokens) -> tuple[Tensor | BlockMask | None, Tensor]:
+        """The mask of a sequence, and where its tokens stand."""
+        rows = tokens if self._flex(tokens.mask) else pattern(tokens)
+        sight = Sight.backwards(rows, self.sparse)
+        assert sight.places is not None
+        return self._mask(sight), sight.places
+
+    def _mask(self, sight: Sight) -> Tensor | BlockMask | None:
+        """What tells the model's attention who sees whom; None is what it does by itself."""
+        if self._flex(sight.real):
+            return flex.block_mask(sight)
+        return None if sight.plain() else sight.dense()[:, None]
+
+    def _flex(self, example: Tensor) -> bool:
+        config = self.model.config
+        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return uses_flex(self.attention, example, head, config.attention_dropout if self.training else 0.0)
+
+    def _run(
+        self,
+        embeds: Tensor,
+        mask: Tensor | BlockMask | None,
+        place: Tensor,
+        cache: Recorder | Grower | None = None,
+    ) -> Tensor:
+        """The last hidden states [B, S, D] of tokens, given who sees whom and where each stands [B, S]."""
         options = {"prompt": cache.memory} if isinstance(cache, Grower) else {}
         out = self.model(
             inputs_embeds=embeds.to(self.model.dtype),
-            attention_mask=seen[:, None],
+            attention_mask=mask,
             position_ids=place.clamp(min=0).expand(len(embeds), -1),
             past_key_values=cache,
             use_cache=False,
@@ -272,7 +300,7 @@ class _CausalTree(Tree):
         memory, count = self.cache.memory, embeds.shape[1]
         seen = torch.cat([memory.mask[:, None, :].expand(-1, count, -1), seen], 2)
         place = memory.length[:, None] + generations[:, -count:]
-        return self.backbone._run(embeds, seen, place, self.cache)
+        return self.backbone._run(embeds, seen[:, None], place, self.cache)
 
 
 def _package_folder(package: str) -> str:

@@ -1,15 +1,8 @@
-"""Positions and attention masks, derived from what tokens are: pure functions, no model.
+"""Where tokens stand, derived from what they are, and who sees whom in a tree: pure functions, no model.
 
 A sequence of one word, an item of two tokens, an item of two tokens and a word, ``sets = [-1, 0, 0, 1, 1, -1]``::
 
     positions   0 1 1 2 2 3          an item's tokens share one position, the next token takes the next
-
-    visible     x x x x x x          the word sees everything
-                x x . x x x          an item's token sees itself, not its sister,
-                x . x x x x          and every other token of the sequence
-                x x x x . x
-                x x x . x x
-                x x x x x x
 """
 
 from __future__ import annotations
@@ -51,38 +44,6 @@ def _opens_position(mask: Tensor, sets: Tensor) -> Tensor:
     return mask & (real_in_run == 0)
 
 
-def visible(tokens: Tokens, sparse: bool = True) -> Tensor:
-    """Who sees whom in an encoder (both directions).
-
-    Args:
-        tokens: the sequence.
-        sparse: members of a set are hidden from each other (SETRec, Section 3.2.2); False shows them.
-
-    Returns:
-        [B, S, S] bool, True where token i (dim 1) sees token j (dim 2). Padding is seen by nobody; a padded row sees
-        the real tokens, so that no softmax is ever taken over nothing.
-    """
-    seen = tokens.mask[:, None, :].expand(-1, tokens.mask.shape[1], -1)
-    return seen & ~_sisters(tokens.sets) if sparse else seen
-
-
-def visible_before(tokens: Tokens, sparse: bool = True) -> Tensor:
-    """Who sees whom in a decoder: as `visible`, but only what is not later, and itself.
-
-    A padded row sees itself as well, for the same reason.
-    """
-    place = positions(tokens)
-    earlier = place[:, None, :] <= place[:, :, None]
-    itself = torch.eye(tokens.mask.shape[1], dtype=torch.bool, device=tokens.mask.device)
-    return (visible(tokens, sparse) & earlier) | itself
-
-
-def _sisters(sets: Tensor) -> Tensor:
-    """[B, S, S] bool: two different tokens of the same set."""
-    same = (sets[:, :, None] == sets[:, None, :]) & (sets != ORDERED)[:, None, :]
-    return same & ~torch.eye(sets.shape[1], dtype=torch.bool, device=sets.device)
-
-
 def ancestors(parents: Tensor) -> Tensor:
     """Who sees whom in a tree of tokens: each sees its ancestors and itself.
 
@@ -102,12 +63,10 @@ def ancestors(parents: Tensor) -> Tensor:
     count = parents.shape[1]
     seen = torch.eye(count, dtype=torch.bool, device=parents.device).expand(len(parents), -1, -1).clone()
     seen |= parents[:, :, None] == torch.arange(count, device=parents.device)
-    # Each squaring doubles the number of generations that a token sees, until there are no more.
-    while True:
-        further = (seen.float() @ seen.float()) > 0
-        if torch.equal(further, seen):
-            return seen
-        seen = further
+    # Each squaring doubles the number of generations that a token sees; there are no more than tokens.
+    for _ in range((count - 1).bit_length()):
+        seen = (seen.float() @ seen.float()) > 0
+    return seen
 
 
 def depths(parents: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """T5: the encoder reads the prompt, the decoder writes the query tokens.
 
 Hugging Face's T5 knows one position per token and one kind of mask. Here both come from the tokens' sets, so position
-bias and mask are computed outside and handed over as ONE additive attention mask; the attention function below adds
-that mask and nothing else. No model class is changed, no state is kept between calls.
+bias and mask are computed outside and handed over: as ONE additive attention mask, or as a rule and a table for
+FlexAttention. The attention function below adds them and nothing else. No model class is changed, no state is kept
+between calls.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import (
     AttentionInterface,
     AutoTokenizer,
@@ -25,6 +27,8 @@ from transformers import (
 )
 
 from genrec.backbones import masks
+from genrec.backbones.attention import Attention, Sight, flex, pattern, uses_flex
+from genrec.backbones.attention.bias import additive_mask, distance_table
 from genrec.backbones.base import Backbone
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
 from genrec.backbones.tree import Tree, take_columns
@@ -40,16 +44,20 @@ def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | BlockMask | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     position_bias: Tensor | None = None,
+    distances: flex.Bias | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """PyTorch's fused attention; T5's own position bias is left out because the mask already holds the right one."""
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, is_causal=False
-    )
+    """PyTorch's kernels; T5's own position bias is left out because the mask, or ``distances``, holds the right one."""
+    if isinstance(attention_mask, BlockMask):
+        out = flex.attend(query, key, value, attention_mask, scaling, distances)
+    else:
+        out = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, is_causal=False
+        )
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -75,6 +83,9 @@ class T5Backbone(Backbone):
             release: the identity matrix is added to the attention logits, and the queries do see each other.
         positions: ``compact`` has no gaps, and padding takes no position (the paper). ``raw`` is the release, see
             `genrec.backbones.masks.raw_positions`.
+        attention: how the encoder attends: ``dense`` writes the mask and the bias of every pair of tokens down, once
+            for all layers; ``flex`` is PyTorch's FlexAttention, which does not, and has no dropout of the attention's
+            weights; ``auto`` is ``flex`` on a GPU where no such dropout is asked for.
 
     Raises:
         GenrecError: if both or neither of ``pretrained`` and ``sizes`` are given, or the model cannot be had.
@@ -88,6 +99,7 @@ class T5Backbone(Backbone):
         sparse: bool = True,
         query_mask: Literal["blind", "additive"] = "blind",
         positions: Literal["compact", "raw"] = "compact",
+        attention: Attention = "auto",
     ) -> None:
         super().__init__()
         if (pretrained is None) == (sizes is None):
@@ -99,6 +111,7 @@ class T5Backbone(Backbone):
         self.tokenizer_name = tokenizer
         self.sparse = sparse
         self.query_mask = query_mask
+        self.attention: Attention = attention
         self.positions = masks.positions if positions == "compact" else masks.raw_positions
 
     def setup(self, texts: Sequence[str]) -> None:
@@ -160,17 +173,27 @@ class T5Backbone(Backbone):
 
     def read(self, context: Tokens) -> T5Memory:
         """See `Backbone.read`."""
-        seen, place = masks.visible(context, self.sparse), self.positions(context)
-        mask = additive_mask(self.t5.encoder, seen, place, place)
-        states = self.t5.encoder(inputs_embeds=context.embeds, attention_mask=mask).last_hidden_state
-        return T5Memory(states, context.mask)
+        encoder = self.t5.encoder
+        dropout = encoder.config.dropout_rate if self.training else 0.0
+        if uses_flex(self.attention, context.embeds, encoder.config.d_kv, dropout):
+            place = self.positions(context).clamp(min=0)
+            options: dict[str, Any] = {
+                "attention_mask": flex.block_mask(Sight.both_ways(context, self.sparse)),
+                "distances": flex.Bias(distance_table(encoder, place.shape[1]), place),
+            }
+        else:
+            rows = pattern(context)
+            place, seen = self.positions(rows), Sight.both_ways(rows, self.sparse).dense()
+            options = {"attention_mask": additive_mask(encoder, seen, place, place)}
+        return T5Memory(encoder(inputs_embeds=context.embeds, **options).last_hidden_state, context.mask)
 
     def write(self, memory: T5Memory, query: Tokens, parents: Tensor | None = None) -> Tensor:
         """See `Backbone.write`."""
         if parents is not None:
             seen, place = masks.ancestors(parents), masks.depths(parents)
         else:
-            seen, place = masks.visible_before(query, self.query_mask == "blind"), masks.positions(query)
+            rows = pattern(query)
+            seen, place = Sight.backwards(rows, self.query_mask == "blind").dense(), masks.positions(rows)
         mask = additive_mask(self.t5.decoder, seen, place, place)
         if parents is None and self.query_mask == "additive":
             mask = mask + torch.eye(mask.shape[-1], dtype=mask.dtype, device=mask.device)
@@ -223,31 +246,3 @@ class _T5Tree(Tree):
 def _hide(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """[B, 1, 1, S] additive: the real tokens of a prompt are seen by all."""
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None, :]
-
-
-def additive_mask(stack: nn.Module, seen: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
-    """T5's learned bias of every distance, and -max where nothing is seen.
-
-    Args:
-        stack: encoder or decoder.
-        seen: [B, Q, S] bool.
-        queries: [B, Q] long, positions; a single row serves all users, a single column all tokens.
-        keys: [B, S] long, positions; a single row serves all users.
-
-    Returns:
-        [B, heads, Q, S].
-    """
-    attention = stack.block[0].layer[0].SelfAttention  # type: ignore[union-attr, index]
-    # The bias depends on the distance alone: look each possible distance up once, then pick.
-    reach = seen.shape[-1]
-    distances = torch.arange(-reach, reach + 1, device=seen.device)
-    buckets = attention._relative_position_bucket(
-        distances,
-        bidirectional=not attention.is_decoder,
-        num_buckets=attention.relative_attention_num_buckets,
-        max_distance=attention.relative_attention_max_distance,
-    )
-    table = attention.relative_attention_bias(buckets)
-    apart = keys.clamp(min=0)[:, None, :] - queries.clamp(min=0)[:, :, None]
-    bias = F.embedding(apart + reach, table).permute(0, 3, 1, 2)
-    return bias.masked_fill(~seen[:, None], torch.finfo(bias.dtype).min)

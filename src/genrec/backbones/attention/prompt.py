@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from genrec.backbones.attention import flex
 from genrec.backbones.tree import take_columns
 
 ATTENTION = "genrec_causal"
@@ -83,18 +85,21 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor,
+    attention_mask: Tensor | BlockMask | None,
     scaling: float,
     prompt: CausalMemory | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """PyTorch's fused attention; for the tokens of a tree, attention to a prompt whose keys stay where they are.
+    """PyTorch's fused attention, causal where no mask is given; for the tokens of a tree, attention to a prompt.
 
-    Joined with the tree's keys in one tensor, or repeated for every query head, the prompt's would be copied in every
-    step.
+    The prompt's keys stay where they are. Joined with the tree's keys in one tensor, or repeated for every query head,
+    they would be copied in every step.
     """
+    if isinstance(attention_mask, BlockMask):
+        return flex.attend(query, key, value, attention_mask, scaling, None).transpose(1, 2), None
     if prompt is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
+    assert attention_mask is not None, "a tree has a mask"
     layer: int = module.layer_idx  # type: ignore[assignment]
     users, heads, count, size = query.shape
     grouped = query.reshape(users, key.shape[1], -1, size)

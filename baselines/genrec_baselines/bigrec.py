@@ -31,10 +31,10 @@ from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.names import ItemNames
 from genrec.types import PAD, Packed, Ranking, Tokens
 
-TIE = 1e-12
-"""What an item's score is below that of the item before it, so that items at equal distances are ranked by row."""
 NEAREST = 1e-32
 """The least distance after scaling: no popularity brings another item closer."""
+SPAN = 1e-12
+"""Distances that differ by no more are not pulled apart."""
 
 
 class BIGRec(ItemIdentifier):
@@ -196,14 +196,13 @@ class BIGRec(ItemIdentifier):
         return torch.cdist(written.double(), self.titles.double())[:, self.title_of]
 
     def _scores(self, distances: Tensor, gamma: float) -> Tensor:
-        """Scores [B, N], all different from each other: closer is better, and with a gamma popular is, too."""
-        scores = -distances
-        if gamma:
-            least, most = distances.aminmax(dim=1, keepdim=True)
-            scaled = (distances - least) / (most - least).clamp(min=TIE)
-            # As logarithms: powers as large as the authors try would make all popular items the same.
-            scores = gamma * self.popularity.double().log1p() - scaled.clamp(min=NEAREST).log()
-        return scores - TIE * torch.arange(distances.shape[1], device=distances.device)
+        """Scores [B, N]: closer is better, and with a gamma popular is, too."""
+        if not gamma:
+            return -distances
+        least, most = distances.aminmax(dim=1, keepdim=True)
+        scaled = (distances - least) / (most - least).clamp(min=SPAN)
+        # As logarithms: powers as large as the authors try would make all popular items the same.
+        return gamma * self.popularity.double().log1p() - scaled.clamp(min=NEAREST).log()
 
     def token_sequences(self) -> ItemNames:
         """See `ItemIdentifier.token_sequences`: the words of the titles; items may share them."""

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
 from genrec.data import Catalog
-from genrec.decoding.grounding import top_k
+from genrec.decoding.grounding import inner_products, top_k
+from genrec.devices import full_precision, widen
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.types import PAD, Packed, Ranking, Tokens
@@ -170,14 +171,12 @@ class DreamRec(ItemIdentifier):
         """A vector per guidance and user, [guidances, B, d]."""
         state = backbone.write(memory, self._query(backbone))[:, 0]
         # Rounding errors of hundreds of steps would add up.
-        with torch.autocast(state.device.type, enabled=False):
-            generated = self._generate(self.condition(state.float()), guidances)
+        with full_precision(state.device):
+            generated = self._generate(self.condition(widen(state)), guidances)
         return F.normalize(generated, dim=-1) if self.similarity == "cosine" else generated
 
     def _nearest(self, sampled: Tensor, k: int, allowed: Tensor) -> list[Ranking]:
-        with torch.autocast(sampled.device.type, enabled=False):
-            vectors = self.item_vectors()
-            return [top_k(of_one @ vectors.T, allowed, k) for of_one in sampled]
+        return [top_k(scores, allowed, k) for scores in inner_products(sampled, self.item_vectors())]
 
     def _generate(self, condition: Tensor, guidances: Sequence[float]) -> Tensor:
         """Sample the next item's vector for conditions [B, d] and every guidance: [guidances, B, d].

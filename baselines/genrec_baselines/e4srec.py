@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genrec.assets import Frequency, ItemAssets
 from genrec.backbones import Backbone, Memory
 from genrec.data import Catalog
-from genrec.decoding.grounding import top_k
+from genrec.decoding.grounding import inner_products, top_k
 from genrec.identifiers import ItemIdentifier
 from genrec.types import PAD, Packed, Ranking, Tokens
 
@@ -75,11 +75,11 @@ class E4SRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The logits of all items, those that were added later behind the others."""
-        return top_k(self.user_vectors(backbone, memory) @ self.item_vectors().T, allowed, k)
+        return top_k(inner_products(self.user_vectors(backbone, memory), self.item_vectors()), allowed, k)
 
     def item_vectors(self) -> Tensor:
         """The rows of the head, then those of items that were added, [N, D]."""
-        return torch.cat([self.head.weight, self.added])
+        return torch.cat([self.head.weight, self.added]) if len(self.added) else self.head.weight
 
     def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
         """The state that the head scores, [B, D]."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from inspect import isabstract
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from genrec.backbones import Backbone, T5Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
 from genrec.prompts import TEMPLATE, Prompt
-from genrec.types import PAD, Tokens
+from genrec.types import PAD, Ranking, Tokens
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
 HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
@@ -105,6 +106,37 @@ def test_rankings_are_distinct_allowed_and_sorted(model: Model) -> None:
         for row in of_users.tolist():
             assert len(set(row)) == 4
             assert candidates[row].all()
+
+
+def test_rankings_are_those_of_float32_whatever_the_precision(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given the same weights and states: what the language model itself computes is no part of it."""
+    with torch.no_grad():
+        for parameter in model.identifier.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.identifier.eval()
+    allowed = torch.ones(2, 12, dtype=torch.bool)
+    allowed[1, ::6] = False
+
+    def rank_each() -> dict[float, Ranking]:
+        model.identifier.index(model.catalog, model.assets)
+        return model.identifier.rank_each(model.backbone, memory, 10, allowed)
+
+    decoder = cast(T5Backbone, model.backbone).t5.decoder
+    forward = decoder.forward
+
+    def in_float32(*args: Any, **options: Any) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return forward(*args, **options)
+
+    monkeypatch.setattr(decoder, "forward", in_float32)
+    with torch.no_grad():
+        memory = model.backbone.eval().read(model.context())
+        expected = rank_each()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = rank_each()
+    for value, ranking in expected.items():
+        assert torch.equal(found[value].items, ranking.items)
+        assert torch.equal(found[value].scores, ranking.scores)
 
 
 def test_index_twice_changes_nothing(model: Model) -> None:

@@ -141,7 +141,7 @@ def test_the_sweep_from_one_pass_equals_separate_passes(model: Model) -> None:
 def test_beta_one_forgets_the_collaborative_token_and_zero_the_semantic_ones(model: Model) -> None:
     written, corpus = model.written(torch.tensor([[1, 2]]))[0], model.identifier.corpus
     for beta, tokens in ((0.0, slice(0, 1)), (1.0, slice(1, 5))):
-        weighted = written * model.identifier._weights(beta)[:, None]
+        weighted = written * model.identifier._weights(torch.tensor(beta))[:, None]
         scores = weighted.flatten() @ corpus.flatten(1).T
         torch.testing.assert_close(scores, (written[tokens] * corpus[:, tokens]).sum((1, 2)))
 

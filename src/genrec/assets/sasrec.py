@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genrec.callbacks import EpochLines
 from genrec.data import Dataset, InMemory, SequenceData
-from genrec.evaluation import RankingModule, top_k
+from genrec.evaluation import RankingModule, inner_products, top_k
 from genrec.types import PAD, Batch, Ranking
 
 EPS = 1e-8
@@ -161,7 +161,7 @@ class SASRec(RankingModule):
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`; a score is the inner product of the last state and an item's vector."""
         state = self._network(history[:, -self.max_history :])[:, -1]
-        return top_k(state @ self._network.items.weight.T, allowed, k)
+        return top_k(inner_products(state, self._network.items.weight), allowed, k)
 
     def configure_optimizers(self) -> Any:
         """Adam, betas as in the original."""

@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from genrec.decoding.grounding import candidates, first_best
 from genrec.decoding.trie import ROOT, Trie
-from genrec.errors import GenrecError
 from genrec.types import PAD, Ranking
 
 NOTHING = float("-inf")
@@ -53,19 +53,6 @@ class Writer(Protocol):
         """
 
 
-def check_candidates(allowed: Tensor, k: int) -> None:
-    """Refuse candidate sets [C, N] that hold fewer than k items.
-
-    Raises:
-        GenrecError: if one does.
-    """
-    fewest = int(allowed.sum(1).min())
-    if k > fewest:
-        raise GenrecError(
-            f"cannot rank the best {k} of {fewest} candidate items: ask for a smaller k (`ks` of the model)"
-        )
-
-
 def beam_search(
     writer: Writer, trie: Trie, allowed: Tensor, k: int, width: int, length_penalty: float = 0.0
 ) -> Ranking:
@@ -87,7 +74,7 @@ def beam_search(
     Raises:
         GenrecError: if a candidate set holds fewer than k items.
     """
-    check_candidates(allowed, k)
+    candidates(allowed).check(k)
     width, alive, longest = max(width, k), trie.alive(allowed), len(trie.levels)
     # A leaf stands in slots without a beam: nothing can follow it.
     nowhere = len(trie) - 1
@@ -95,20 +82,20 @@ def beam_search(
     users, sets, device = writer.users, len(allowed), states.device
     columns = torch.full((users, 1), ROOT, device=device)
     place = torch.zeros(users, sets, 1, dtype=torch.long, device=device)
-    scores = torch.zeros(users, sets, 1, device=device)
-    best = torch.full((users, sets, k), NOTHING, device=device)
+    scores = torch.zeros(users, sets, 1, dtype=torch.float32, device=device)
+    best = torch.full((users, sets, k), NOTHING, dtype=torch.float32, device=device)
     items = torch.full((users, sets, k), PAD, device=device)
 
     for depth, level in enumerate(trie.levels, 1):
         children, real, added = _expand(writer, trie, alive, level, states, columns, place)
         total = torch.where(real, scores[..., None] + added, NOTHING).flatten(2)
-        top = total.topk(min(width, total.shape[2]))
+        top = first_best(total, min(width, total.shape[2]))
         nodes, scores = children.flatten(2).gather(2, top.indices), top.values
         parents = place.gather(2, top.indices // children.shape[3])
 
         leaf = (trie.item[nodes] != PAD) & (scores > NOTHING)
         finished = torch.where(leaf, scores / depth**length_penalty, NOTHING)
-        merged = torch.cat([best, finished], 2).topk(k)
+        merged = first_best(torch.cat([best, finished], 2), k)
         items = torch.cat([items, trie.item[nodes]], 2).gather(2, merged.indices)
         best = merged.values
 
@@ -121,7 +108,10 @@ def beam_search(
         nodes = torch.where(scores > NOTHING, nodes.gather(2, live.indices), nowhere)
         columns, above, place = _distinct(nodes, parents.gather(2, live.indices), nowhere)
         states = writer.write(trie.token[columns].clamp(min=0), above)
-    return Ranking(items.transpose(0, 1), best.transpose(0, 1))
+    # Of equal items the first of the catalogue comes first.
+    items, order = items.sort(2)
+    best, by_score = best.gather(2, order).sort(dim=2, descending=True, stable=True)
+    return Ranking(items.gather(2, by_score).transpose(0, 1), best.transpose(0, 1))
 
 
 def _expand(

@@ -1,8 +1,10 @@
 """The best items of all, not of a beam: branch and bound over the whole trie.
 
 A token's log-probability is never positive, so the score of a node bounds those of all items below it. Nodes are
-visited best first, and those that cannot beat the k-th best item so far are left out; what a beam found is a good start
-for that bound. This is the global optimum that the beam gap of SETRec (Section 2, Figure 3) is measured against.
+visited best first, and those that cannot beat the k-th best item so far are left out. What a beam found is visited
+before all others, so that the bound is a good one from the start; its scores are computed anew, because in few bits two
+ways to compute the same score differ by more than two items do. This is the global optimum that the beam gap of SETRec
+(Section 2, Figure 3) is measured against.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genrec.decoding.beam import NOTHING, Writer, check_candidates
+from genrec.decoding.beam import NOTHING, Writer
+from genrec.decoding.grounding import candidates, top_k
 from genrec.decoding.trie import ROOT, Trie
 from genrec.types import PAD, Ranking
 
@@ -40,26 +43,32 @@ def exact_search(writer: Writer, trie: Trie, allowed: Tensor, k: int, start: Ran
         trie: the identifiers.
         allowed: [C, N] bool, the candidate sets.
         k: how many items.
-        start: the result of a beam search, whose scores are a first bound.
+        start: the result of a beam search, for a good first bound.
 
     Raises:
         GenrecError: if a candidate set holds fewer than k items.
     """
-    check_candidates(allowed, k)
+    candidates(allowed).check(k)
     alive = trie.alive(allowed)
     users, device = writer.users, allowed.device
-    score = torch.full((users, len(trie)), NOTHING, device=device)
+    score = torch.full((users, len(trie)), NOTHING, dtype=torch.float32, device=device)
     score[:, ROOT] = 0.0
     open_ = torch.zeros_like(score, dtype=torch.bool)
     open_[:, ROOT] = True
     visited = torch.zeros(users, dtype=torch.long, device=device)
-    leaves = trie.item != PAD
-    found = _Best(len(allowed), users, k, start, device)
+    begins = torch.zeros_like(open_)
+    if start is not None:
+        known = start.items.transpose(0, 1).flatten(1)
+        # Never the nodes of an item that is none: the last one of the trie is a leaf, which nobody visits.
+        nodes = torch.where(known[..., None] == PAD, len(trie) - 1, trie.nodes[known.clamp(min=0)])
+        begins.scatter_(1, nodes.flatten(1), True)
     while True:
-        # Within the rounding of two ways to compute the same score, a node is not given up.
-        hopeful = (alive[:, None] & (score[None] > found.bound - 1e-4)).any(0) & open_
+        found = top_k(score[:, trie.nodes[:, -1]], allowed, k)
+        hopeful = begins & open_
         if not hopeful.any():
-            return Exact(found.ranking(), visited)
+            hopeful = (alive[:, None] & (score[None] >= found.scores[..., -1:])).any(0) & open_
+        if not hopeful.any():
+            return Exact(found, visited)
         wanted = torch.where(hopeful, score, NOTHING)
         nodes = wanted.topk(min(BRANCHES, int(hopeful.sum(1).max()))).indices
         chosen = hopeful.gather(1, nodes)
@@ -75,32 +84,4 @@ def exact_search(writer: Writer, trie: Trie, allowed: Tensor, k: int, start: Ran
             user = here.nonzero()[:, :1].expand_as(total)
             keep = real[here]
             score[user[keep], children[here][keep]] = total[keep]
-            open_[user[keep], children[here][keep]] = ~leaves[children[here][keep]]
-        found.update(score[:, leaves], trie.item[leaves], allowed)
-
-
-class _Best:
-    """The k best items so far, and what a node must beat."""
-
-    def __init__(self, sets: int, users: int, k: int, start: Ranking | None, device: torch.device) -> None:
-        self.k = k
-        self.items = torch.full((sets, users, k), PAD, device=device)
-        self.scores = torch.full((sets, users, k), NOTHING, device=device)
-        # The start bounds, but its items count only once they are found again: no item may come twice.
-        self.start = NOTHING if start is None else start.scores[..., -1:]
-
-    @property
-    def bound(self) -> Tensor:
-        """[C, B, 1]."""
-        return torch.maximum(self.scores[..., -1:], torch.as_tensor(self.start, device=self.scores.device))
-
-    def update(self, scores: Tensor, items: Tensor, allowed: Tensor) -> None:
-        """Take the best of the leaves' scores [B, leaves]."""
-        for row, candidates in enumerate(allowed):
-            top = scores.masked_fill(~candidates[items], NOTHING).topk(self.k)
-            self.scores[row] = top.values
-            self.items[row] = torch.where(top.values > NOTHING, items[top.indices], PAD)
-
-    def ranking(self) -> Ranking:
-        """Items and scores [C, B, k]."""
-        return Ranking(self.items, self.scores)
+            open_[user[keep], children[here][keep]] = trie.item[children[here][keep]] == PAD

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genrec.decoding.beam import NOTHING
+from genrec.decoding.grounding import first_best
 from genrec.types import PAD
 
 
@@ -56,20 +57,20 @@ def free_search(writer: FreeWriter, end: int, beams: int, longest: int, length_p
     """
     states = writer.begin()
     users, device = writer.users, states.device
-    scores = torch.zeros(users, 1, device=device)
+    scores = torch.zeros(users, 1, dtype=torch.float32, device=device)
     texts = torch.full((users, 1, longest), PAD, device=device)
     best = _Best(texts[:, 0])
     for length in range(1, longest + 1):
         added, tokens = writer.likeliest(states.flatten(0, 1), 2 * beams if beams > 1 else 1)
         total = (scores[..., None] + added.unflatten(0, scores.shape)).flatten(1)
-        top = total.topk(min(2 * beams, total.shape[1]))
+        top = first_best(total, min(2 * beams, total.shape[1]))
         parents, tokens = top.indices // added.shape[1], tokens.view(users, -1).gather(1, top.indices)
         texts = _rows(texts, parents)
 
         closes = tokens == end
         finished = torch.where(closes, top.values, NOTHING)[:, :beams]
         best.update(finished / length**length_penalty, texts)
-        live = top.values.masked_fill(closes, NOTHING).topk(min(beams, top.values.shape[1]))
+        live = first_best(top.values.masked_fill(closes, NOTHING), min(beams, top.values.shape[1]))
         scores, tokens, texts = live.values, tokens.gather(1, live.indices), _rows(texts, live.indices)
         texts[..., length - 1] = tokens
         bound = scores / longest**length_penalty
@@ -88,7 +89,7 @@ class _Best:
 
     def __init__(self, texts: Tensor) -> None:
         self.texts = texts
-        self.scores = torch.full((len(texts),), NOTHING, device=texts.device)
+        self.scores = torch.full((len(texts),), NOTHING, dtype=torch.float32, device=texts.device)
 
     def update(self, scores: Tensor, texts: Tensor) -> None:
         """Take the best of texts with scores [B, n], the first n of [B, ., longest], where it is better."""

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
+from genrec.devices import exact_sizes, full_precision, widen
 from genrec.errors import GenrecError
 from genrec.types import Ranking
 
 
+def inner_products(users: Tensor, items: Tensor) -> Tensor:
+    """Scores [..., B, N] of vectors [..., B, d] and [N, d], in float32 (or more) whatever the trainer's precision.
+
+    In 16 bits one item in ten of a list is another one, and many items have the same score.
+    """
+    users, items = widen(users), widen(items)
+    wider = torch.promote_types(users.dtype, items.dtype)
+    with full_precision(users.device):
+        return users.to(wider) @ items.to(wider).T
+
+
 def top_k(scores: Tensor, allowed: Tensor, k: int) -> Ranking:
-    """The k best allowed items of every user, in every candidate set.
+    """The k best allowed items of every user, in every candidate set; items of equal scores in the order of their rows.
 
     Args:
         scores: [B, N] float, higher is better.
-        allowed: [C, N] bool, the candidate sets.
+        allowed: [C, N] bool, the candidate sets; see `candidates`.
         k: how many.
 
     Returns:
@@ -23,22 +39,82 @@ def top_k(scores: Tensor, allowed: Tensor, k: int) -> Ranking:
     Raises:
         GenrecError: if a candidate set holds fewer than k items.
     """
-    found = []
-    for candidates in allowed:
-        if candidates.all():
-            best = scores.topk(_checked(k, scores.shape[1]))
-            found.append((best.indices, best.values))
-        else:
-            # Looking at the candidates alone is cheaper than hiding the others, and cannot return one of them.
-            rows = candidates.nonzero().squeeze(1)
-            best = scores[:, rows].topk(_checked(k, len(rows)))
-            found.append((rows[best.indices], best.values))
-    return Ranking(torch.stack([items for items, _ in found]), torch.stack([values for _, values in found]))
+    found, known = [], candidates(allowed)
+    known.check(k)
+    for rows in known.rows:
+        # Looking at the candidates alone is cheaper than hiding the others, and cannot return one of them.
+        best = first_best(scores if rows is None else scores.index_select(1, rows), k)
+        found.append((best.values, best.indices if rows is None else rows[best.indices]))
+    return Ranking(torch.stack([items for _, items in found]), torch.stack([values for values, _ in found]))
 
 
-def _checked(k: int, candidates: int) -> int:
-    if k > candidates:
-        raise GenrecError(
-            f"cannot rank the best {k} of {candidates} candidate items: ask for a smaller k (`ks` of the model)"
-        )
-    return k
+class Best(NamedTuple):
+    """The largest values and where they stand, as `torch.topk` returns them."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def first_best(scores: Tensor, k: int) -> Best:
+    """`torch.topk` of the last dimension [..., n], where of equal values the first counts as the largest.
+
+    Which of equal values `torch.topk` takes, and in what order, differs from device to device.
+    """
+    count = scores.shape[-1]
+    if exact_sizes(scores.device):
+        # Hardly ever is there a tie at the end of the list.
+        top = scores.topk(min(k + 1, count))
+        if k == count or not (top.values[..., k - 1] == top.values[..., k]).any():
+            return _in_order(top.values[..., :k], top.indices[..., :k])
+    values = scores.topk(k).values
+    last = values[..., -1:]
+    # What is better than the last value, then what equals it, each from the first on.
+    order = (2 * (scores > last) + (scores == last)).int() * count - torch.arange(
+        count, dtype=torch.int32, device=scores.device
+    )
+    rows = order.topk(k).indices
+    # The values are those of the first look: NaN, which nothing equals, must stay to be seen.
+    return Best(values, _in_order(scores.gather(-1, rows), rows).indices)
+
+
+def _in_order(values: Tensor, indices: Tensor) -> Best:
+    """Values [..., k], the largest first and of equal ones the first first."""
+    indices, order = indices.sort(-1)
+    values, order = values.gather(-1, order).sort(dim=-1, descending=True, stable=True)
+    return Best(values, indices.gather(-1, order))
+
+
+class Candidates(NamedTuple):
+    """What rankings ask of candidate sets again and again.
+
+    Args:
+        rows: of every set its items, long, rising; None for all items.
+        fewest: items of the smallest set.
+    """
+
+    rows: tuple[Tensor | None, ...]
+    fewest: int
+
+    def check(self, k: int) -> None:
+        """Refuse to rank more items than a set holds.
+
+        Raises:
+            GenrecError: if one holds fewer.
+        """
+        if k > self.fewest:
+            raise GenrecError(
+                f"cannot rank the best {k} of {self.fewest} candidate items: ask for a smaller k (`ks` of the model)"
+            )
+
+
+_known = WeakTensorKeyDictionary()
+
+
+def candidates(allowed: Tensor) -> Candidates:
+    """The items of candidate sets [C, N] bool, looked up once for as long as the tensor lives and is left as it is."""
+    version = None if allowed.is_inference() else allowed._version
+    if allowed not in _known or _known[allowed][0] != version:
+        sets = allowed.cpu().numpy()
+        rows = (None if items.all() else torch.from_numpy(np.flatnonzero(items)).to(allowed.device) for items in sets)
+        _known[allowed] = version, Candidates(tuple(rows), int(sets.sum(1).min()))
+    return _known[allowed][1]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.decoding.grounding import Candidates, candidates
 from genrec.errors import GenrecError
 from genrec.types import PAD
 
@@ -36,6 +37,7 @@ class Trie:
         item: [nodes] long, the item of a leaf; `PAD` at the other nodes.
         depth: [nodes] long, tokens from the root.
         levels: the distinct tokens [n] of every level, rising.
+        nodes: [N, L] long, the nodes on the way to every item, its leaf repeated behind it.
 
     Raises:
         GenrecError: if two items have the same identifier, or one's is empty or the beginning of another's.
@@ -69,10 +71,10 @@ class Trie:
         self.item = put(leaves)
         self.depth = put(np.concatenate([[0], columns + 1]))
         self.levels = [put(np.unique(column[column != PAD])) for column in table.T]
-        # The nodes of every item, its leaf repeated behind it; rows in the order of the items.
+        # Back in the order of the items.
         nodes = np.where(real, numbers, numbers[np.arange(len(order)), last][:, None])
-        self._nodes = put(nodes[np.argsort(order)])
-        self._alive: tuple[Tensor, Tensor] | None = None
+        self.nodes = put(nodes[np.argsort(order)])
+        self._alive: tuple[Candidates, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.token)
@@ -80,13 +82,14 @@ class Trie:
     def alive(self, allowed: Tensor) -> Tensor:
         """The nodes that lead to a candidate, [C, nodes] bool, of candidate sets [C, N] bool."""
         # One batch after the other asks for the same candidates.
-        if self._alive is not None and torch.equal(self._alive[0], allowed):
+        known = candidates(allowed)
+        if self._alive is not None and self._alive[0] is known:
             return self._alive[1]
         alive = torch.zeros(len(allowed), len(self), dtype=torch.bool, device=allowed.device)
-        for row, candidates in zip(alive, allowed, strict=True):
-            row[self._nodes[candidates].flatten()] = True
-            row[ROOT] = candidates.any()
-        self._alive = allowed.clone(), alive
+        for row, items in zip(alive, known.rows, strict=True):
+            row[(self.nodes if items is None else self.nodes[items]).flatten()] = True
+            row[ROOT] = items is None or len(items) > 0
+        self._alive = known, alive
         return alive
 
     def children(self, nodes: Tensor) -> tuple[Tensor, Tensor]:

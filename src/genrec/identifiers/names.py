@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.backbones import Backbone, Memory
+from genrec.decoding.grounding import first_best, inner_products
+from genrec.devices import widen
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import Tables
 from genrec.types import PAD, Packed, Tokens
@@ -182,8 +184,9 @@ class ItemNames(Tables):
         real = labels != PAD
         states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
         # The states are divided, not the logits: those are as many as the vocabulary has words.
-        logits = _logits(backbone.head_scale / temperature * states[real], self.head(backbone))
-        return F.cross_entropy(logits, labels[real], reduction="none")
+        head = self.head(backbone)
+        logits = (backbone.head_scale / temperature * states[real]).to(head.dtype) @ head.T
+        return F.cross_entropy(widen(logits), labels[real], reduction="none")
 
     def head(self, backbone: Backbone) -> Tensor:
         """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""
@@ -195,11 +198,6 @@ class ItemNames(Tables):
     def writer(self, backbone: Backbone, memory: Memory, normalize: Normalize) -> TokenWriter:
         """What writes identifiers after prompts that were read."""
         return TokenWriter(self, backbone, memory, normalize)
-
-
-def _logits(states: Tensor, head: Tensor) -> Tensor:
-    """Float32 [M, n] from scaled states [M, D] and output embeddings [n, D]."""
-    return (states.to(head.dtype) @ head.T).float()
 
 
 def _log_total(logits: Tensor) -> Tensor:
@@ -236,7 +234,9 @@ class TokenWriter:
         self.memory = memory
         self.normalize = normalize
         self.independent = normalize != "children"
-        self.head = names.head(backbone)
+        head = names.head(backbone)
+        # Of a level only a few rows count: they alone become float32, where the model's are not.
+        self.head = widen(head) if normalize == "full" else head
         self.tree = backbone.tree(memory)
         self.users = self.tree.users
 
@@ -266,8 +266,8 @@ class TokenWriter:
         """See `FreeWriter.likeliest`; over the full vocabulary."""
         parts = []
         for part in states.split(self._rows(self.head)):
-            logits = _logits(self.backbone.head_scale * part, self.head)
-            top = logits.topk(min(count, logits.shape[1]))
+            logits = inner_products(self.backbone.head_scale * widen(part), self.head).float()
+            top = first_best(logits, min(count, logits.shape[1]))
             parts.append((top.values - _log_total(logits), top.indices))
         values, tokens = zip(*parts, strict=True)
         return torch.cat(values), torch.cat(tokens)
@@ -276,7 +276,7 @@ class TokenWriter:
         """See `Writer.log_probs`."""
         head = self.head
         if self.normalize != "full":
-            head = head[level]
+            head = widen(head[level])
             tokens = torch.searchsorted(level, tokens.clamp(min=0)).clamp(max=len(level) - 1)
         rows = self._rows(head)
         parts = zip(states.split(rows), tokens.split(rows), real.split(rows), strict=True)
@@ -287,7 +287,7 @@ class TokenWriter:
         return max(1, (CACHED if head.device.type == "cpu" else MANY) // len(head))
 
     def _log_probs(self, head: Tensor, states: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
-        logits = _logits(self.backbone.head_scale * states, head)
+        logits = inner_products(self.backbone.head_scale * widen(states), head).float()
         chosen = logits.gather(1, tokens.clamp(min=0))
         if self.independent:
             return chosen - _log_total(logits)

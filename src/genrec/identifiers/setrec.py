@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
 from genrec.data import Catalog
-from genrec.decoding.grounding import top_k
+from genrec.decoding.grounding import inner_products, top_k
+from genrec.devices import full_precision
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
 from genrec.layers import HIDDEN, mlp
@@ -130,7 +131,7 @@ class SETRec(ItemIdentifier):
             self.cf = assets.cf.to(self.queries)
         if self.n_semantic:
             self.text = (assets.text.to(self.queries) - self.text_mean) / self.text_std
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(self.queries.device):
             self.corpus = self._tokens(torch.arange(len(catalog), device=self.queries.device))
 
     def _tokens(self, items: Tensor) -> Tensor:
@@ -194,7 +195,7 @@ class SETRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """Eq. 7 with the beta that was chosen, as one inner product in the concatenated space of all dimensions."""
-        return top_k(self.user_vectors(backbone, memory) @ self.item_vectors().T, allowed, k)
+        return top_k(inner_products(self.user_vectors(backbone, memory), self.item_vectors()), allowed, k)
 
     def item_vectors(self) -> Tensor:
         """The token corpus as one vector per item, [N, K*D] (`genrec.decoding.vector_index.InnerProducts`)."""
@@ -203,22 +204,24 @@ class SETRec(ItemIdentifier):
     def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
         """What was written, every token times its weight in Eq. 7, as one vector per user, [B, K*D]."""
         written = backbone.write(memory, self._query())
-        return (written * self._weights(float(self.beta)).to(written)[:, None]).flatten(1)
+        return (written * self._weights(self.beta)[:, None]).flatten(1)
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """Eq. 7 for every beta, from one forward pass: the scores are linear in it."""
-        written = backbone.write(memory, self._query())
-        split = int(self.use_cf)
-        cf = written[:, :split].flatten(1) @ self.corpus[:, :split].flatten(1).T
-        semantic = written[:, split:].flatten(1) @ self.corpus[:, split:].flatten(1).T
-        weights = {beta: self._weights(beta) for beta in self.betas}
-        return {beta: top_k(w[0] * cf + w[-1] * semantic, allowed, k) for beta, w in weights.items()}
+        if len(self.betas) == 1:
+            return {self.betas[0]: self.rank(backbone, memory, k, allowed)}
+        written, items = backbone.write(memory, self._query()).flatten(1), self.item_vectors()
+        width = self.corpus.shape[2]
+        cf = inner_products(written[:, :width], items[:, :width])
+        semantic = inner_products(written[:, width:], items[:, width:])
+        return {beta: top_k(torch.lerp(cf, semantic, beta), allowed, k) for beta in self.betas}
 
-    def _weights(self, beta: float) -> Tensor:
+    def _weights(self, beta: Tensor) -> Tensor:
         """[K]: 1 - beta for the collaborative token, beta for each semantic one; 1 where there is no choice."""
         if not (self.use_cf and self.n_semantic):
-            return torch.ones(self.n_tokens)
-        return torch.tensor([1 - beta] + [beta] * self.n_semantic)
+            return torch.ones_like(beta).expand(self.n_tokens)
+        semantic = torch.arange(self.n_tokens, device=beta.device) > 0
+        return torch.where(semantic, beta, 1 - beta)
 
     def token_names(self) -> list[str]:
         """What the tokens of an item are called, in their order."""

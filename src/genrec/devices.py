@@ -1,0 +1,35 @@
+"""What depends on the device that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+def exact_sizes(device: torch.device) -> bool:
+    """Whether a shape may depend on the numbers in a tensor.
+
+    A CPU has them at hand, and does nothing for the sake of a round shape. A GPU would have to finish all that it was
+    asked to do before anyone knew them: there, shapes are bounds that are known without looking.
+    """
+    return device.type == "cpu"
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Products of float32 as they are written, whatever the trainer's precision: no autocast, no TF32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def widen(numbers: Tensor) -> Tensor:
+    """Float32, or more where it is more already."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))

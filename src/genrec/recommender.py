@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from genrec.assets import Assets
@@ -91,6 +91,10 @@ class Recommender(RankingModule):
     def language_model(self) -> str:
         """See `RankingModule.language_model`."""
         return self.backbone.describe()
+
+    def layers(self) -> list[nn.Module]:
+        """See `RankingModule.layers`."""
+        return self.backbone.layers()
 
     def read(self, history: Tensor) -> Memory:
         """Encode the prompts of histories [B, T]."""

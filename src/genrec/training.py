@@ -12,6 +12,7 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 import genrec.assets.sasrec
@@ -28,6 +29,14 @@ from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.quiet import quieten
 from genrec.report import environment, print_table
+from genrec.sharding import FullySharded
+
+STRATEGIES = {
+    # What a buffer holds is the same everywhere: nothing to send in every step.
+    "ddp": lambda: DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True),
+    "fsdp": FullySharded,
+}
+"""What the short names of strategies stand for, where it is not what they stand for in Lightning."""
 
 EVALUATIONS = ("test", "validate", "predict")
 
@@ -171,6 +180,8 @@ class GenrecCLI(LightningCLI):
                 CSVLogger(folder, "logs"),
                 TensorBoardLogger(folder, "tensorboard", version=""),
             ]
+        if config.trainer.strategy in STRATEGIES:
+            kwargs["strategy"] = STRATEGIES[config.trainer.strategy]()
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks[:] = with_ours(trainer.callbacks)  # type: ignore[attr-defined]
         # Lightning's own `save_last` keeps the last of the BEST: a resumed run would repeat all epochs since then.

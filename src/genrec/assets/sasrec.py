@@ -197,7 +197,8 @@ def train_embeddings(
             default_root_dir=folder,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            devices=1,
+            # The one that this process was given, where several work side by side.
+            devices=[torch.cuda.current_device()] if torch.cuda.is_available() else 1,
         )
         trainer.fit(model, SequenceData(InMemory(dataset), samples="users", seed=seed))
     weights = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]

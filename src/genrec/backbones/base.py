@@ -98,6 +98,10 @@ class Backbone(nn.Module, ABC):
     def encoder(self) -> TextEncoder:
         """The model as it is, as an encoder of texts that later training does not change; call it after `setup`."""
 
+    @abstractmethod
+    def layers(self) -> list[nn.Module]:
+        """The model's equal layers, as far as they are used through ``forward`` alone; there after `setup`."""
+
     def kept_elsewhere(self) -> set[str]:
         """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""
         return set()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
@@ -143,6 +143,10 @@ class CausalBackbone(Backbone):
         if self.pretrained is None:
             return f"new {self.family}, " + ", ".join(f"{key} {value}" for key, value in self.sizes.items())
         return f"{self.pretrained}, {self.tuning}"
+
+    def layers(self) -> list[nn.Module]:
+        """See `Backbone.layers`."""
+        return list(self.model.layers)
 
     def kept_elsewhere(self) -> set[str]:
         """See `Backbone.kept_elsewhere`: the weights of a pre-trained model that do not learn."""

@@ -153,6 +153,10 @@ class T5Backbone(Backbone):
         """See `Backbone.describe`."""
         return self.pretrained or "new T5, " + ", ".join(f"{key} {value}" for key, value in self.sizes.items())
 
+    def layers(self) -> list[nn.Module]:
+        """See `Backbone.layers`: the first of each stack holds the table of its biases, which is looked up here."""
+        return [*self.t5.encoder.block[1:], *self.t5.decoder.block[1:]]
+
     def words(self, ids: Tensor) -> Tensor:
         """See `Backbone.words`."""
         return self.t5.shared(ids)

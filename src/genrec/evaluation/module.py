@@ -7,15 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import lightning as L
+import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
+from genrec.sharding import shard
 from genrec.types import Batch, Ranking
+
+ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
+"""The methods that use parameters."""
 
 
 class RankingModule(L.LightningModule, ABC):
@@ -45,11 +50,13 @@ class RankingModule(L.LightningModule, ABC):
         if not ks or min(ks) < 1:
             raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks)}")
         self.ks = tuple(sorted(ks))
+        # Here and not below: a module that is shared out among processes is of a class made for it.
+        self._name = type(self).__name__
 
     @property
     def method(self) -> str:
         """The method's name in the tables of results."""
-        return type(self).__name__
+        return self._name
 
     @property
     def language_model(self) -> str | None:
@@ -98,6 +105,21 @@ class RankingModule(L.LightningModule, ABC):
             for setting, size in self._new_metrics().left_out.items():
                 candidates = "1 candidate" if size == 1 else f"{size} candidates"
                 print(f"{setting} is left out of the measuring: {candidates}, fewer than k = {k} (`ks` of the model)")
+
+    def configure_model(self) -> None:
+        """Share the parameters out, where the strategy wants it (`genrec.sharding.FullySharded`)."""
+        if self.device_mesh is not None:
+            shard(self, self.device_mesh["data_parallel"], self.layers(), ENTRIES)
+
+    def on_train_start(self) -> None:
+        """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""
+        if self.trainer.world_size > 1:
+            place = (torch.initial_seed(), self.global_rank, self.trainer.global_step)
+            torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+
+    def layers(self) -> list[nn.Module]:
+        """The large parts of the model that are used one after another, through ``forward`` alone."""
+        return []
 
     def _new_metrics(self) -> RankingMetrics:
         # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.

@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu [--tiny] [--only PART ...] [--minutes 7.5] [--data DIR] [--out DIR]
 
-Parts are ``machine``, ``t5``, ``ranking``, ``qwen``; each runs in a process of its own (but for tiny ones), so that one
-that fails takes no other with it, and writes what it found at once.
+Parts are ``machine``, ``devices``, ``t5``, ``ranking``, ``qwen``; each runs in a process of its own (but for tiny
+ones), so that one that fails takes no other with it, and writes what it found at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PARTS = ("machine", "t5", "ranking", "qwen")
+PARTS = ("machine", "devices", "t5", "ranking", "qwen")
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def _write(args: argparse.Namespace) -> None:
 
 def _measure(args: argparse.Namespace, part: str, until: float) -> None:
     """One part, in this process."""
-    from benchmarks.gpu import machine, ranking, shop, training
+    from benchmarks.gpu import devices, machine, ranking, shop, training
 
     size = shop.TINY if args.tiny else shop.Size()
     file = args.out / f"part-{part}.json"
@@ -99,6 +99,14 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
+        if part == "devices":
+            small = devices.source()
+            for backbone in ("T5", "causal"):
+                keep(f"flex and dense, {backbone}", lambda b=backbone: devices.attention(small, scratch, b))
+            for backbone in devices.BACKBONES:
+                for name in devices.IDENTIFIERS:
+                    keep(f"{name}, {backbone}", lambda n=name, b=backbone: devices.compare(small, scratch, n, b))
+            return
         source = shop.dataset(size, args.data)
         if part == "ranking":
             for precision in ("32-true", "bf16-mixed"):

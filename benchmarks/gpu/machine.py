@@ -6,11 +6,12 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import torch
 from benchmarks.gpu.shop import Size, card
+
+from genrec.versions import versions
 
 LIBRARIES = ("torch", "transformers", "lightning", "peft")
 
@@ -31,7 +32,7 @@ def measure(size: Size) -> dict[str, Any]:
         "memory_gib": torch.cuda.get_device_properties(0).total_memory / 2**30 if card() == "cuda" else None,
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": versions(*LIBRARIES),
         "tflops": rates,
         "copy_gb_per_s": 2 * numbers.nbytes / seconds / 1e9,
     }

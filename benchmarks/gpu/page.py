@@ -8,7 +8,8 @@ from typing import Any
 
 def page(found: Mapping[str, Any]) -> str:
     """Markdown of all parts that there are; a part that failed says why."""
-    parts = [_machine(found), _training(found, "t5", "SETRec at t5-small's shape"), _qwen(found), _ranking(found)]
+    t5 = _training(found, "t5", "SETRec at t5-small's shape")
+    parts = [_machine(found), t5, _qwen(found), _ranking(found), _devices(found)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -90,4 +91,28 @@ def _ranking(found: Mapping[str, Any]) -> str:
                 f"- {name}: {entry['users']:,} users in {entry['seconds']:.2f} s ({entry['users_per_s']:,.0f} a second)"
                 f"{memory}"
             )
+    return "\n".join(lines)
+
+
+def _devices(found: Mapping[str, Any]) -> str:
+    devices = found.get("devices")
+    if not devices:
+        return ""
+    lines = [
+        "## The card and the CPU",
+        "",
+        "Small models, trained for some steps on the card in bf16, then ranked in float32 with the same weights on the",
+        "card and on the CPU: the share of all targets that stand at the same rank in all candidate sets. Loss and",
+        "gradients of one float32 step by dense and by flex attention: how far they are apart, relative to the dense",
+        "gradients' norm.",
+        "",
+    ]
+    for name, entry in devices.items():
+        if "error" in entry:
+            lines.append(f"- {name}: {entry['error']}")
+        elif "same" in entry:
+            lines.append(f"- {name}: {entry['same']:.2%} of {entry['targets']} targets")
+        else:
+            apart = f"loss {entry['loss_apart']:.1e} of {entry['loss']:.3f}, gradients {entry['gradients_apart']:.1e}"
+            lines.append(f"- {name}: {apart}")
     return "\n".join(lines)

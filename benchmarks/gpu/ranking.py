@@ -81,7 +81,8 @@ def validation(size: Size, source: Dataset, scratch: Path) -> dict[str, Any]:
 def many_items(size: Size, scratch: Path) -> dict[str, Any]:
     """Peak memory and seconds of ranking some users over a million items, tables included, and without them."""
     source = shop.dataset(Size(items=size.many, users=2 * USERS, ranked=USERS))
-    module = shop.recommender(shop.setrec(), shop.t5(size), scratch)
+    # Narrow text vectors: those of a million items would take a minute to draw, and ranking does not look at them.
+    module = shop.recommender(shop.setrec(), shop.t5(size), scratch, text=64)
     loader, trainer = shop.data(source, size.batch), _trainer("32-true")
     machine.forget_peak()
     trainer.test(module, loader, verbose=False)

@@ -18,7 +18,7 @@ from genrec.identifiers import ItemIdentifier, SETRec
 from genrec.recommender import Recommender
 from genrec_baselines import TIGER
 
-TEXT_WIDTH, CF_WIDTH = 768, 64
+CF_WIDTH = 64
 T5_SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_decoder_layers": 6, "num_heads": 8}
 QWEN_1_5B = {
     "hidden_size": 1536,
@@ -61,18 +61,20 @@ TINY = Size(items=300, users=200, ranked=60, batch=16, packed_batch=8, warm_up=2
 class RandomText(TextAsset):
     """Random vectors in place of a sentence encoder's: neither speed nor memory depends on what they say."""
 
+    width: int
+
     @property
     def name(self) -> str:
         return "text-random"
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        return {"items": len(dataset.catalog)}
+        return {"items": len(dataset.catalog), "width": self.width}
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
-        return {EMBEDDINGS: _normal(len(dataset.catalog), TEXT_WIDTH)}
+        return {EMBEDDINGS: normal(len(dataset.catalog), self.width)}
 
     def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
-        return _normal(len(texts), TEXT_WIDTH)
+        return normal(len(texts), self.width)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class RandomCodes(RQVAECodes):
         return {"codes": rng.integers(self.size, size=(len(dataset.catalog), self.levels))}
 
 
-def _normal(rows: int, columns: int) -> np.ndarray:
+def normal(rows: int, columns: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((rows, columns), dtype=np.float32)
 
 
@@ -98,7 +100,7 @@ def dataset(size: Size, root: Path | None = None) -> Dataset:
         return Release("toys").load(root)
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(3, 9))) for _ in range(WORDS)]
-    titles = [" ".join(rng.choice(words, 5)) for _ in range(size.items)]
+    titles = [" ".join(row) for row in np.array(words)[rng.integers(WORDS, size=(size.items, 3))].tolist()]
     catalog = Catalog(pl.DataFrame({"item": [str(item) for item in range(size.items)], "title": titles}))
     lengths = np.clip(np.rint(rng.lognormal(1.75, 0.6, size.users)), 2, 500).astype(int)
     # One item in twenty is cold.
@@ -106,7 +108,7 @@ def dataset(size: Size, root: Path | None = None) -> Dataset:
     later = [rng.integers(size.items, size=2).tolist() if user < size.ranked else [] for user in range(size.users)]
     lists = Ragged.from_lists(later)
     users = [str(user) for user in range(size.users)]
-    return Dataset("toys-like", catalog, users, train, lists, lists, _normal(size.items, CF_WIDTH))
+    return Dataset("toys-like", catalog, users, train, lists, lists, normal(size.items, CF_WIDTH))
 
 
 def data(source: Dataset, batch: int, **options: Any) -> SequenceData:
@@ -156,6 +158,8 @@ def tiger() -> ItemIdentifier:
     return TIGER(codes=RandomCodes())
 
 
-def recommender(identifier: ItemIdentifier, backbone: T5Backbone | CausalBackbone, folder: Path) -> Recommender:
-    """The whole module; assets are kept in a folder of scratch space."""
-    return Recommender(identifier, backbone, Assets(RandomText(), ReleasedCF(), str(folder)))
+def recommender(
+    identifier: ItemIdentifier, backbone: T5Backbone | CausalBackbone, folder: Path, text: int = 768
+) -> Recommender:
+    """The whole module, with text vectors of a width; assets are kept in a folder of scratch space."""
+    return Recommender(identifier, backbone, Assets(RandomText(text), ReleasedCF(), str(folder)))

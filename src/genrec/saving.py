@@ -20,7 +20,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.recommender import Recommender
 from genrec.runs import set_aside
+from genrec.versions import versions
 
 FILE, ITEMS, WEIGHTS, ASSETS = "recommender.json", "items.parquet", "model.safetensors", "assets"
 TOKENIZER, LANGUAGE_MODEL = "tokenizer", "language_model"
@@ -118,7 +118,7 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
     _write_weights(model, brought, folder / WEIGHTS)
     about = {
         "format": FORMAT,
-        "genrec": version("genrec"),
+        **versions("genrec"),
         "dataset": dataset.name,
         "items": len(dataset.catalog),
         "brought": brought,

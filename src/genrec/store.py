@@ -7,11 +7,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from genrec.versions import versions
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("genrec", "numpy", "polars", "torch", "scikit-learn", "sentence-transformers")
@@ -88,7 +89,7 @@ def _build(folder: Path, name: str, fingerprint: Mapping[str, Any], build: Calla
             "name": name,
             "fingerprint": fingerprint,
             "seconds": round(time.perf_counter() - start, 1),
-            "versions": {library: version(library) for library in LIBRARIES},
+            "versions": versions(*LIBRARIES),
             "files": {path.name: _describe(path) for path in sorted(result.iterdir())},
         }
         (result / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -79,7 +79,8 @@ class ItemNames(Tables):
         separator = _tokens_of(backbone, self.separator_text)
         self.register_buffer("separator", torch.tensor(separator, dtype=torch.long), persistent=False)
         if tokens:
-            self.reads = nn.Parameter(self._initial(backbone, backbone.words(torch.arange(self.words))))
+            words = torch.arange(self.words, device=backbone.head().device)
+            self.reads = nn.Parameter(self._initial(backbone, backbone.words(words)))
             if not backbone.tied:
                 self.writes = nn.Parameter(self._initial(backbone, backbone.head()))
 

@@ -7,13 +7,13 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
 from genrec.runs import CONFIG, METRICS, newest_run
+from genrec.versions import versions
 
 LIBRARIES = ("genrec", "torch", "lightning", "transformers")
 
@@ -45,7 +45,7 @@ def environment() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "gpus": gpus,
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": {"python": platform.python_version(), **versions(*LIBRARIES)},
     }
 
 

@@ -18,15 +18,17 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 
 from genrec.backbones import CausalBackbone
 from genrec.data import Catalog
+from genrec.data.samples import beginnings
 from genrec.identifiers import SETRec
 from genrec.prompts import TEMPLATE, Prompt
-from genrec.recommender import all_prefixes
-from genrec.types import Batch
+from genrec.recommender import one_by_one
+from genrec.types import Batch, Prefixes
 
 SIZES = {
     "hidden_size": 128,
@@ -52,19 +54,27 @@ class Model:
         self.parameters = [*self.backbone.parameters(), *self.setrec.parameters()]
 
     def packed(self, batch: Batch) -> None:
-        users, stops, history, target = all_prefixes(batch, empty_history=True)
+        users, stops = prefixes = every_prefix(batch)
+        history, target = one_by_one(batch, prefixes)
         tokens = self.setrec.embed(batch.history)
         most = batch.history.shape[1] + 1
         context = self.prompt.packed(self.backbone, tokens, users, stops * self.setrec.n_tokens, most)
         self.setrec.loss(self.backbone, context, history, target)["loss"].backward()
 
     def separate(self, batch: Batch) -> None:
-        _, stops, history, target = all_prefixes(batch, empty_history=True)
+        stops = every_prefix(batch).stops
+        history, target = one_by_one(batch, every_prefix(batch))
         for rows in stops.argsort().split(len(batch.users)):
             shorter = history[rows, -max(1, int(stops[rows].max())) :]
             context = self.prompt(self.backbone, self.setrec.embed(shorter))
             loss = self.setrec.loss(self.backbone, context, shorter, target[rows])["loss"]
             (loss * len(rows) / len(target)).backward()
+
+
+def every_prefix(batch: Batch) -> Prefixes:
+    """All prefixes of histories without padding, the empty ones too."""
+    users, width = batch.history.shape
+    return beginnings(batch.history.numpy(), np.full(users, width + 1))
 
 
 def measure(how: str, history: int, users: int, tokens: int, repeats: int = 3) -> None:

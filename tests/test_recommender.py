@@ -13,10 +13,11 @@ from genrec.backbones import CausalBackbone, T5Backbone
 from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
-from genrec.recommender import Recommender, all_prefixes
+from genrec.recommender import Recommender
 from genrec.types import PAD, Batch
 
 from .trainers import quiet_trainer
+from .windows import all_prefixes
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
 
@@ -49,17 +50,6 @@ def test_the_identifier_may_learn_at_a_rate_of_its_own(dataset: Dataset, tmp_pat
         assert sum(len(group["params"]) for group in groups) == len(list(made.module.parameters()))
         rates[lr] = [group["initial_lr"] for group in groups]
     assert rates == {None: [1e-3, 1e-3], 0.5: [1e-3, 0.5]}
-
-
-def test_a_packed_batch_counts_its_prefixes_as_examples(dataset: Dataset, tmp_path: Path) -> None:
-    module, _ = causal(dataset, tmp_path, packed=True, empty_history=True)
-    module.empty_history = True
-    batch = Batch(torch.arange(2), torch.tensor([[PAD, 1], [2, 3]]), torch.tensor([4, 5]), torch.empty(2, 0))
-    assert module.examples(batch) == 2 + 3
-    module.empty_history = False
-    assert module.examples(batch) == 1 + 2
-    module.packed = False
-    assert module.examples(batch) == 2
 
 
 @pytest.fixture
@@ -165,7 +155,6 @@ def causal(dataset: Dataset, folder: Path, packed: bool, empty_history: bool) ->
         SETRec(n_semantic=2),
         CausalBackbone(sizes={**sizes, "intermediate_size": 64}),
         Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(folder)),
-        packed=packed,
         ks=(1, 2),
     )
     samples = "windows" if packed else "prefixes"
@@ -190,7 +179,8 @@ def test_packed_training_is_training_on_every_prefix(uneven: Dataset, tmp_path: 
         module, data = causal(uneven, tmp_path, packed, empty_history)
         quiet_trainer(max_steps=0).fit(module, data)
         (batch,) = data.train_dataloader()
-        losses = module.train()._packed_losses(batch) if packed else module.train()._losses(batch)
+        assert (batch.prefixes is not None) == packed
+        losses = module.train()._packed_losses(batch, batch.prefixes) if packed else module.train()._losses(batch)
         losses["loss"].backward()
         found.append((losses, {name: p.grad for name, p in module.named_parameters() if p.grad is not None}))
     for name, loss in found[0][0].items():
@@ -202,7 +192,7 @@ def test_packed_training_is_training_on_every_prefix(uneven: Dataset, tmp_path: 
 
 def test_every_prefix_once() -> None:
     batch = Batch(torch.arange(2), torch.tensor([[PAD, 4, 5], [1, 2, 3]]), torch.tensor([6, 0]), torch.empty(2, 0))
-    users, stops, history, target = all_prefixes(batch, empty_history=True)
+    users, stops, history, target = all_prefixes(batch)
     assert users.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert stops.tolist() == [1, 2, 3, 0, 1, 2, 3]
     assert target.tolist() == [4, 5, 6, 1, 2, 3, 0]
@@ -219,11 +209,10 @@ def test_every_prefix_once() -> None:
     assert target.tolist() == [5, 6, 2, 3, 0]
 
 
-def test_packed_and_windows_belong_together(dataset: Dataset, tmp_path: Path) -> None:
-    module, _ = causal(dataset, tmp_path, packed=True, empty_history=True)
-    _, data = causal(dataset, tmp_path, packed=False, empty_history=True)
-    with pytest.raises(GenrecError, match="belong together"):
-        quiet_trainer().fit(module, data)
+def test_samples_that_a_language_model_cannot_learn_from_are_refused(made: Setup, dataset: Dataset) -> None:
+    data = SequenceData(InMemory(dataset), samples="users")
+    with pytest.raises(GenrecError, match="`prefixes` or `windows`"):
+        made.trainer().fit(made.module, data)
 
 
 def test_a_checkpoint_of_adapters_is_small_and_complete(dataset: Dataset, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ class BIGRec(ItemIdentifier):
         return self.names.embed(items if self.history is None else items[:, -self.history :])
 
     def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Mean cross-entropy of the words of the target's title and of the one that closes it.
+        """The cross-entropy of the words of the target's title and of the one that closes it (`ItemNames.mean_loss`).
 
         Raises:
             GenrecError: if packed prompts are longer than what is read.
@@ -171,8 +171,7 @@ class BIGRec(ItemIdentifier):
                 f"BIGRec reads the last {self.history} items, but packed prompts are read whole: set "
                 f"`data.max_history` to {self.history}, or `history` of BIGRec to null"
             )
-        losses = self.names.losses(backbone, context, target)
-        return {"loss": self.batch_mean(losses.sum(), len(losses))}
+        return {"loss": self.names.mean_loss(backbone, context, target)}
 
     def choose(self, value: float) -> None:
         """Keep a gamma."""

@@ -143,7 +143,7 @@ class DreamRec(ItemIdentifier):
         noisy = self.diffusion.noised(clean, step, torch.randn_like(clean))
         errors = (clean - self.denoiser(noisy, condition, step)).square().mean(1)
         cosine, variance = spread(clean.detach())
-        return {"loss": self.batch_mean(errors.sum(), len(target)), "cosine": cosine, "variance": variance}
+        return {"loss": errors.mean(), "cosine": cosine, "variance": variance}
 
     def choose(self, value: float) -> None:
         """Keep a guidance."""

@@ -71,7 +71,7 @@ class E4SRec(ItemIdentifier):
     def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the next item over all items that the head knows."""
         logits = self.head(backbone(context, self._query(backbone))[:, 0])
-        return {"loss": self.batch_mean(F.cross_entropy(logits, target, reduction="sum"), len(target))}
+        return {"loss": F.cross_entropy(logits, target)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The logits of all items, those that were added later behind the others."""

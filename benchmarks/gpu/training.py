@@ -98,7 +98,7 @@ class Clock(L.Callback):
             next(self._looking, None)
             self._looking = None
         if self.size.warm_up <= batch_idx < self.size.warm_up + self.size.steps:
-            self._targets += pl_module.examples(batch)  # type: ignore[operator]
+            self._targets += batch.examples
         if batch_idx == self.size.warm_up + self.size.steps - 1:
             machine.wait()
             seconds = (time.perf_counter() - self._start) / self.size.steps

@@ -95,8 +95,7 @@ class Throughput(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Count the batch's examples, on all processes."""
-        assert isinstance(pl_module, RankingModule)
-        self._examples += pl_module.examples(batch) * trainer.world_size
+        self._examples += batch.examples * trainer.world_size
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the speed of the epoch's training."""

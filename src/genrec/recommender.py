@@ -13,12 +13,12 @@ from transformers import get_cosine_schedule_with_warmup
 
 from genrec.assets import Assets
 from genrec.backbones import Backbone, Memory
-from genrec.data.samples import windows
+from genrec.data.samples import last_positions
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
 from genrec.prompts import TEMPLATE, Prompt
-from genrec.types import PAD, Batch, Ranking
+from genrec.types import PAD, Batch, Prefixes, Ranking
 
 
 class Recommender(RankingModule):
@@ -33,8 +33,6 @@ class Recommender(RankingModule):
         template: the prompt, with ``<history>`` in it.
         optimizer: makes the optimiser from the parameters.
         warmup_steps: steps of linear warm-up; the learning rate then falls to zero on a cosine.
-        packed: learn all prefixes of a user's sequence from one reading of it. Needs a backbone that can (a
-            `CausalBackbone`) and ``data.samples: windows``; the loss is that of the separate prefixes.
         identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
         ks: the cut-offs of the metrics.
     """
@@ -47,7 +45,6 @@ class Recommender(RankingModule):
         template: str = TEMPLATE,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         warmup_steps: int = 100,
-        packed: bool = False,
         identifier_lr: float | None = None,
         ks: Sequence[int] = (5, 10),
     ) -> None:
@@ -58,7 +55,6 @@ class Recommender(RankingModule):
         self.prompt = Prompt(template)
         self.optimizer = optimizer
         self.warmup_steps = warmup_steps
-        self.packed = packed
         self.identifier_lr = identifier_lr
         self._created = False
 
@@ -66,11 +62,8 @@ class Recommender(RankingModule):
         """Create all parameters; the assets that the identifier asks for are built now, if they are missing."""
         super().setup(stage)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if self.packed != (data.samples is windows) and stage == "fit":
-            raise GenrecError(
-                "`packed: true` of the model and `samples: windows` of the data belong together: set both or none"
-            )
-        self.empty_history = data.empty_history
+        if data.samples is last_positions and stage == "fit":
+            raise GenrecError("`data.samples: users` is for SASRec: a language model takes `prefixes` or `windows`")
         if self._created:
             return
         self.catalog = self.dataset.catalog
@@ -101,31 +94,27 @@ class Recommender(RankingModule):
         return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The identifier's loss for the next item of every history."""
-        losses = self._packed_losses(batch) if self.packed else self._losses(batch)
+        """The identifier's loss for the next item of every history, as a part of the step's mean over its targets."""
+        losses = self._packed_losses(batch, batch.prefixes) if batch.prefixes else self._losses(batch)
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
-        return losses["loss"]
+        return self.share_of_step(batch) * losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the validation users, and log the loss of the first item that each took."""
         super().validation_step(batch, batch_idx)
         self.log("val/loss", self._losses(batch)["loss"], batch_size=len(batch.users), sync_dist=True)
 
-    def examples(self, batch: Batch) -> int:
-        """See `RankingModule.examples`; a packed user brings as many as he has prefixes."""
-        return int(_targets(batch, self.empty_history)[1].sum()) if self.packed else len(batch.users)
-
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         context = self.prompt(self.backbone, self.identifier.embed(batch.history))
         return self.identifier.loss(self.backbone, context, batch.history, batch.target)
 
-    def _packed_losses(self, batch: Batch) -> dict[str, Tensor]:
-        users, stops, history, target = all_prefixes(batch, self.empty_history)
+    def _packed_losses(self, batch: Batch, prefixes: Prefixes) -> dict[str, Tensor]:
+        history, target = one_by_one(batch, prefixes)
         tokens = self.identifier.embed(batch.history)
-        per_item = tokens.mask.shape[1] // max(1, batch.history.shape[1])
+        per_item = tokens.mask.shape[1] // batch.history.shape[1]
         most = batch.history.shape[1] + 1
-        context = self.prompt.packed(self.backbone, tokens, users, stops * per_item, most)
+        context = self.prompt.packed(self.backbone, tokens, prefixes.users, prefixes.stops * per_item, most)
         return self.identifier.loss(self.backbone, context, history, target)
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
@@ -178,28 +167,12 @@ class Recommender(RankingModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def all_prefixes(batch: Batch, empty_history: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Every prefix of every user's sequence, as samples of their own.
-
-    Args:
-        batch: windows: history [B, T] and the target after it.
-        empty_history: whether the first item of a sequence is a target too.
-
-    Returns:
-        users [R], rising; stops [R], the columns of ``batch.history`` that the prefix has; history [R, T] and target
-        [R], as if the prefixes were samples of a batch.
-    """
-    sequence, wanted = _targets(batch, empty_history)
-    users, stops = wanted.nonzero(as_tuple=True)
+def one_by_one(batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
+    """What is predicted from what: histories [R, T] and targets [R], as if the prefixes were rows of a batch."""
+    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
+    users, stops = prefixes
     width = batch.history.shape[1]
     # Padded on the left again: the last item of a prefix stands in the last column.
     columns = torch.arange(width, device=stops.device) + stops[:, None] - width
-    history = batch.history[users].gather(1, columns.clamp(min=0)) if width else batch.history[users]
-    return users, stops, torch.where(columns >= 0, history, PAD), sequence[users, stops]
-
-
-def _targets(batch: Batch, empty_history: bool) -> tuple[Tensor, Tensor]:
-    """The windows' items [B, T + 1], and which of them are targets."""
-    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
-    real = sequence != PAD
-    return sequence, real if empty_history else real & (real.long().cumsum(1) > 1)
+    history = batch.history[users].gather(1, columns.clamp(min=0))
+    return torch.where(columns >= 0, history, PAD), sequence[users, stops]

@@ -144,6 +144,18 @@ class Ranking(NamedTuple):
     scores: Tensor
 
 
+class Prefixes(NamedTuple):
+    """Samples that are beginnings of a batch's sequences: histories with their target behind them.
+
+    Args:
+        users: [R] long, rising, the row of the batch that each is a beginning of.
+        stops: [R] long, the columns that come before the item to be predicted, padding included.
+    """
+
+    users: Tensor
+    stops: Tensor
+
+
 class Batch(NamedTuple):
     """What the data module hands over: ids only, no embeddings, no prompts.
 
@@ -153,9 +165,15 @@ class Batch(NamedTuple):
         target: [B] long, the next item; `PAD` for a user that has none.
         targets: [B, M] long, everything the user took in the split that is ranked, `PAD` on the right; [B, 0] in
             training.
+        prefixes: the samples to be learned from, where a row holds many; None where every row is one.
+        examples: in training, how many targets are to be learned.
+        step_examples: how many the optimiser's step has that this batch belongs to, over all its batches and processes.
     """
 
     users: Tensor
     history: Tensor
     target: Tensor
     targets: Tensor
+    prefixes: Prefixes | None = None
+    examples: int = 0
+    step_examples: int = 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from genrec.assets.sasrec import SASRec, SASRecNetwork, train_embeddings
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
+from genrec.errors import GenrecError
 from genrec.types import PAD, Batch
 
 from ..trainers import quiet_trainer
@@ -100,7 +102,7 @@ def test_a_history_of_nothing_gives_zeros_and_no_nan(network: SASRecNetwork) -> 
 def test_softmax_loss_is_the_mean_over_real_positions(dataset: Dataset) -> None:
     model = model_of(dataset)
     target = torch.tensor([1, 6, 9])
-    loss = model.training_step(batch_of(HISTORY, target), 0)
+    loss = model.loss(batch_of(HISTORY, target))
     assert model.network is not None
     surprises = []
     for row, history in enumerate(HISTORY.tolist()):
@@ -120,30 +122,33 @@ def test_binary_loss_has_a_positive_and_a_negative_term(dataset: Dataset) -> Non
     model.network.items.weight.data[:] = model.network.items.weight.data[0]
     scores = (model.network(HISTORY) @ model.network.items.weight[0])[HISTORY != PAD]
     expected = (torch.log(1 + torch.exp(-scores)) + torch.log(1 + torch.exp(scores))).sum() / 9
-    torch.testing.assert_close(model.training_step(batch_of(HISTORY, torch.tensor([1, 6, 9])), 0), expected)
+    torch.testing.assert_close(model.loss(batch_of(HISTORY, torch.tensor([1, 6, 9]))), expected)
 
 
 def test_loss_ignores_users_without_a_position(dataset: Dataset) -> None:
     model = model_of(dataset)
     target = torch.tensor([1, 6, 9])
-    loss = model.training_step(batch_of(HISTORY, target), 0)
+    loss = model.loss(batch_of(HISTORY, target))
     longer = torch.cat([HISTORY, torch.full((1, 5), PAD)])
-    padded = model.training_step(batch_of(longer, torch.cat([target, torch.tensor([3])])), 0)
+    padded = model.loss(batch_of(longer, torch.cat([target, torch.tensor([3])])))
     torch.testing.assert_close(padded, loss)
-    nothing = model.training_step(batch_of(longer[3:], torch.tensor([3])), 0)
+    nothing = model.loss(batch_of(longer[3:], torch.tensor([3])))
     nothing.backward()
     assert nothing == 0
 
 
 def test_only_the_last_items_of_a_long_history_are_looked_at(dataset: Dataset) -> None:
     model = model_of(dataset)
-    long, target = torch.arange(24)[None] % 12, torch.tensor([5])
+    long = torch.arange(24)[None] % 12
     short = long[:, -10:]
-    torch.testing.assert_close(
-        model.training_step(batch_of(long, target), 0), model.training_step(batch_of(short, target), 0)
-    )
     everything = torch.ones(1, 12, dtype=torch.bool)
     assert torch.equal(model.rank(long, 3, everything).items, model.rank(short, 3, everything).items)
+
+
+@pytest.mark.parametrize("options", [{"samples": "prefixes"}, {"samples": "users", "max_history": 51}])
+def test_data_that_it_cannot_be_trained_with_are_refused(dataset: Dataset, options: dict[str, Any]) -> None:
+    with pytest.raises(GenrecError, match=r"`data.samples: users` .* `max_history`, 50"):
+        quiet_trainer().fit(SASRec(ks=(1,)), SequenceData(InMemory(dataset), **options))
 
 
 @pytest.mark.parametrize("loss", ["ce", "bce"])
@@ -155,7 +160,7 @@ def test_binary_loss_leaves_cold_items_where_they_began(dataset: Dataset, loss: 
     train = torch.tensor([list(dataset.train[user]) for user in range(8)])
     for _ in range(5):
         optimizer.zero_grad()
-        model.training_step(batch_of(train[:, :-1], train[:, -1]), 0).backward()
+        model.loss(batch_of(train[:, :-1], train[:, -1])).backward()
         optimizer.step()
     moved = (model.network.items.weight != before).any(1).numpy()
     # A softmax over all items pushes the cold ones away; negatives that are warm leave them alone, to the last bit.

@@ -178,7 +178,7 @@ def test_a_t5_says_that_it_cannot_read_packed_prompts() -> None:
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
     backbone = T5Backbone(sizes=sizes)
     backbone.setup(WORDS)
-    with pytest.raises(GenrecError, match="packed: false"):
+    with pytest.raises(GenrecError, match="samples: prefixes"):
         backbone(packed_and_separate()[0], random_tokens(1, 2))
 
 

@@ -15,10 +15,10 @@ from genrec.backbones import Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
 from genrec.prompts import Prompt
-from genrec.recommender import all_prefixes
 from genrec.types import PAD, Batch, Packed, Tokens
 
 from ..identifiers.sequences import HISTORY, make_backbone
+from ..windows import all_prefixes
 
 BATCH = Batch(
     torch.arange(3), torch.tensor([[PAD, 6, 7], [0, 1, 2], [PAD, PAD, 3]]), torch.tensor([8, 3, 4]), torch.empty(3, 0)
@@ -80,7 +80,7 @@ class Model:
 
     def packed(self, batch: Batch) -> tuple[Packed, Tensor, Tensor]:
         """All prefixes of the windows: their prompts, histories and targets."""
-        users, stops, history, target = all_prefixes(batch, empty_history=True)
+        users, stops, history, target = all_prefixes(batch)
         tokens, most = self.identifier.embed(batch.history), batch.history.shape[1] + 1
         return self.prompt.packed(self.backbone, tokens, users, stops, most), history, target
 

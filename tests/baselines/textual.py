@@ -14,10 +14,10 @@ from genrec.backbones import Backbone
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.identifiers import ItemIdentifier
 from genrec.prompts import Prompt
-from genrec.recommender import all_prefixes
 from genrec.types import Batch, Ranking, Tokens
 
 from ..identifiers.sequences import make_backbone
+from ..windows import all_prefixes
 
 TEXT = TfidfText(dim=8)
 
@@ -64,7 +64,7 @@ class Textual:
 
     def packed_loss(self, batch: Batch) -> Tensor:
         """What the recommender does with windows: every prefix of every history, read once."""
-        users, stops, history, target = all_prefixes(batch, empty_history=True)
+        users, stops, history, target = all_prefixes(batch)
         tokens = self.identifier.embed(batch.history)
         per_item = tokens.mask.shape[1] // batch.history.shape[1]
         packed = self.prompt.packed(self.backbone, tokens, users, stops * per_item, batch.history.shape[1] + 1)
@@ -103,7 +103,7 @@ def shelf(train: list[int] | None = None, **columns: list[Any]) -> Dataset:
 
 def same_when_packed(model: Textual, batch: Batch) -> None:
     """Packed prefixes give the loss and gradients of separate ones."""
-    _, _, history, target = all_prefixes(batch, empty_history=True)
+    _, _, history, target = all_prefixes(batch)
     parameters = [p for p in model.backbone.parameters() if p.requires_grad]
     losses = [model.packed_loss(batch), model.loss(history, target)]
     torch.testing.assert_close(losses[0], losses[1], atol=1e-5, rtol=0)

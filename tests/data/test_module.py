@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
+from genrec.errors import GenrecError
 from genrec.types import PAD, Batch
 
 from ..trainers import quiet_trainer
@@ -24,8 +25,8 @@ def by_user(loader) -> dict[int, tuple[list[int], int, list[int]]]:
     rows = {}
     for batch in loader:
         assert isinstance(batch, Batch)
-        assert all(tensor.dtype == torch.long for tensor in batch)
-        for user, history, target, targets in zip(*(tensor.tolist() for tensor in batch), strict=True):
+        assert all(tensor.dtype == torch.long for tensor in batch[:4])
+        for user, history, target, targets in zip(*(tensor.tolist() for tensor in batch[:4]), strict=True):
             assert user not in rows
             rows[user] = ([i for i in history if i != PAD], target, [i for i in targets if i != PAD])
     return rows
@@ -50,7 +51,26 @@ def test_modes_of_training_samples() -> None:
     assert targets() == sorted([0, 1, 2, 3, 4, 5, 0])
     assert targets(empty_history=False) == sorted([1, 2, 4, 0])
     assert targets(max_history=2) == sorted([1, 2, 3, 4, 5, 0])
-    assert targets(samples="users") == sorted([2, 4, 0])
+    assert targets(samples="windows") == targets(samples="users") == sorted([2, 4, 0])
+
+
+@pytest.mark.parametrize(("samples", "expected"), [("prefixes", 7), ("windows", 7), ("users", 4)])
+def test_a_batch_knows_how_many_targets_it_has(samples: str, expected: int) -> None:
+    data = SequenceData(InMemory(tiny()), batch_size=3, samples=samples)  # type: ignore[arg-type]
+    assert sum(batch.examples for batch in data.train_dataloader()) == expected
+    for batch in data.train_dataloader():
+        assert batch.examples == batch.step_examples
+        assert (batch.prefixes is not None) == (samples == "windows")
+        if batch.prefixes:
+            assert batch.examples == len(batch.prefixes.users)
+
+
+def test_without_anything_to_learn_from_there_is_a_reason() -> None:
+    lists = [[1], [2]], [[3], [3]], [[4], [4]]
+    catalog = Catalog(pl.DataFrame({"item": list("abcde")}))
+    alone = Dataset("alone", catalog, ["u", "v"], *map(Ragged.from_lists, lists))
+    with pytest.raises(GenrecError, match="alone: no user has taken enough"):
+        SequenceData(InMemory(alone), samples="users").train_dataloader()
 
 
 class Recorder(L.LightningModule):
@@ -99,7 +119,7 @@ def test_lightning_advances_the_order_and_a_resumed_run_continues_it(tmp_path: P
 @pytest.mark.parametrize("share", [0, 1])
 def test_the_trainers_rank_and_world_count(share: int) -> None:
     class Two:
-        global_rank, world_size = share, 2
+        global_rank, world_size, accumulate_grad_batches = share, 2, 1
 
     data = SequenceData(InMemory(tiny()), batch_size=2)
     data.trainer = Two()  # type: ignore[assignment]
@@ -109,7 +129,7 @@ def test_the_trainers_rank_and_world_count(share: int) -> None:
     theirs = set(by_user(data.predict_dataloader()))
     assert mine | theirs == {0, 1, 2}
     assert not mine & theirs
-    assert len(data.train_dataloader()) == 2  # 7 samples are 4 batches of 2
+    assert len(data.train_dataloader()) == 2  # 7 samples are 2 batches of 2 for each
 
 
 def test_an_epoch_of_real_batches_is_fast(shared: Path) -> None:

@@ -4,37 +4,81 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.data.samplers import LongestFirst, Share, ShuffledByLength
+from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
 
-SIZES = st.tuples(st.integers(1, 300), st.integers(1, 9), st.integers(1, 5))
-
-
-@given(SIZES)
-def test_several_processes_train_as_one_with_larger_batches(sizes: tuple[int, int, int]) -> None:
-    samples, batch_size, world = sizes
-    lengths = np.arange(samples) % 7
-    shares = [list(ShuffledByLength(lengths, batch_size, 0, Share(rank, world))) for rank in range(world)]
-    alone = list(ShuffledByLength(lengths, batch_size * world, 0))
-    assert len(ShuffledByLength(lengths, batch_size, 0, Share(0, world))) == len(alone)
-    for whole, *parts in zip(alone, *shares, strict=True):
-        together = sorted(np.concatenate(parts).tolist())
-        if len(whole) >= world:
-            assert together == sorted(whole.tolist())
-        else:
-            assert set(together) == set(whole.tolist())
-        assert 1 <= min(map(len, parts)) <= max(map(len, parts)) <= batch_size
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert sorted(row for batch in alone for row in batch) == list(range(samples))
+GEOMETRIES = st.builds(Geometry, st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
+SAMPLES = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)
 
 
-@given(SIZES)
-def test_ranking_shares_are_every_sample_once(sizes: tuple[int, int, int]) -> None:
-    samples, batch_size, world = sizes
+def draws(targets: np.ndarray, geometry: Geometry, seed: int = 0, epoch: int = 0) -> list[list[Draw]]:
+    """What every process draws."""
+    found = []
+    for rank in range(geometry.world):
+        sampler = BalancedByLength(targets, targets, geometry, seed, rank)
+        sampler.set_epoch(epoch)
+        found.append(list(sampler))
+        assert len(found[-1]) == len(sampler)
+    return found
+
+
+@given(SAMPLES, GEOMETRIES)
+def test_every_sample_is_learned_once_by_all_processes_together(targets: np.ndarray, geometry: Geometry) -> None:
+    shares = draws(targets, geometry)
+    learned = [row for share in shares for draw in share if draw.examples for row in draw.rows.tolist()]
+    assert sorted(learned) == list(range(len(targets)))
+    for of_all in zip(*shares, strict=True):
+        assert all(len(draw.rows) for draw in of_all)
+        sizes = [len(draw.rows) if draw.examples else 0 for draw in of_all]
+        assert max(sizes) - min(sizes) <= 1
+
+
+@given(SAMPLES, GEOMETRIES)
+def test_a_draw_knows_its_targets_and_those_of_its_step(targets: np.ndarray, geometry: Geometry) -> None:
+    shares = draws(targets, geometry)
+    for start in range(0, len(shares[0]), geometry.accumulation):
+        step = [draw for share in shares for draw in share[start : start + geometry.accumulation]]
+        assert {draw.step_examples for draw in step} == {sum(draw.examples for draw in step)}
+        for draw in step:
+            assert draw.examples in (0, targets[draw.rows].sum())
+
+
+@given(SAMPLES, GEOMETRIES)
+def test_steps_are_whole_where_there_are_samples_enough(targets: np.ndarray, geometry: Geometry) -> None:
+    batches = len(draws(targets, geometry)[0])
+    steps = -(-len(targets) // (geometry.batch_size * geometry.world * geometry.accumulation))
+    assert batches == min(steps * geometry.accumulation, len(targets))
+
+
+@given(SAMPLES, st.integers(1, 9), st.integers(2, 5))
+def test_several_processes_train_as_one_with_larger_batches(targets: np.ndarray, batch_size: int, world: int) -> None:
+    (alone,), shares = draws(targets, Geometry(batch_size * world)), draws(targets, Geometry(batch_size, world))
+    assert {len(share) for share in shares} == {len(alone)}
+    # A batch of fewer samples than processes takes some from the others.
+    if min(len(draw.rows) for draw in alone) >= world:
+        for whole, *parts in zip(alone, *shares, strict=True):
+            assert sorted(np.concatenate([draw.rows for draw in parts]).tolist()) == sorted(whole.rows.tolist())
+
+
+def test_batches_hold_equally_many_targets_however_long_the_samples_are() -> None:
+    targets = np.clip(np.random.default_rng(0).geometric(1 / 7, 15_000), 1, 50)
+    (found,) = draws(targets, Geometry(17))
+    sizes = np.array([draw.examples for draw in found])
+    assert abs(sizes.mean() / (17 * targets.mean()) - 1) < 0.01
+    assert sizes.std() / sizes.mean() < 0.07
+    users = [len(draw.rows) for draw in found]
+    assert min(users) < 4 < 50 < max(users), "many short ones or a few long ones"
+    # No batch is small because it is the last one.
+    (found,) = draws(np.ones(1025, int), Geometry(128))
+    assert sorted(draw.examples for draw in found) == [113] * 1 + [114] * 8
+
+
+@given(st.integers(1, 300), st.integers(1, 9), st.integers(1, 5))
+def test_ranking_shares_are_every_sample_once(samples: int, batch_size: int, world: int) -> None:
     lengths = np.arange(samples) % 7
     rows = []
     for rank in range(world):
         sampler = LongestFirst(lengths, batch_size, Share(rank, world))
-        batches = list(sampler)
+        batches = [draw.rows for draw in sampler]
         assert len(batches) == len(sampler)
         mine = np.concatenate([*batches, np.empty(0, int)]).astype(int)
         assert (np.diff(lengths[mine]) <= 0).all()
@@ -43,18 +87,16 @@ def test_ranking_shares_are_every_sample_once(sizes: tuple[int, int, int]) -> No
 
 
 def test_the_epoch_alone_decides_the_order() -> None:
-    lengths = np.random.default_rng(0).integers(0, 50, 1000)
-    sampler = ShuffledByLength(lengths, 10, seed=3)
-    first = [batch.tolist() for batch in sampler]
-    assert [batch.tolist() for batch in sampler] == first
-    sampler.set_epoch(1)
-    second = [batch.tolist() for batch in sampler]
+    lengths = np.random.default_rng(0).integers(1, 50, 1000)
+
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        return [draw.rows.tolist() for draw in draws(lengths, Geometry(10), seed, epoch)[0]]
+
+    first, second = order(3, 0), order(3, 1)
+    assert order(3, 0) == first
+    assert order(3, 1) == second
     assert sorted(map(sorted, second)) != sorted(map(sorted, first))  # other batches, not only another order of them
-    resumed = ShuffledByLength(lengths, 10, seed=3)
-    resumed.set_epoch(1)
-    assert [batch.tolist() for batch in resumed] == second
-    other = ShuffledByLength(lengths, 10, seed=4)
-    assert [batch.tolist() for batch in other] != first
+    assert order(4, 1) != second
 
 
 def test_little_of_a_batch_is_padding() -> None:
@@ -63,11 +105,13 @@ def test_little_of_a_batch_is_padding() -> None:
     def filled(batches: list[np.ndarray]) -> float:
         return lengths.sum() / sum(len(batch) * lengths[batch].max() for batch in batches)
 
-    assert filled(list(ShuffledByLength(lengths, 128, 0))) > 0.9
+    one_by_one = list(BalancedByLength(lengths, np.ones_like(lengths), Geometry(128)))
+    assert filled([draw.rows for draw in one_by_one]) > 0.9
+    assert filled([draw.rows for draw in draws(lengths, Geometry(128))[0]]) > 0.9
     assert filled(np.array_split(np.arange(20_000), 157)) < 0.3  # what batches at random would waste
 
 
 def test_batches_do_not_come_in_the_order_of_length() -> None:
-    lengths = np.random.default_rng(0).integers(0, 50, 6400)
-    longest = np.array([lengths[batch].max() for batch in ShuffledByLength(lengths, 100, 0)])
+    lengths = np.random.default_rng(0).integers(1, 50, 6400)
+    longest = np.array([lengths[draw.rows].max() for draw in draws(lengths, Geometry(100))[0]])
     assert (np.diff(longest) < 0).sum() > 10

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.data import Ragged
-from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking
+from genrec.data.samplers import Draw
+from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
+from genrec.recommender import one_by_one
 from genrec.types import PAD
 
 LISTS = st.lists(st.lists(st.integers(0, 30), max_size=9), min_size=1, max_size=6)
@@ -14,7 +16,7 @@ LISTS = st.lists(st.lists(st.integers(0, 30), max_size=9), min_size=1, max_size=
 
 def rows_of(samples: Samples) -> list[tuple[int, list[int], int]]:
     """All samples in one batch: user, history without padding, target."""
-    batch = samples[np.arange(len(samples))]
+    batch = samples[Draw(np.arange(len(samples)))]
     return [
         (user, [item for item in history if item != PAD], target)
         for user, history, target in zip(
@@ -23,31 +25,39 @@ def rows_of(samples: Samples) -> list[tuple[int, list[int], int]]:
     ]
 
 
+def packed_rows_of(samples: Samples) -> list[tuple[int, list[int], int]]:
+    """The same of all prefixes of windows."""
+    batch = samples[Draw(np.arange(len(samples)))]
+    assert batch.prefixes is not None
+    history, target = one_by_one(batch, batch.prefixes)
+    rows = zip(batch.users[batch.prefixes.users].tolist(), history.tolist(), target.tolist(), strict=True)
+    return [(user, [item for item in items if item != PAD], wanted) for user, items, wanted in rows]
+
+
 @given(LISTS, st.integers(1, 6), st.booleans())
 def test_prefixes_equal_a_slow_loop(lists: list[list[int]], max_history: int, empty_history: bool) -> None:
-    windows = [(user, items[-max_history:]) for user, items in enumerate(lists)]
+    of_users = [(user, items[-max_history:]) for user, items in enumerate(lists)]
     expected = [
         (user, window[:position], window[position])
-        for user, window in windows
+        for user, window in of_users
         for position in range(0 if empty_history else 1, len(window))
     ]
     assert rows_of(prefixes(Ragged.from_lists(lists), max_history, empty_history)) == expected
+    packed = windows(Ragged.from_lists(lists), max_history, empty_history)
+    assert packed.learned.sum() == len(expected)
+    assert packed_rows_of(packed) == expected
 
 
 @given(LISTS, st.integers(1, 6), st.booleans())
 def test_last_positions_equal_a_slow_loop(lists: list[list[int]], max_history: int, empty_history: bool) -> None:
-    expected = [
-        (user, items[:-1][-max_history:], items[-1])
-        for user, items in enumerate(lists)
-        if items and (len(items) > 1 or empty_history)
-    ]
+    expected = [(user, items[:-1][-max_history:], items[-1]) for user, items in enumerate(lists) if len(items) > 1]
     assert rows_of(last_positions(Ragged.from_lists(lists), max_history, empty_history)) == expected
 
 
 def test_ranking_takes_users_with_targets_once_each() -> None:
     known = Ragged.from_lists([[1, 2, 3], [4], [5, 6]])
     samples = ranking(known, Ragged.from_lists([[7, 8, 7], [], [9]]), max_history=2)
-    batch = samples[np.array([1, 0])]
+    batch = samples[Draw(np.array([1, 0]))]
     assert batch.users.tolist() == [2, 0]
     assert batch.history.tolist() == [[5, 6], [2, 3]]
     assert batch.target.tolist() == [9, 7]
@@ -55,7 +65,7 @@ def test_ranking_takes_users_with_targets_once_each() -> None:
 
 
 def test_prediction_has_no_targets() -> None:
-    batch = prediction(Ragged.from_lists([[1, 2, 3], []]), max_history=2)[np.array([0, 1])]
+    batch = prediction(Ragged.from_lists([[1, 2, 3], []]), max_history=2)[Draw(np.array([0, 1]))]
     assert batch.history.tolist() == [[2, 3], [PAD, PAD]]
     assert batch.target.tolist() == [PAD, PAD]
     assert batch.targets.shape == (2, 0)
@@ -63,4 +73,4 @@ def test_prediction_has_no_targets() -> None:
 
 @pytest.mark.parametrize("make", [prefixes, last_positions])
 def test_training_batches_have_no_target_lists(make) -> None:
-    assert make(Ragged.from_lists([[1, 2, 3]]), 50, True)[np.array([0])].targets.shape == (1, 0)
+    assert make(Ragged.from_lists([[1, 2, 3]]), 50, True)[Draw(np.array([0]))].targets.shape == (1, 0)

@@ -47,8 +47,12 @@ class Model:
         self.identifier = cls()
         self.identifier.setup(self.catalog, assets, self.backbone)
 
-    def context(self) -> Tokens:
-        return self.prompt(self.backbone, self.identifier.embed(HISTORY))
+    def context(self, history: torch.Tensor = HISTORY) -> Tokens:
+        return self.prompt(self.backbone, self.identifier.embed(history))
+
+    def loss(self, rows: list[int]) -> torch.Tensor:
+        losses = self.identifier.loss(self.backbone, self.context(HISTORY[rows]), HISTORY[rows], TARGET[rows])
+        return losses["loss"]
 
     def rank(self, k: int, allowed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.identifier.eval()
@@ -94,6 +98,17 @@ def test_loss_is_finite_and_reaches_the_language_model(model: Model) -> None:
     assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
     losses["loss"].backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.backbone.parameters())
+
+
+def test_a_target_adds_the_same_to_the_loss_in_any_company(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.backbone.eval()
+    # What is drawn at random belongs to no target: the same for all.
+    monkeypatch.setattr(torch, "rand", lambda *size, **options: torch.full(size, 0.5))
+    monkeypatch.setattr(torch, "randint", lambda high, size, **options: torch.full(size, high // 2))
+    monkeypatch.setattr(torch, "randn_like", torch.ones_like)
+    alone = [model.loss([row]) for row in range(3)]
+    torch.testing.assert_close(model.loss([0, 1, 2]), torch.stack(alone).mean(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.loss([2, 0]), (alone[2] + alone[0]) / 2, atol=1e-5, rtol=1e-5)
 
 
 def test_rankings_are_distinct_allowed_and_sorted(model: Model) -> None:

@@ -100,14 +100,19 @@ def test_a_batch_of_empty_histories_trains_without_nan() -> None:
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
-def test_a_repeated_item_counts_twice_in_the_reconstruction() -> None:
+def test_the_reconstruction_is_a_mean_over_targets_of_means_over_their_histories() -> None:
     model = Model()
 
-    def reconstruction(items: list[int]) -> float:
-        return model.losses(torch.tensor([items]), torch.tensor([0]))["reconstruction"].item()
+    def reconstruction(*histories: list[int]) -> float:
+        return model.losses(torch.tensor(histories), torch.zeros(len(histories), dtype=torch.long))[
+            "reconstruction"
+        ].item()
 
     once, twice = reconstruction([3]), reconstruction([5])
     assert reconstruction([3, 5, 5]) == pytest.approx((once + 2 * twice) / 3, rel=1e-5)
+    assert reconstruction([PAD, PAD]) == 0
+    mixed = reconstruction([3, 5, 5], [PAD, PAD, 3], [PAD, PAD, PAD])
+    assert mixed == pytest.approx(((once + 2 * twice) / 3 + once + 0) / 3, rel=1e-5)
 
 
 def test_generation_loss_is_the_mean_over_slots_of_a_full_softmax(model: Model) -> None:

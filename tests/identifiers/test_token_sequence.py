@@ -14,9 +14,9 @@ from genrec.backbones import Backbone
 from genrec.errors import GenrecError
 from genrec.identifiers import NewToken, Search
 from genrec.identifiers.names import ItemNames
-from genrec.recommender import all_prefixes
 from genrec.types import PAD, Batch
 
+from ..windows import all_prefixes
 from .sequences import QWEN, Given, Model, make_backbone
 
 PATHS = [(0, 2), (0, 3), (1, 2), (1,), (4, 4, 4), (0,)]
@@ -47,14 +47,14 @@ def test_a_blank_is_a_separator_for_the_real_t5_too(shared: Path) -> None:
     assert backbone.tokenizer.convert_ids_to_tokens(model.identifier.names.separator.tolist()) == ["\u2581"]
 
 
-def test_the_loss_is_the_mean_over_tokens_and_the_closing_word(backbone: Backbone) -> None:
+def test_the_loss_is_the_mean_over_targets_in_units_of_an_average_identifier(backbone: Backbone) -> None:
     model = Model(Given(PATHS), backbone, 6)
     context = model.prompt(backbone, model.identifier.embed(HISTORY))
     with torch.no_grad():
         found = model.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]
     scores = model.scores(HISTORY, closed=True)
-    tokens = sum(len(PATHS[item]) + 1 for item in TARGET.tolist())
-    expected = -sum(float(scores[user, item]) for user, item in enumerate(TARGET.tolist())) / tokens
+    tokens = sum(len(path) + 1 for path in PATHS) / len(PATHS)
+    expected = -sum(float(scores[user, item]) for user, item in enumerate(TARGET.tolist())) / tokens / len(TARGET)
     assert float(found) == pytest.approx(expected, abs=1e-4)
 
 
@@ -66,7 +66,7 @@ def test_the_temperature_divides_the_logits_of_training_alone() -> None:
         labels = torch.cat([plain.identifier.names.losses(backbone, context, TARGET, 0.5)])
         sharp.identifier.train()
         assert float(sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]) == pytest.approx(
-            float(labels.mean()), abs=1e-6
+            float(labels.sum()) / sharp.identifier.names.mean_length / len(TARGET), abs=1e-6
         )
         sharp.identifier.eval()
         assert torch.equal(
@@ -81,7 +81,7 @@ def test_packed_prefixes_give_the_loss_and_gradients_of_separate_ones() -> None:
     backbone = make_backbone("causal")
     model = Model(Given(PATHS, separator=" ; "), backbone, 6)
     batch = Batch(torch.arange(2), torch.tensor([[PAD, 4, 0], [0, 5, 2]]), torch.tensor([3, 4]), torch.empty(2, 0))
-    users, stops, history, target = all_prefixes(batch, empty_history=True)
+    users, stops, history, target = all_prefixes(batch)
     tokens = model.identifier.embed(batch.history)
     per_item = tokens.mask.shape[1] // 3
     packed = model.prompt.packed(backbone, tokens, users, stops * per_item, most=4)

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from genrec.callbacks import EpochLines
 from genrec.data import Dataset, InMemory, SequenceData
+from genrec.data.samples import last_positions
+from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule, inner_products, top_k
 from genrec.types import PAD, Batch, Ranking
 
@@ -123,24 +125,37 @@ class SASRec(RankingModule):
         self.objective = {"ce": self._softmax_loss, "bce": self._binary_loss}[loss]
         self.lr = lr
         self.network: SASRecNetwork | None = None
+        self._warm: Tensor | None = None
 
     def setup(self, stage: str) -> None:
-        """Create the network for the catalogue."""
+        """Create the network for the catalogue.
+
+        Raises:
+            GenrecError: if the data have samples that it cannot be trained with.
+        """
         super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "fit" and (data.samples is not last_positions or data.max_history > self.max_history):
+            raise GenrecError(
+                "SASRec learns from `data.samples: users` with a `data.max_history` that is no larger than its own "
+                f"`max_history`, {self.max_history}"
+            )
         if self.network is None:
             self.network = SASRecNetwork(len(self.dataset.catalog), *self.sizes, self.max_history)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Every position of the history predicts the item after it; the last one predicts the target."""
-        history = batch.history[:, -self.max_history :]
-        following = torch.cat([history[:, 1:], batch.target[:, None]], 1)
+        loss = self.loss(batch)
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        return self.share_of_step(batch) * loss
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean over all positions that have a history."""
+        following = torch.cat([batch.history[:, 1:], batch.target[:, None]], 1)
         # A slot before the first item would predict it from nothing.
-        real = history != PAD
-        losses = self.objective(self._network(history)[real], following[real])
-        # A batch of users with a single item each has nothing to learn from: 0, not the NaN of an empty mean.
-        loss = losses.sum() / max(len(losses), 1)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.users))
-        return loss
+        real = (batch.history != PAD).flatten()
+        losses = self.objective(self._network(batch.history).flatten(0, 1), following.flatten().clamp(min=0))
+        return (losses * real).sum() / real.sum().clamp(min=1)
 
     @property
     def _network(self) -> SASRecNetwork:
@@ -153,8 +168,9 @@ class SASRec(RankingModule):
     def _binary_loss(self, states: Tensor, following: Tensor) -> Tensor:
         # A negative among the items of the training split, so that cold items keep their initial vectors. Unlike the
         # original, an item of the user's own may be drawn: rare in a real catalogue, and no user's list is searched.
-        warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(states.device)
-        negative = warm[torch.randint(len(warm), following.shape, device=states.device)]
+        if self._warm is None or self._warm.device != states.device:
+            self._warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(states.device)
+        negative = self._warm[torch.randint(len(self._warm), following.shape, device=states.device)]
         scores = [(states * self._network.items(items)).sum(-1) for items in (following, negative)]
         return F.softplus(-scores[0]) + F.softplus(scores[1])
 

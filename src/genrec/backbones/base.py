@@ -121,8 +121,7 @@ class Backbone(nn.Module, ABC):
         """
         if isinstance(context, Packed):
             raise GenrecError(
-                f"{type(self).__name__} reads every prefix by itself: give `packed: false` and `data.samples: "
-                "prefixes`, or a CausalBackbone"
+                f"{type(self).__name__} reads every prefix by itself: give `data.samples: prefixes` or a CausalBackbone"
             )
         return self.write(self.read(context), query)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import lightning as L
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from genrec.data.dataset import Dataset, Source
-from genrec.data.samplers import LongestFirst, Share, ShuffledByLength
+from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
+from genrec.errors import GenrecError
 from genrec.types import Batch
 
 
@@ -31,20 +31,21 @@ class SequenceData(L.LightningDataModule):
     predict    training + validation + test      `PAD`, [B, 0]
     ========== ================================= ==========================================
 
-    Training batches hold samples of about the same length and are shuffled anew in every epoch. Users who have nothing
-    in a split are left out of its loader. With several processes each loader gives this process's share, so the
-    trainer must run with ``use_distributed_sampler=False``.
+    Training batches hold samples of about the same length and about equally many targets, and are shuffled anew in
+    every epoch (`genrec.data.samplers`). Users who have nothing in a split are left out of its loader. With several
+    processes each loader gives this process's share, so the trainer must run with ``use_distributed_sampler=False``.
 
     Args:
         source: where the data set comes from.
         root: the folder that the source's files are relative to.
-        batch_size: training samples of a batch, per process.
+        batch_size: training samples of a batch on average, per process: users, where a sample is all of a user.
         rank_batch_size: users of a batch when ranking.
         max_history: the most recent items of a user that are looked at.
         empty_history: train on first items too, predicted from nothing.
         samples: "prefixes" predicts every position of the last `max_history` training items; "windows" gives the same
-            items as one sample per user, to a recommender that makes the prefixes itself (`packed`); "users" gives
-            a user's last training item and the `max_history` before it, to a model that learns all positions from it.
+            targets as one sample per user, all his prefixes in one reading, to a language model that can do that (a
+            `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec,
+            which learns all positions from it.
         seed: decides the order of the training batches.
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
     """
@@ -86,9 +87,17 @@ class SequenceData(L.LightningDataModule):
         _ = self.dataset
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training samples in a new order every epoch."""
+        """Training samples in a new order every epoch.
+
+        Raises:
+            GenrecError: if there are none.
+        """
         samples = self.samples(self.dataset.train, self.max_history, self.empty_history)
-        return self._loader(samples, ShuffledByLength(samples.widths, self.batch_size, self.seed, self._share))
+        if not len(samples):
+            raise GenrecError(f"{self.dataset.name}: no user has taken enough in training for anything to be learned")
+        share = self._share
+        geometry = Geometry(self.batch_size, share.world, self.trainer.accumulate_grad_batches if self.trainer else 1)
+        return self._loader(samples, BalancedByLength(samples.widths, samples.learned, geometry, self.seed, share.rank))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once."""
@@ -107,10 +116,9 @@ class SequenceData(L.LightningDataModule):
     def _ranking_loader(self, samples: Samples) -> DataLoader[Batch]:
         return self._loader(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
 
-    def _loader(self, samples: Samples, sampler: Sampler[np.ndarray]) -> Batches:
-        # `batch_size=None`: the sampler draws index arrays, and an index array picks a whole batch. A generator of its
-        # own: a loader seeds its workers whenever it starts, and how often it does is not to decide what the model's
-        # dropout draws.
+    def _loader(self, samples: Samples, sampler: Sampler[Draw]) -> Batches:
+        # `batch_size=None`: a draw picks a whole batch. A generator of its own: a loader seeds its workers whenever it
+        # starts, and how often it does is not to decide what the model's dropout draws.
         return Batches(
             samples,
             sampler=sampler,

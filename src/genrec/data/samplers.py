@@ -1,4 +1,4 @@
-"""Which samples share a batch, and which process takes it. Each draws index arrays, one per batch."""
+"""Which samples share a batch, and which process takes it. Each draws the rows of one batch after another."""
 
 from __future__ import annotations
 
@@ -24,52 +24,114 @@ class Share(NamedTuple):
     world: int = 1
 
 
-class ShuffledByLength(Sampler[np.ndarray]):
-    """Random batches of samples of about the same length, so that little of a batch is padding.
+class Draw(NamedTuple):
+    """A batch: the rows of its samples, and how many targets it and its step have (`genrec.types.Batch`)."""
 
-    All samples are shuffled and cut into chunks of `CHUNK` batches; a chunk is sorted by length and cut into batches;
-    the batches are shuffled. The order is a function of seed and epoch alone, so a resumed run continues as it would
-    have. Several processes share every batch: P processes with batches of B train as one with batches of P * B. A last
-    batch of fewer than P samples repeats some, so that each process has one.
+    rows: np.ndarray
+    examples: int = 0
+    step_examples: int = 0
+
+
+class Geometry(NamedTuple):
+    """What cuts an epoch into batches.
+
+    Args:
+        batch_size: samples of a batch on average, per process.
+        world: processes.
+        accumulation: batches of a step, per process.
+    """
+
+    batch_size: int
+    world: int = 1
+    accumulation: int = 1
+
+
+class BalancedByLength(Sampler[Draw]):
+    """Random batches of samples of about the same length, so that little is padding, and of about equally many targets.
+
+    All samples are shuffled and cut into chunks of `CHUNK` batches; a chunk is sorted by length and cut where its
+    targets are divided evenly; the batches are shuffled. So no target weighs more than another because of the company
+    that its length brings it into: where a sample is all prefixes of a user, a batch holds many short users or a few
+    long ones. Every sample is drawn once; P processes with batches of B train as one with batches of P * B. The number
+    of batches is a multiple of those that a step accumulates, where there are samples enough.
+
+    The order is a function of seed, epoch and geometry alone, so a resumed run continues as it would have.
 
     Args:
         lengths: int64 [samples].
-        batch_size: samples of a batch, per process.
+        targets: int64 [samples], how many targets each has, at least 1.
+        geometry: how the epoch is cut.
         seed: decides the order.
-        share: the process that this is.
+        rank: the process that this is.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, share: Share = Share()) -> None:  # noqa: B008
+    def __init__(
+        self, lengths: np.ndarray, targets: np.ndarray, geometry: Geometry, seed: int = 0, rank: int = 0
+    ) -> None:
         self.lengths = lengths
-        self.batch_size = batch_size
+        self.targets = targets
+        self.geometry = geometry
         self.seed = seed
-        self.share = share
+        self.rank = rank
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order; Lightning calls it before every epoch."""
         self.epoch = epoch
 
-    @property
-    def _together(self) -> int:
-        """Samples of a batch of all processes."""
-        return self.batch_size * self.share.world
-
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self._together)
+        return _batches(len(self.lengths), self.geometry)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Draw]:
+        batches = self._cut(np.arange(len(self.lengths)), self.geometry)
+        size = self.geometry.accumulation
+        for start in range(0, len(batches), size):
+            step = batches[start : start + size]
+            total = sum(int(self.targets[rows].sum()) for rows in step)
+            for rows in step:
+                mine = rows[self.rank :: self.geometry.world]
+                # A process that gets nothing keeps in step with the others; what it learns weighs nothing.
+                yield Draw(mine if len(mine) else rows[:1], int(self.targets[mine].sum()), total)
+
+    def _cut(self, rows: np.ndarray, geometry: Geometry) -> list[np.ndarray]:
+        """The batches of all processes together, in their order, made of the samples ``rows``."""
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = rng.permutation(len(self.lengths))
-        # A stable sort by length within chunks: samples of equal length stay shuffled.
-        chunk = np.arange(len(order)) // (CHUNK * self._together)
-        order = order[np.lexsort((self.lengths[order], chunk))]
-        for batch in rng.permutation(len(self)):
-            rows = order[batch * self._together : (batch + 1) * self._together]
-            yield np.resize(rows, max(len(rows), self.share.world))[self.share.rank :: self.share.world]
+        order = rows[rng.permutation(len(rows))]
+        number = _batches(len(rows), geometry)
+        least = min(geometry.world, len(rows) // max(1, number))
+        chunks = np.diff(np.linspace(0, number, -(-number // CHUNK) + 1).astype(int))
+        batches: list[np.ndarray] = []
+        for chunk, count in zip(_divided(order, self.targets, chunks, least), chunks, strict=True):
+            # A stable sort by length: samples of equal length stay shuffled.
+            chunk = chunk[np.argsort(self.lengths[chunk], kind="stable")]
+            batches += _divided(chunk, self.targets, np.ones(count, int), least)
+        return [batches[place] for place in rng.permutation(number)]
 
 
-class LongestFirst(Sampler[np.ndarray]):
+def _batches(samples: int, geometry: Geometry) -> int:
+    """How many batches so many samples make: whole steps, where there are samples enough."""
+    steps = -(-samples // (geometry.batch_size * geometry.world * geometry.accumulation))
+    return min(steps * geometry.accumulation, samples)
+
+
+def _divided(rows: np.ndarray, targets: np.ndarray, parts: np.ndarray, least: int) -> list[np.ndarray]:
+    """Samples cut, as they stand, into parts with numbers of targets in the ratio of ``parts``.
+
+    Args:
+        rows: int64 [samples].
+        targets: int64 [all samples].
+        parts: int64 [n], how many batches each part is to become.
+        least: samples that every batch must have.
+    """
+    ends = np.cumsum(parts)[:-1]
+    after = np.cumsum(targets[rows])
+    # A sample goes to the part that its middle lies in.
+    cuts = np.searchsorted(after - targets[rows] / 2, ends * (after[-1] / parts.sum()))
+    cuts = np.minimum(np.maximum.accumulate(cuts - least * ends), len(rows) - least * parts.sum()) + least * ends
+    return np.split(rows, cuts)
+
+
+class LongestFirst(Sampler[Draw]):
     """Every sample exactly once, over all processes together, the longest first.
 
     Samples of a batch are of about the same length; if the longest do not fit into memory, the first batch says so.
@@ -87,5 +149,5 @@ class LongestFirst(Sampler[np.ndarray]):
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self.rows[start : start + self.batch_size] for start in range(0, len(self.rows), self.batch_size))
+    def __iter__(self) -> Iterator[Draw]:
+        return (Draw(self.rows[start : start + self.batch_size]) for start in range(0, len(self.rows), self.batch_size))

@@ -9,12 +9,13 @@ import torch
 import torch.utils.data
 
 from genrec.data.ragged import Ragged
-from genrec.types import PAD, Batch
+from genrec.data.samplers import Draw
+from genrec.types import PAD, Batch, Prefixes
 
 
 @dataclass(frozen=True, eq=False)
 class Samples(torch.utils.data.Dataset[Batch]):
-    """Samples as arrays; an index array picks a whole batch of them at once.
+    """Samples as arrays; a draw picks a whole batch of them at once.
 
     Args:
         lists: the users' lists that the histories are windows of.
@@ -22,7 +23,9 @@ class Samples(torch.utils.data.Dataset[Batch]):
         stops: int64 [samples], the position that the history ends before.
         widths: int64 [samples], the length of the history.
         target: int64 [samples], the next item, or `PAD`.
+        learned: int64 [samples], how many targets each brings in training.
         targets: everything that counts as right, by user; None leaves it out.
+        packed: every sample stands for as many as it has targets, its beginnings.
     """
 
     lists: Ragged
@@ -30,17 +33,34 @@ class Samples(torch.utils.data.Dataset[Batch]):
     stops: np.ndarray
     widths: np.ndarray
     target: np.ndarray
+    learned: np.ndarray
     targets: Ragged | None = field(default=None)
+    packed: bool = False
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def __getitem__(self, index: np.ndarray) -> Batch:
-        """The batch of the samples `index`, int64 [B]."""
+    def __getitem__(self, draw: Draw) -> Batch:
+        """The batch of the samples that were drawn."""
+        index = draw.rows
         users = self.users[index]
         history = self.lists.windows(users, self.stops[index], self.widths[index])
         targets = np.empty((len(users), 0), np.int64) if self.targets is None else self.targets.padded(users)
-        return Batch(*map(torch.from_numpy, (users, history, self.target[index], targets)))
+        prefixes = beginnings(history, self.learned[index]) if self.packed else None
+        rows, items, target, relevant = map(torch.from_numpy, (users, history, self.target[index], targets))
+        return Batch(rows, items, target, relevant, prefixes, draw.examples, draw.step_examples)
+
+
+def beginnings(history: np.ndarray, learned: np.ndarray) -> Prefixes:
+    """The last positions of sequences, each as a sample of its own.
+
+    Args:
+        history: int64 [B, T]; the targets that stand behind it are the sequences' last positions.
+        learned: int64 [B], how many positions of each sequence are predicted.
+    """
+    columns = np.arange(history.shape[1] + 1)
+    users, stops = np.nonzero(columns > history.shape[1] - learned[:, None])
+    return Prefixes(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (users, stops)))
 
 
 def prefixes(train: Ragged, max_history: int, empty_history: bool) -> Samples:
@@ -57,7 +77,7 @@ def prefixes(train: Ragged, max_history: int, empty_history: bool) -> Samples:
     users = np.repeat(np.arange(len(train)), sizes)
     widths = np.arange(len(users)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     stops = (train.lengths - sizes)[users] + widths
-    return _training(train, users, stops, widths, empty_history)
+    return _training(train, users, stops, widths, np.ones_like(users), empty_history)
 
 
 def windows(train: Ragged, max_history: int, empty_history: bool) -> Samples:
@@ -66,24 +86,42 @@ def windows(train: Ragged, max_history: int, empty_history: bool) -> Samples:
     Args:
         train: the training lists.
         max_history: the size of the window.
-        empty_history: keep windows of one item.
+        empty_history: predict the first item of every window too.
     """
     users = np.flatnonzero(train.lengths)
     stops = train.lengths[users] - 1
-    return _training(train, users, stops, np.minimum(stops, max_history - 1), empty_history)
+    widths = np.minimum(stops, max_history - 1)
+    return _training(train, users, stops, widths, widths + empty_history, empty_history, packed=True)
 
 
 def last_positions(train: Ragged, max_history: int, empty_history: bool) -> Samples:
-    """One sample per user: his last item, after the `max_history` before it. A causal model learns all positions."""
+    """One sample per user: his last item, after the `max_history` before it.
+
+    A causal model learns from it what follows each item of the history; who took a single item teaches it nothing.
+
+    Args:
+        train: the training lists.
+        max_history: the longest history.
+        empty_history: plays no role.
+    """
     users = np.flatnonzero(train.lengths)
     stops = train.lengths[users] - 1
-    return _training(train, users, stops, np.minimum(stops, max_history), empty_history)
+    widths = np.minimum(stops, max_history)
+    return _training(train, users, stops, widths, widths, empty_history=False)
 
 
-def _training(train: Ragged, users: np.ndarray, stops: np.ndarray, widths: np.ndarray, empty: bool) -> Samples:
-    keep = widths >= (0 if empty else 1)
-    users, stops, widths = users[keep], stops[keep], widths[keep]
-    return Samples(train, users, stops, widths, train.values[train.offsets[users] + stops])
+def _training(
+    train: Ragged,
+    users: np.ndarray,
+    stops: np.ndarray,
+    widths: np.ndarray,
+    learned: np.ndarray,
+    empty_history: bool,
+    packed: bool = False,
+) -> Samples:
+    keep = widths >= (0 if empty_history else 1)
+    users, stops, widths, learned = users[keep], stops[keep], widths[keep], learned[keep]
+    return Samples(train, users, stops, widths, train.values[train.offsets[users] + stops], learned, packed=packed)
 
 
 def ranking(known: Ragged, targets: Ragged, max_history: int) -> Samples:
@@ -91,10 +129,12 @@ def ranking(known: Ragged, targets: Ragged, max_history: int) -> Samples:
     users = np.flatnonzero(targets.lengths)
     targets = targets.unique()
     stops = known.lengths[users]
-    return Samples(known, users, stops, np.minimum(stops, max_history), targets.values[targets.offsets[users]], targets)
+    first, nothing = targets.values[targets.offsets[users]], np.zeros_like(users)
+    return Samples(known, users, stops, np.minimum(stops, max_history), first, nothing, targets)
 
 
 def prediction(known: Ragged, max_history: int) -> Samples:
     """One sample per user, without a target."""
     users, stops = np.arange(len(known)), known.lengths
-    return Samples(known, users, stops, np.minimum(stops, max_history), np.full(len(known), PAD))
+    unknown, nothing = np.full_like(users, PAD), np.zeros_like(users)
+    return Samples(known, users, stops, np.minimum(stops, max_history), unknown, nothing)

@@ -80,9 +80,13 @@ class RankingModule(L.LightningModule, ABC):
     def choose(self, value: float) -> None:
         """Keep the value that validation found best."""
 
-    def examples(self, batch: Batch) -> int:
-        """How many training examples a batch holds: targets to predict."""
-        return len(batch.users)
+    def share_of_step(self, batch: Batch) -> float:
+        """What a training batch's mean over its targets is multiplied by, so that the step's loss is that over all.
+
+        Lightning divides a loss by the batches of a step, and takes the mean of the processes.
+        """
+        parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return parts * batch.examples / batch.step_examples
 
     def refresh(self) -> None:
         """Bring tables that depend on the parameters up to date, before a pass of evaluation."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from itertools import chain
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Memory
@@ -41,7 +41,10 @@ class ItemIdentifier(Tables, ABC):
 
     @abstractmethod
     def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The training loss and its parts.
+        """The training loss and its parts: means over the targets.
+
+        What a target adds depends on nothing but itself and its own history, never on what else is in the batch: so a
+        training may cut its samples into batches, steps and processes as it likes.
 
         Args:
             backbone: the language model.
@@ -69,19 +72,6 @@ class ItemIdentifier(Tables, ABC):
         Raises:
             GenrecError: if a candidate set holds fewer than k items.
         """
-
-    def batch_mean(self, total: Tensor, count: Tensor | int) -> Tensor:
-        """A sum over this process's batch as a mean, for `loss`; 0 where there is nothing to count.
-
-        While training in several processes, it is divided by what a process has on average: the average of the
-        processes, which is what data-parallel training takes, is then the mean over all their batches, however uneven.
-        """
-        count = torch.as_tensor(count, dtype=total.dtype, device=total.device)
-        if self.training and distributed.is_initialized():
-            count = count.clone()
-            distributed.all_reduce(count)
-            count = count / distributed.get_world_size()
-        return total / torch.where(count > 0, count, 1)
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """`rank` for every value of a weight that is chosen on validation, still from one read and one write.

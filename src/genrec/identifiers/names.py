@@ -64,6 +64,7 @@ class ItemNames(Tables):
         super().__init__()
         self.separator_text = separator
         self.tokens: list[NewToken] = []
+        self._mean_length: tuple[Tensor, float] | None = None
         self.codes = torch.empty(0, 0, dtype=torch.long)
 
     def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
@@ -187,6 +188,23 @@ class ItemNames(Tables):
         head = self.head(backbone)
         logits = (backbone.head_scale / temperature * states[real]).to(head.dtype) @ head.T
         return F.cross_entropy(widen(logits), labels[real], reduction="none")
+
+    def mean_loss(
+        self, backbone: Backbone, context: Tokens | Packed, target: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        """The mean over the targets of their summed `losses`, in units of an average identifier.
+
+        Where all identifiers have the same length it is the mean over tokens. Where they differ, a target counts as its
+        identifier's probability says, in whatever company it is learned.
+        """
+        return self.losses(backbone, context, target, temperature).sum() / (self.mean_length * len(target))
+
+    @property
+    def mean_length(self) -> float:
+        """Tokens of an item's identifier on average, the closing word included."""
+        if self._mean_length is None or self._mean_length[0] is not self.codes:
+            self._mean_length = self.codes, float((self.codes != PAD).sum()) / len(self.codes) + 1
+        return self._mean_length[1]
 
     def head(self, backbone: Backbone) -> Tensor:
         """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""

@@ -164,8 +164,7 @@ class SETRec(ItemIdentifier):
         corpus = self._tokens(torch.arange(len(self.corpus), device=target.device)) if self.training else self.corpus
         written = backbone(context, self._query())
         scores = torch.bmm(written.transpose(0, 1), corpus.permute(1, 2, 0))
-        total = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens), reduction="sum")
-        generation = self.batch_mean(total, self.n_tokens * len(target))
+        generation = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens))
         if not self.n_semantic:
             return {"loss": generation, "generation": generation}
         reconstruction = self._reconstruction(history)
@@ -176,14 +175,15 @@ class SETRec(ItemIdentifier):
         }
 
     def _reconstruction(self, history: Tensor) -> Tensor:
-        """Eq. 4 over the items of the batch's histories, an item counted as often as it occurs.
+        """Eq. 4: of every target the mean error over the items of its history, 0 where that is empty; then their mean.
 
-        Only those items are encoded and decoded, each once; 0 for a batch of empty histories.
+        Only the items of the histories are encoded and decoded, each once.
         """
-        rows, counts = history[history != PAD].unique(return_counts=True)
+        real = history != PAD
+        rows, place = history.clamp(min=0).unique(return_inverse=True)
         text = self.text[rows]
         errors = (self.autoencoder.decode(self.autoencoder.encode(text)) - text).square().mean(1)
-        return self.batch_mean((errors * counts).sum(), counts.sum())
+        return ((errors[place] * real).sum(1) / real.sum(1).clamp(min=1)).mean()
 
     def _query(self) -> Tokens:
         """The same queries for every user, [1, K, D]."""

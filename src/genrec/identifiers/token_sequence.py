@@ -116,9 +116,9 @@ class TokenSequence(ItemIdentifier, ABC):
         return self.names.embed(items)
 
     def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Mean cross-entropy of the target's tokens and of the word that closes it."""
-        losses = self.names.losses(backbone, context, target, self.temperature if self.training else 1.0)
-        return {"loss": self.batch_mean(losses.sum(), len(losses))}
+        """The cross-entropy of the target's tokens and of the word that closes it, see `ItemNames.mean_loss`."""
+        temperature = self.temperature if self.training else 1.0
+        return {"loss": self.names.mean_loss(backbone, context, target, temperature)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The identifiers with the best scores, by beam search or exactly; all candidate sets in one search."""

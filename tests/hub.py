@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -31,6 +32,7 @@ class HubServer(ThreadingHTTPServer):
         return hashlib.sha1(json.dumps(files).encode()).hexdigest()
 
 
+@lru_cache
 def _oid(content: bytes) -> str:
     return hashlib.sha1(content).hexdigest()
 
@@ -68,16 +70,29 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         hub = self.server
         match [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]:
-            case ["api", "models", owner, name, "revision", "main"] if f"{owner}/{name}" in hub.repositories:
+            case ["api", "models", owner, name] | ["api", "models", owner, name, "revision", "main"] if (
+                f"{owner}/{name}" in hub.repositories
+            ):
                 files = [{"rfilename": path} for path in hub.repositories[f"{owner}/{name}"]]
                 about = {"id": f"{owner}/{name}", "sha": hub.commit(f"{owner}/{name}"), "siblings": files}
                 self._answer(200, about)
-            case ["api", "models", owner, name, "tree", *_] if f"{owner}/{name}" in hub.repositories:
-                files = hub.repositories[f"{owner}/{name}"].items()
-                tree = [{"type": "file", "path": path, "size": len(of), "oid": _oid(of)} for path, of in files]
-                self._answer(200, tree)
-            case [owner, name, "resolve", commit, *path] if f"{owner}/{name}" in hub.repositories:
-                content = hub.repositories[f"{owner}/{name}"]["/".join(path)]
+            case ["api", "models", owner, name, "tree", _, *folder] if f"{owner}/{name}" in hub.repositories:
+                inside = "".join(f"{part}/" for part in folder)
+                files = [
+                    (path, of) for path, of in hub.repositories[f"{owner}/{name}"].items() if path.startswith(inside)
+                ]
+                if folder and not files:
+                    self._nothing("EntryNotFound")
+                    return
+                self._answer(
+                    200, [{"type": "file", "path": path, "size": len(of), "oid": _oid(of)} for path, of in files]
+                )
+            case [owner, name, "resolve", _, *path] if f"{owner}/{name}" in hub.repositories:
+                content = hub.repositories[f"{owner}/{name}"].get("/".join(path))
+                if content is None:
+                    self._nothing("EntryNotFound")
+                    return
+                commit = hub.commit(f"{owner}/{name}")
                 self._send(200, content, {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": commit})
             case _:
                 self._nothing()
@@ -85,8 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
-    def _nothing(self) -> None:
-        self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+    def _nothing(self, code: str = "RepoNotFound") -> None:
+        self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": code})
 
     def _answer(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
         self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json", **(headers or {})})

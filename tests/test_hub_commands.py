@@ -1,0 +1,99 @@
+"""The paper's configs as they are, with models fetched from a hub: only the data's place and the steps are given."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from .data.server import running
+from .hub import HubServer
+from .models import qwen, sentence_t5, t5_small
+
+ITEMS, USERS = 40, 12
+TITLES = [f"{('red', 'blue', 'tall')[item % 3]} {('train', 'boat')[item % 2]} number {item}" for item in range(ITEMS)]
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the format of the release, of a few users."""
+    root = tmp_path_factory.mktemp("data")
+    folder = root / "toys"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    # The last items are cold.
+    lists = {
+        "training": {user: rng.integers(ITEMS - 12, size=4).tolist() for user in range(USERS)},
+        "validation": {user: rng.integers(ITEMS, size=1).tolist() for user in range(USERS)},
+        "testing": {user: rng.integers(ITEMS, size=2).tolist() for user in range(USERS)},
+    }
+    for name, contents in lists.items():
+        np.save(folder / f"{name}_dict.npy", np.array(contents, dtype=object), allow_pickle=True)
+    rows = [json.dumps({"item_id": item, "asin": f"B{item:03}", "title": TITLES[item]}) for item in range(ITEMS)]
+    (folder / "items.jsonl").write_text("\n".join(rows) + "\n")
+    with (folder / "SASRec_item_embed.pkl").open("wb") as file:
+        pickle.dump(torch.randn(ITEMS, 64), file)
+    return root
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    folder = tmp_path_factory.mktemp("models")
+    makers = {
+        "google-t5/t5-small": lambda path: t5_small(path, TITLES),
+        "sentence-transformers/sentence-t5-base": lambda path: sentence_t5(path, TITLES),
+        "Qwen/Qwen2.5-1.5B": lambda path: qwen(path, TITLES, tied=True),
+        "Qwen/Qwen2.5-7B": lambda path: qwen(path, TITLES, tied=False),
+    }
+    with running(HubServer()) as server:
+        for name, make in makers.items():
+            path = folder / name.replace("/", "-")
+            make(path)
+            files = [file for file in path.rglob("*") if file.is_file()]
+            server.repositories[name] = {str(file.relative_to(path)): file.read_bytes() for file in files}
+        yield server
+
+
+def genrec(folder: Path, hub: HubServer, *arguments: str) -> str:
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(folder / "cache"),
+        "HF_HUB_DISABLE_XET": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    command = [sys.executable, "-m", "genrec", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, timeout=500, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "more"),
+    [
+        ("toys_setrec.yaml", []),
+        ("toys_setrec_qwen.yaml", []),
+        ("toys_tiger_qwen.yaml", ["--model.init_args.backbone.init_args.pretrained=Qwen/Qwen2.5-7B"]),
+    ],
+)
+def test_fit_and_test(config: str, more: list[str], toys: Path, hub: HubServer, tmp_path: Path) -> None:
+    genrec(tmp_path, hub, "fit", "--config", config, "--data.root", str(toys), "--trainer.max_steps", "2", *more)
+    told = genrec(tmp_path, hub, "test", "--config", config, "--data.root", str(toys))
+    (run,) = (tmp_path / "runs" / Path(config).stem).iterdir()
+    results = json.loads((run / "metrics.json").read_text())
+    assert results["settings"]["all"]["users"] == USERS
+    assert results["parameters"]["trained"] > 0
+    assert "R@10" in told
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

@@ -92,9 +92,8 @@ class Tokens:
         embeds = self.embeds.gather(1, order[..., None].expand(-1, -1, self.embeds.shape[2]))
         return Tokens(embeds, self.mask.gather(1, order), self.sets.gather(1, order)), places
 
-    def padded(self, multiple: int) -> Tokens:
-        """With so many columns of padding on the left that their number is a multiple of this one."""
-        more = -self.mask.shape[1] % multiple
+    def padded(self, more: int) -> Tokens:
+        """With so many columns of padding more, on the left."""
         if not more:
             return self
         return Tokens(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,12 @@ from genrec.types import Packed, Tokens
 Memory = Any
 """What `Backbone.read` keeps of a prompt; only the backbone that made it looks inside."""
 
+STEP = 8
+"""Of the lengths of sequences in a compiled model."""
+
+KINDS = 32
+"""Graphs of one kind of layer, at most."""
+
 SHORT = (torch.bfloat16, torch.float16)
 """Numbers too short to learn in: a small step does not change them."""
 
@@ -31,6 +37,7 @@ class Backbone(nn.Module, ABC):
         width: D, the size of an embedding; there after `setup`.
         start: token id of the word that opens what is written; there after `setup`.
         end: token id of the word that closes it; there after `setup`.
+        multiple: sequences are padded to a multiple of this length.
         head_scale: what a hidden state is multiplied with before it is compared with the rows of `head`.
     """
 
@@ -39,6 +46,7 @@ class Backbone(nn.Module, ABC):
     start: int
     end: int
     head_scale: float = 1.0
+    multiple: int = 1
 
     @abstractmethod
     def setup(self, texts: Sequence[str]) -> None:
@@ -101,6 +109,17 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def layers(self) -> list[nn.Module]:
         """The model's equal layers, as far as they are used through ``forward`` alone; there after `setup`."""
+
+    def compile_layers(self, layers: Iterable[nn.Module]) -> None:
+        """Compile layers of the model one by one: those that are alike are compiled once.
+
+        Lengths become multiples of `STEP`, so that there are few. Ranking, whose caches grow, goes on as it is.
+        """
+        self.multiple = STEP
+        # First and later layers, encoder and decoder, two lengths of each: PyTorch gives up after 8 kinds of one layer.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, KINDS)
+        for layer in layers:
+            layer.compile()
 
     def kept_elsewhere(self) -> set[str]:
         """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""

@@ -8,6 +8,7 @@ sequence, never copies of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +51,7 @@ class CausalBackbone(Backbone):
         gguf_file: the file of the folder that holds the weights, where they are in this format.
         attention: how a prompt and what follows it attend: ``dense`` writes down who sees whom, unless all see what is
             before them; ``flex`` is PyTorch's FlexAttention, which does not; ``auto`` is ``flex`` on a GPU.
+        compile: compile the layers for training (`torch.compile`).
 
     Raises:
         GenrecError: if the arguments do not fit together, or the model cannot be had.
@@ -69,6 +71,7 @@ class CausalBackbone(Backbone):
         sparse: bool = True,
         gguf_file: str | None = None,
         attention: Attention = "auto",
+        compile: bool = False,  # noqa: A002
     ) -> None:
         super().__init__()
         if (pretrained is None) == (sizes is None):
@@ -94,6 +97,7 @@ class CausalBackbone(Backbone):
         self.sparse = sparse
         self.gguf_file = gguf_file
         self.attention: Attention = attention
+        self.compile_model = compile
 
     def setup(self, texts: Sequence[str]) -> None:
         """See `Backbone.setup`."""
@@ -113,6 +117,8 @@ class CausalBackbone(Backbone):
             self.lora.insert(self.model)
         if self.activation_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        if self.compile_model:
+            self.compile_layers(self.layers())
 
     def _load(self, name: str) -> None:
         if name.startswith(PACKAGE):
@@ -179,8 +185,9 @@ class CausalBackbone(Backbone):
         if isinstance(context, Packed):
             return self._branches(context, query)
         sequence = _follow(context, query)
+        sequence = sequence.padded(-sequence.mask.shape[1] % self.multiple)
         states = self._run(sequence.embeds, *self._see(sequence))
-        return states[:, context.mask.shape[1] :]
+        return states[:, states.shape[1] - query.mask.shape[1] :]
 
     def read(self, context: Tokens) -> CausalMemory:
         """See `Backbone.read`."""
@@ -217,9 +224,11 @@ class CausalBackbone(Backbone):
         Returns:
             [R, Q, D], the query tokens of every branch.
         """
-        trunk, branch = packed.trunk, _follow(packed.suffix, query)
-        (users, columns), slots = trunk.mask.shape, packed.slots
+        branch, slots = _follow(packed.suffix, query), packed.slots
         count = branch.mask.shape[1]
+        more = -(packed.trunk.mask.shape[1] + slots * count) % self.multiple
+        trunk, cuts = packed.trunk.padded(more), packed.cuts + more
+        users, columns = trunk.mask.shape
         place, own_place = masks.positions(trunk), masks.positions(branch)
         # Where a branch stands among those of its user.
         first = torch.searchsorted(packed.users, torch.arange(users, device=packed.users.device))
@@ -232,11 +241,11 @@ class CausalBackbone(Backbone):
 
         rows = (len(packed.users), -1)
         before = torch.cat([torch.zeros_like(place[:, :1]), place + 1], 1)
-        places = behind(place, before[packed.users, packed.cuts][:, None] + own_place)
+        places = behind(place, before[packed.users, cuts][:, None] + own_place)
         number = torch.arange(slots, device=place.device).repeat_interleave(count).expand(users, -1)
         branches = Branches(
             torch.cat([torch.full_like(place, TRUNK), number], 1),
-            behind(torch.full_like(place, columns), packed.cuts[:, None].expand(-1, count)),
+            behind(torch.full_like(place, columns), cuts[:, None].expand(-1, count)),
         )
         sight = Sight(
             # A slot without a branch is padding.
@@ -278,14 +287,15 @@ class CausalBackbone(Backbone):
     ) -> Tensor:
         """The last hidden states [B, S, D] of tokens, given who sees whom and where each stands [B, S]."""
         options = {"prompt": cache.memory} if isinstance(cache, Grower) else {}
-        out = self.model(
-            inputs_embeds=embeds.to(self.model.dtype),
-            attention_mask=mask,
-            position_ids=place.clamp(min=0).expand(len(embeds), -1),
-            past_key_values=cache,
-            use_cache=False,
-            **options,
-        )
+        with torch.compiler.set_stance("force_eager") if cache else nullcontext():
+            out = self.model(
+                inputs_embeds=embeds.to(self.model.dtype),
+                attention_mask=mask,
+                position_ids=place.clamp(min=0).expand(len(embeds), -1),
+                past_key_values=cache,
+                use_cache=False,
+                **options,
+            )
         return out.last_hidden_state.to(embeds.dtype)
 
 

@@ -86,6 +86,7 @@ class T5Backbone(Backbone):
         attention: how the encoder attends: ``dense`` writes the mask and the bias of every pair of tokens down, once
             for all layers; ``flex`` is PyTorch's FlexAttention, which does not, and has no dropout of the attention's
             weights; ``auto`` is ``flex`` on a GPU where no such dropout is asked for.
+        compile: compile the layers for training (`torch.compile`).
 
     Raises:
         GenrecError: if both or neither of ``pretrained`` and ``sizes`` are given, or the model cannot be had.
@@ -100,6 +101,7 @@ class T5Backbone(Backbone):
         query_mask: Literal["blind", "additive"] = "blind",
         positions: Literal["compact", "raw"] = "compact",
         attention: Attention = "auto",
+        compile: bool = False,  # noqa: A002
     ) -> None:
         super().__init__()
         if (pretrained is None) == (sizes is None):
@@ -112,6 +114,7 @@ class T5Backbone(Backbone):
         self.sparse = sparse
         self.query_mask = query_mask
         self.attention: Attention = attention
+        self.compile_model = compile
         self.positions = masks.positions if positions == "compact" else masks.raw_positions
 
     def setup(self, texts: Sequence[str]) -> None:
@@ -148,6 +151,8 @@ class T5Backbone(Backbone):
         self.start, self.end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         # The first T5 divides by sqrt(d_model) before its tied head; versions 1.1 do not, and have one of their own.
         self.head_scale = self.width**-0.5 if self.t5.config.scale_decoder_outputs else 1.0
+        if self.compile_model:
+            self.compile_layers([*self.t5.encoder.block, *self.t5.decoder.block])
 
     def describe(self) -> str:
         """See `Backbone.describe`."""
@@ -177,6 +182,7 @@ class T5Backbone(Backbone):
 
     def read(self, context: Tokens) -> T5Memory:
         """See `Backbone.read`."""
+        context = context.padded(-context.mask.shape[1] % self.multiple)
         encoder = self.t5.encoder
         dropout = encoder.config.dropout_rate if self.training else 0.0
         if uses_flex(self.attention, context.embeds, encoder.config.d_kv, dropout):
@@ -236,14 +242,15 @@ class _T5Tree(Tree):
     def _decode(self, embeds: Tensor, seen: Tensor, generations: Tensor) -> Tensor:
         # The new tokens are of one generation: one row of distances serves them all.
         mask = additive_mask(self.decoder, seen, generations[:, -1:], generations)
-        out = self.decoder(
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            encoder_hidden_states=self.memory.states,
-            encoder_attention_mask=_hide(self.memory.mask, mask.dtype),
-            past_key_values=self.cache,
-            use_cache=False,
-        )
+        with torch.compiler.set_stance("force_eager"):
+            out = self.decoder(
+                inputs_embeds=embeds,
+                attention_mask=mask,
+                encoder_hidden_states=self.memory.states,
+                encoder_attention_mask=_hide(self.memory.mask, mask.dtype),
+                past_key_values=self.cache,
+                use_cache=False,
+            )
         return out.last_hidden_state
 
 

@@ -48,7 +48,7 @@ def test_plain_sequences_are_known_on_a_cpu() -> None:
     assert Sight.backwards(plain).dense()[0].equal(torch.ones(3, 3, dtype=torch.bool).tril())
     assert not Sight.both_ways(plain).plain()
     assert not Sight.backwards(Tokens.one_set(plain.embeds)).plain()
-    padded = plain.padded(4)
+    padded = plain.padded(1)
     assert padded.mask.tolist() == [[False, True, True, True]] * 2
     assert not Sight.backwards(padded).plain()
 

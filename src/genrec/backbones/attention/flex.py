@@ -73,10 +73,11 @@ def attend(
 
 def _adds(bias: Bias) -> Callable[..., Tensor]:
     table, places = bias
-    reach = table.shape[1] // 2
+    # A tensor rather than a number, which the kernel would have to be told whenever lengths change.
+    shifted = places + table.shape[1] // 2
 
     def score(logit: Tensor, b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        return logit + table[h, places[b, k] - places[b, q] + reach]
+        return logit + table[h, shifted[b, k] - places[b, q]]
 
     return score
 

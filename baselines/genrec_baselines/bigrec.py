@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genrec.assets import Frequency, ItemAssets
 from genrec.assets.base import EMBEDDINGS, WithoutUsers, hash_texts
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.backbones.encoder import TextEncoder
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.data.catalog import BRAND, CATEGORIES, KEY, TITLE
@@ -160,7 +160,7 @@ class BIGRec(ItemIdentifier):
         """See `ItemIdentifier.embed`; items before the most recent ones are left out."""
         return self.names.embed(items if self.history is None else items[:, -self.history :])
 
-    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The cross-entropy of the words of the target's title and of the one that closes it (`ItemNames.mean_loss`).
 
         Raises:

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.assets import ItemAssets
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.devices import full_precision, widen
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
-from genrec.types import PAD, Packed, Ranking, Tokens
+from genrec.types import PAD, Ranking, Tokens
 from genrec_baselines.diffusion import Denoiser, Diffusion
 
 TIE = 1e-4
@@ -126,7 +126,7 @@ class DreamRec(ItemIdentifier):
             vectors = (vectors - self.vectors.mean(0)) / self.vectors.std(0).clamp(min=1e-6)
         return vectors
 
-    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Mean squared error of the predicted clean vector of the next item, at a random step.
 
         ``cosine`` and ``variance`` tell a collapse: the mean cosine of two targets of the batch, which goes to 1, and

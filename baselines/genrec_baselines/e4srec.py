@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.assets import Frequency, ItemAssets
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.identifiers import ItemIdentifier
-from genrec.types import PAD, Packed, Ranking, Tokens
+from genrec.types import PAD, Ranking, Tokens
 
 HEAD_STD = 0.02
 
@@ -68,7 +68,7 @@ class E4SRec(ItemIdentifier):
         tokens = self.projection(self.cf[items.clamp(min=0)]) * real[..., None]
         return Tokens(tokens, real, Tokens.ordered(tokens).sets)
 
-    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the next item over all items that the head knows."""
         logits = self.head(backbone(context, self._query(backbone))[:, 0])
         return {"loss": F.cross_entropy(logits, target)}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from genrec.assets import Assets
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Memory, Read
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
@@ -101,9 +101,13 @@ class Recommender(RankingModule):
         return self.share_of_step(batch) * losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Rank the validation users, and log the loss of the first item that each took."""
-        super().validation_step(batch, batch_idx)
-        self.log("val/loss", self._losses(batch)["loss"], batch_size=len(batch.users), sync_dist=True)
+        """Rank the validation users, and log the loss of the first item that each took; prompts are read once."""
+        start = self._clock()
+        memory = self.read(batch.history)
+        self._count(self.identifier.rank_each(self.backbone, memory, max(self.ks), self._allowed), batch, start)
+        loss = self.identifier.loss(self.backbone, Read(memory), batch.history, batch.target)["loss"]
+        self._watch.validation_loss(loss)
+        self.log("val/loss", loss, batch_size=len(batch.users), sync_dist=True)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         context = self.prompt(self.backbone, self.identifier.embed(batch.history))

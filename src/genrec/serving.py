@@ -18,6 +18,7 @@ from genrec.data import Catalog, Dataset, Ragged, SequenceData
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.evaluation.watch import refuse_nan
 from genrec.recommender import Recommender
 
 RECALL = 0.98
@@ -176,7 +177,9 @@ class Served:
         else:
             ranking = self.model.rank(histories, k, allowed[None].to(device))
             items, scores = ranking.items[0], ranking.scores[0]
-        return items.cpu().numpy(), scores.float().cpu().numpy()
+        found = scores.float().cpu().numpy()
+        refuse_nan(found)
+        return items.cpu().numpy(), found
 
     def _frame(self, items: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
         users, k = items.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,20 @@ KINDS = 32
 
 SHORT = (torch.bfloat16, torch.float16)
 """Numbers too short to learn in: a small step does not change them."""
+
+
+class Read(NamedTuple):
+    """Prompts that were read already, in the place of those that are still to be read.
+
+    Args:
+        memory: what `Backbone.read` returned.
+    """
+
+    memory: Memory
+
+
+Context = Tokens | Packed | Read
+"""What a loss hands to the backbone; nobody else looks inside."""
 
 
 class Backbone(nn.Module, ABC):
@@ -125,11 +139,12 @@ class Backbone(nn.Module, ABC):
         """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""
         return set()
 
-    def forward(self, context: Tokens | Packed, query: Tokens) -> Tensor:
+    def forward(self, context: Context, query: Tokens) -> Tensor:
         """Training: read and write in one pass.
 
         Args:
-            context: a prompt per user, or the `Packed` prompts of a backbone that can read them.
+            context: a prompt per user, or the `Packed` prompts of a backbone that can read them; `Read` ones are not
+                read again.
             query: Q tokens per prompt, or one row that serves all.
 
         Returns:
@@ -142,7 +157,8 @@ class Backbone(nn.Module, ABC):
             raise GenrecError(
                 f"{type(self).__name__} reads every prefix by itself: give `data.samples: prefixes` or a CausalBackbone"
             )
-        return self.write(self.read(context), query)
+        memory = context.memory if isinstance(context, Read) else self.read(context)
+        return self.write(memory, query)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
         """Every move and cast of a module comes through here: only weights that do not learn may become short.

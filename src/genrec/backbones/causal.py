@@ -22,7 +22,7 @@ from genrec.backbones import masks
 from genrec.backbones.attention import Attention, Branches, Sight, flex, pattern, uses_flex
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.attention.sight import TRUNK
-from genrec.backbones.base import SHORT, Backbone
+from genrec.backbones.base import SHORT, Backbone, Context, Read
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
 from genrec.backbones.tree import Tree
@@ -180,10 +180,12 @@ class CausalBackbone(Backbone):
         if not self.tied:
             self.output.requires_grad_(self.tuning == "full")
 
-    def forward(self, context: Tokens | Packed, query: Tokens) -> Tensor:
+    def forward(self, context: Context, query: Tokens) -> Tensor:
         """See `Backbone.forward`; `Packed` prompts are read once for all their branches."""
         if isinstance(context, Packed):
             return self._branches(context, query)
+        if isinstance(context, Read):
+            return super().forward(context, query)
         sequence = _follow(context, query)
         sequence = sequence.padded(-sequence.mask.shape[1] % self.multiple)
         states = self._run(sequence.embeds, *self._see(sequence))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -16,11 +17,24 @@ from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
+from genrec.evaluation.watch import Watch, refuse_nan
 from genrec.sharding import shard
 from genrec.types import Batch, Ranking
 
 ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
 """The methods that use parameters."""
+
+
+class _Measured(NamedTuple):
+    """What a validation has measured so far; no module, whose tensors a trainer would send and cast.
+
+    Args:
+        values: those that may be chosen.
+        metrics: of a ranking for each; None before the first batch.
+    """
+
+    values: Sequence[float] = ()
+    metrics: RankingMetrics | None = None
 
 
 class RankingModule(L.LightningModule, ABC):
@@ -52,6 +66,7 @@ class RankingModule(L.LightningModule, ABC):
         self.ks = tuple(sorted(ks))
         # Here and not below: a module that is shared out among processes is of a class made for it.
         self._name = type(self).__name__
+        self._watch = Watch()
 
     @property
     def method(self) -> str:
@@ -117,6 +132,7 @@ class RankingModule(L.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""
+        self._watch.forget()
         if self.trainer.world_size > 1:
             place = (torch.initial_seed(), self.global_rank, self.trainer.global_step)
             torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
@@ -125,30 +141,57 @@ class RankingModule(L.LightningModule, ABC):
         """The large parts of the model that are used one after another, through ``forward`` alone."""
         return []
 
-    def _new_metrics(self) -> RankingMetrics:
+    def _new_metrics(self, rankings: int = 1) -> RankingMetrics:
         # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.
-        return RankingMetrics(self.dataset.frequency, self.ks, sync=self.trainer.world_size > 1).to(self.device)
+        sync = self.trainer.world_size > 1
+        return RankingMetrics(self.dataset.frequency, self.ks, sync, rankings).to(self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Remember a loss that is no number; whether there was one is looked at as often as the trainer logs."""
+        if isinstance(outputs, Mapping):
+            self._watch.loss(outputs["loss"], self.trainer.global_step)
+        if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._watch.stop_in_training(self.trainer)
+
+    def on_validation_start(self) -> None:
+        """What a broken training has left is not to be measured."""
+        self._watch.stop_in_training(self.trainer)
+
+    def on_train_end(self) -> None:
+        """Nor kept."""
+        self._watch.stop_in_training(self.trainer)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last pass, and prepare the tables."""
         start = self._clock()
         self._refresh()
-        self._sweep: dict[float, RankingMetrics] = {}
+        self._watch.forget()
+        self._measured = _Measured()
         self._allowed = self._new_metrics().allowed
         self.rank_seconds = self._clock() - start
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the validation users, once for every value that may be chosen."""
         start = self._clock()
-        rankings = self.rank_each(batch.history, max(self.ks), self._allowed)
+        self._count(self.rank_each(batch.history, max(self.ks), self._allowed), batch, start)
+
+    def _count(self, rankings: dict[float, Ranking], batch: Batch, start: float) -> None:
+        """Measure what was ranked since ``start``, for all values at once."""
         self.rank_seconds += self._clock() - start
-        for value, ranking in rankings.items():
-            self._sweep.setdefault(value, self._new_metrics()).update(ranking, batch.targets)
+        together = Ranking(*(torch.stack(parts) for parts in zip(*rankings.values(), strict=True)))
+        self._watch.scores(together.scores)
+        if self._measured.metrics is None:
+            self._measured = _Measured(list(rankings), self._new_metrics(len(rankings)))
+        assert self._measured.metrics is not None
+        self._measured.metrics.update(together, batch.targets)
 
     def on_validation_epoch_end(self) -> None:
         """Choose the value with the best NDCG over all items, and log its metrics as ``val/...``."""
         key = f"ndcg@{max(self.ks)}"
-        sweep = {value: metrics.compute() for value, metrics in self._sweep.items()}
+        self._watch.stop_at_validation(self.trainer)
+        values, metrics = self._measured
+        assert metrics is not None, "there are users to be ranked"
+        sweep = dict(zip(values, metrics.compute_each(), strict=True))
         best = max(sweep, key=lambda value: sweep[value]["all"][key])
         self.choose(best)
         self.results = sweep[best]
@@ -166,6 +209,7 @@ class RankingModule(L.LightningModule, ABC):
         """Prepare the tables; the time it takes counts."""
         start = self._clock()
         self._refresh()
+        self._watch.forget()
         self._metrics = self._new_metrics()
         self._metrics.seconds += self._clock() - start
         # Each once, as the data module hands them over.
@@ -178,10 +222,12 @@ class RankingModule(L.LightningModule, ABC):
         start = self._clock()
         ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
         self._metrics.update(ranking, batch.targets, self._clock() - start)
+        self._watch.scores(ranking.scores)
         self._ranks.update(ranking, batch.users, batch.targets)
 
     def on_test_epoch_end(self) -> None:
         """Keep ``results`` and ``ranks``, and log the means as ``test/<setting>/<metric>``."""
+        self._watch.stop_at_validation(self.trainer)
         self.results = self._metrics.compute()
         self.ranks = ranks_frame(self._ranks.compute(), self._metrics, self.dataset, self._targets)
         self.rank_seconds = float(self._metrics.seconds)
@@ -196,6 +242,7 @@ class RankingModule(L.LightningModule, ABC):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
         ranking = self.rank(batch.history, max(self.ks), self._everything)
+        refuse_nan(ranking.scores)
         return {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
 
     def _refresh(self) -> None:

@@ -49,6 +49,7 @@ class RankingMetrics(Metric):
         frequency: [N] counts in the training split; an item that was never seen is cold.
         ks: the cut-offs.
         sync: add up over all processes; False where one of several processes works alone.
+        rankings: how many rankings of the same users are measured side by side.
 
     Attributes:
         settings: those that are measured: the candidate sets, in the order of ``allowed``, then the groups.
@@ -57,12 +58,13 @@ class RankingMetrics(Metric):
 
     full_state_update = False
     allowed: Tensor
+    candidate_of: Tensor
     counted: Tensor
     sums: Tensor
     users: Tensor
     seconds: Tensor
 
-    def __init__(self, frequency: np.ndarray, ks: Sequence[int], sync: bool = True) -> None:
+    def __init__(self, frequency: np.ndarray, ks: Sequence[int], sync: bool = True, rankings: int = 1) -> None:
         super().__init__(sync_on_compute=sync)
         self.ks = tuple(ks)
         warm = frequency > 0
@@ -74,11 +76,12 @@ class RankingMetrics(Metric):
         candidates = {name: items for name, items in candidates.items() if sizes[name] and name not in self.left_out}
         counted = {**candidates, **{f"G{group + 1}": groups == group for group in range(GROUPS)}}
         self.settings = tuple(counted)
-        self.candidate_of = [list(candidates).index(name) if name in candidates else 0 for name in counted]
+        row_of = [list(candidates).index(name) if name in candidates else 0 for name in counted]
+        self.register_buffer("candidate_of", torch.tensor(row_of), persistent=False)
         self.register_buffer("allowed", torch.from_numpy(np.stack(list(candidates.values()))), persistent=False)
         self.register_buffer("counted", torch.from_numpy(np.stack(list(counted.values()))), persistent=False)
         self.names = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in self.ks)
-        shape = (len(self.settings), len(self.names))
+        shape = (rankings, len(self.settings), len(self.names))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("users", torch.zeros(len(self.settings), dtype=torch.long), dist_reduce_fx="sum")
         # Processes rank side by side: the slowest one decides.
@@ -88,26 +91,42 @@ class RankingMetrics(Metric):
         """Count a batch of users.
 
         Args:
-            ranking: items [C, B, k >= max(ks)], one candidate set for each row of ``allowed``.
+            ranking: items [C, B, k >= max(ks)], one candidate set for each row of ``allowed``; [rankings, C, B, k] of
+                several.
             targets: [B, M] items, `PAD` where a user has fewer.
             seconds: what ranking the batch took.
         """
-        for row, (candidates, counted) in enumerate(zip(self.candidate_of, self.counted, strict=True)):
-            real = (targets != PAD) & counted[targets.clamp(min=0)]
-            keep = real.any(1)
-            mine = torch.where(real, targets, PAD)[keep]
-            hit, n_targets = metrics.hits(ranking.items[candidates][keep], mine), real.sum(1)[keep]
-            values = [f(hit, n_targets, k).sum() for f in (metrics.recall, metrics.ndcg) for k in self.ks]
-            self.sums[row] += torch.stack(values)
-            self.users[row] += keep.sum()
+        found = ranking.items.view(len(self.sums), len(self.allowed), len(targets), -1)
+        real = self.counted[:, targets.clamp(min=0)] & (targets != PAD)
+        n_targets = real.sum(2)
+        # A hit counts where its item does: no setting has to look for its own targets.
+        hit = metrics.hits(found, targets)[:, self.candidate_of]
+        hit = hit & self._counts(found[:, self.candidate_of])
+        values = [f(hit, n_targets, k) for f in (metrics.recall, metrics.ndcg) for k in self.ks]
+        # A user without a target in a setting is none of its users.
+        self.sums += torch.where(n_targets > 0, torch.stack(values), 0).sum(-1).permute(1, 2, 0)
+        self.users += (n_targets > 0).sum(1)
         self.seconds += seconds
 
+    def _counts(self, items: Tensor) -> Tensor:
+        """Which items [rankings, settings, B, k] are counted in their setting."""
+        setting = torch.arange(len(self.settings), device=items.device)
+        return self.counted[setting[:, None, None], items]
+
     def compute(self) -> dict[str, dict[str, float]]:
-        """Means by setting: ``{"all": {"recall@5": ..., "ndcg@10": ..., "users": ...}, ...}``.
+        """Means by setting: ``{"all": {"recall@5": ..., "ndcg@10": ..., "users": ...}, ...}``, of the first ranking.
 
         A setting that counted no user has 0 users and NaN means.
         """
-        means = (self.sums / self.users[:, None]).tolist()
+        return self._means(self.sums[0])
+
+    def compute_each(self) -> list[dict[str, dict[str, float]]]:
+        """`compute` for every ranking."""
+        with self.sync_context(should_sync=self.sync_on_compute):
+            return [self._means(sums) for sums in self.sums]
+
+    def _means(self, sums: Tensor) -> dict[str, dict[str, float]]:
+        means = (sums / self.users[:, None]).tolist()
         return {
             name: {**dict(zip(self.names, values, strict=True)), "users": users}
             for name, values, users in zip(self.settings, means, self.users.tolist(), strict=True)

@@ -64,8 +64,10 @@ class TargetRanks(Metric):
         """
         rows = self.offsets[users][:, None] + torch.arange(targets.shape[1], device=targets.device)
         found = [torch.ones_like(targets), *(target_ranks(items, targets) for items in ranking.items)]
-        real = targets != PAD
-        self.ranked[rows[real]] += torch.stack(found, 2)[real]
+        # Padding adds nothing to whatever row it would be.
+        real = (targets != PAD)[..., None]
+        added = torch.where(real, torch.stack(found, 2), 0)
+        self.ranked.index_add_(0, torch.where(real[..., 0], rows, 0).flatten(), added.flatten(0, 1))
 
     def compute(self) -> Tensor:
         """[targets, 1 + C] long: whether each target's user was ranked, then its rank in every candidate set."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from genrec.assets import ItemAssets
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.identifiers.names import ItemNames
 from genrec.identifiers.tables import Tables
-from genrec.types import ORDERED, Packed, Ranking, Tokens
+from genrec.types import ORDERED, Ranking, Tokens
 
 
 class ItemIdentifier(Tables, ABC):
@@ -40,7 +40,7 @@ class ItemIdentifier(Tables, ABC):
         """The tokens of items in a history: [B, T] rows (`PAD` = -1) to [B, T*K, D]."""
 
     @abstractmethod
-    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The training loss and its parts: means over the targets.
 
         What a target adds depends on nothing but itself and its own history, never on what else is in the batch: so a

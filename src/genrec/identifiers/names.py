@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.decoding.grounding import first_best, inner_products
 from genrec.devices import widen
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import Tables
-from genrec.types import PAD, Packed, Tokens
+from genrec.types import PAD, Tokens
 
 Normalize = Literal["full", "level", "children"]
 
@@ -168,7 +168,7 @@ class ItemNames(Tables):
         tokens = Tokens.ordered(embeds.flatten(1, 2))
         return Tokens(tokens.embeds, mask.flatten(1), tokens.sets)
 
-    def losses(self, backbone: Backbone, context: Tokens | Packed, target: Tensor, temperature: float = 1.0) -> Tensor:
+    def losses(self, backbone: Backbone, context: Context, target: Tensor, temperature: float = 1.0) -> Tensor:
         """The cross-entropy of every token of the targets' identifiers and of the closing word, [n].
 
         Args:
@@ -189,9 +189,7 @@ class ItemNames(Tables):
         logits = (backbone.head_scale / temperature * states[real]).to(head.dtype) @ head.T
         return F.cross_entropy(widen(logits), labels[real], reduction="none")
 
-    def mean_loss(
-        self, backbone: Backbone, context: Tokens | Packed, target: Tensor, temperature: float = 1.0
-    ) -> Tensor:
+    def mean_loss(self, backbone: Backbone, context: Context, target: Tensor, temperature: float = 1.0) -> Tensor:
         """The mean over the targets of their summed `losses`, in units of an average identifier.
 
         Where all identifiers have the same length it is the mean over tokens. Where they differ, a target counts as its

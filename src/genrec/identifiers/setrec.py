@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.assets import ItemAssets
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.devices import full_precision
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
 from genrec.layers import HIDDEN, mlp
-from genrec.types import ORDERED, PAD, Packed, Ranking, Tokens
+from genrec.types import ORDERED, PAD, Ranking, Tokens
 
 QUERY_STD = 0.02
 
@@ -159,7 +159,7 @@ class SETRec(ItemIdentifier):
             tokens.flatten(1, 2), real.repeat_interleave(self.n_tokens, 1), sets.repeat_interleave(self.n_tokens, 1)
         )
 
-    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction."""
         corpus = self._tokens(torch.arange(len(self.corpus), device=target.device)) if self.training else self.corpus
         written = backbone(context, self._query())

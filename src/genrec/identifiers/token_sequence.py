@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from genrec.assets import ItemAssets
-from genrec.backbones import Backbone, Memory
+from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
@@ -22,7 +22,7 @@ from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
 from genrec.identifiers.names import ItemNames, NewToken, Normalize
-from genrec.types import Packed, Ranking, Tokens
+from genrec.types import Ranking, Tokens
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class TokenSequence(ItemIdentifier, ABC):
         """See `ItemIdentifier.embed`."""
         return self.names.embed(items)
 
-    def loss(self, backbone: Backbone, context: Tokens | Packed, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The cross-entropy of the target's tokens and of the word that closes it, see `ItemNames.mean_loss`."""
         temperature = self.temperature if self.training else 1.0
         return {"loss": self.names.mean_loss(backbone, context, target, temperature)}

@@ -4,17 +4,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
+from genrec.data.samplers import BalancedByLength, Draw, Geometry, Leg, LongestFirst, Share
 
-GEOMETRIES = st.builds(Geometry, st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
+GEOMETRIES = st.builds(Geometry, st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.integers(0, 1))
 SAMPLES = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)
 
 
-def draws(targets: np.ndarray, geometry: Geometry, seed: int = 0, epoch: int = 0) -> list[list[Draw]]:
+def draws(targets: np.ndarray, geometry: Geometry, epoch: int = 0) -> list[list[Draw]]:
     """What every process draws."""
     found = []
     for rank in range(geometry.world):
-        sampler = BalancedByLength(targets, targets, geometry, seed, rank)
+        sampler = BalancedByLength(targets, targets, geometry, rank)
         sampler.set_epoch(epoch)
         found.append(list(sampler))
         assert len(found[-1]) == len(sampler)
@@ -59,6 +59,31 @@ def test_several_processes_train_as_one_with_larger_batches(targets: np.ndarray,
             assert sorted(np.concatenate([draw.rows for draw in parts]).tolist()) == sorted(whole.rows.tolist())
 
 
+@given(SAMPLES, st.lists(st.tuples(GEOMETRIES, st.integers(0, 20)), max_size=3), GEOMETRIES)
+def test_an_epoch_in_legs_of_any_geometry_is_every_sample_once(
+    targets: np.ndarray, legs: list[tuple[Geometry, int]], last: Geometry
+) -> None:
+    learned: list[int] = []
+    done: list[Leg] = []
+    for geometry, batches in [*legs, (last, len(targets))]:
+        steps: dict[int, list[Draw]] = {}
+        for rank in range(geometry.world):
+            sampler = BalancedByLength(targets, targets, geometry, rank)
+            first = sampler.resume(7, done)
+            drawn = list(sampler)
+            assert first + len(drawn) == len(sampler), "an epoch that goes on ends where a whole one does"
+            for place, draw in enumerate(drawn, first):
+                steps.setdefault(place // geometry.accumulation, []).append(draw)
+            learned += [row for draw in drawn[:batches] if draw.examples for row in draw.rows.tolist()]
+            assert len(list(sampler)) == len(sampler), "the next epoch is whole"
+        for step in steps.values():
+            assert {draw.step_examples for draw in step} == {sum(draw.examples for draw in step)}
+        if done and done[-1].geometry == geometry:
+            batches += done.pop().batches
+        done.append(Leg(geometry, batches))
+    assert sorted(learned) == list(range(len(targets)))
+
+
 def test_batches_hold_equally_many_targets_however_long_the_samples_are() -> None:
     targets = np.clip(np.random.default_rng(0).geometric(1 / 7, 15_000), 1, 50)
     (found,) = draws(targets, Geometry(17))
@@ -90,7 +115,7 @@ def test_the_epoch_alone_decides_the_order() -> None:
     lengths = np.random.default_rng(0).integers(1, 50, 1000)
 
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return [draw.rows.tolist() for draw in draws(lengths, Geometry(10), seed, epoch)[0]]
+        return [draw.rows.tolist() for draw in draws(lengths, Geometry(10, seed=seed), epoch)[0]]
 
     first, second = order(3, 0), order(3, 1)
     assert order(3, 0) == first

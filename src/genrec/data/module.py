@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -96,8 +95,9 @@ class SequenceData(L.LightningDataModule):
         if not len(samples):
             raise GenrecError(f"{self.dataset.name}: no user has taken enough in training for anything to be learned")
         share = self._share
-        geometry = Geometry(self.batch_size, share.world, self.trainer.accumulate_grad_batches if self.trainer else 1)
-        return self._loader(samples, BalancedByLength(samples.widths, samples.learned, geometry, self.seed, share.rank))
+        accumulation = self.trainer.accumulate_grad_batches if self.trainer else 1
+        geometry = Geometry(self.batch_size, share.world, accumulation, self.seed)
+        return self._loader(samples, BalancedByLength(samples.widths, samples.learned, geometry, share.rank))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once."""
@@ -135,15 +135,8 @@ class SequenceData(L.LightningDataModule):
 
 
 class Batches(DataLoader[Batch]):
-    """A loader that can begin in the middle of an epoch.
-
-    Attributes:
-        first: how many batches the next epoch leaves out; the one after it is whole again.
-    """
-
-    first = 0
+    """A loader that draws nothing before it is asked for a batch: until then it may be told where to go on."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """The batches of an epoch, made when they are asked for."""
-        first, self.first = self.first, 0
-        yield from islice(super().__iter__(), first, None)
+        """The batches of an epoch."""
+        yield from super().__iter__()

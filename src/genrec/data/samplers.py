@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +39,20 @@ class Geometry(NamedTuple):
         batch_size: samples of a batch on average, per process.
         world: processes.
         accumulation: batches of a step, per process.
+        seed: decides the order.
     """
 
     batch_size: int
     world: int = 1
     accumulation: int = 1
+    seed: int = 0
+
+
+class Leg(NamedTuple):
+    """A part of an epoch that was learned: so many batches, of those that a geometry makes of what was left then."""
+
+    geometry: Geometry
+    batches: int
 
 
 class BalancedByLength(Sampler[Draw]):
@@ -55,47 +64,71 @@ class BalancedByLength(Sampler[Draw]):
     long ones. Every sample is drawn once; P processes with batches of B train as one with batches of P * B. The number
     of batches is a multiple of those that a step accumulates, where there are samples enough.
 
-    The order is a function of seed, epoch and geometry alone, so a resumed run continues as it would have.
+    The order is a function of epoch and geometry alone, so a resumed run continues as it would have; under another
+    geometry, it makes batches of the samples that are left.
 
     Args:
         lengths: int64 [samples].
         targets: int64 [samples], how many targets each has, at least 1.
         geometry: how the epoch is cut.
-        seed: decides the order.
         rank: the process that this is.
     """
 
-    def __init__(
-        self, lengths: np.ndarray, targets: np.ndarray, geometry: Geometry, seed: int = 0, rank: int = 0
-    ) -> None:
+    def __init__(self, lengths: np.ndarray, targets: np.ndarray, geometry: Geometry, rank: int = 0) -> None:
         self.lengths = lengths
         self.targets = targets
         self.geometry = geometry
-        self.seed = seed
         self.rank = rank
         self.epoch = 0
+        self._resumed: tuple[int, Sequence[Leg]] = (0, ())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order; Lightning calls it before every epoch."""
         self.epoch = epoch
 
+    def resume(self, epoch: int, legs: Sequence[Leg]) -> int:
+        """Leave out of an epoch, when it is drawn next, what was learned of it; other epochs are whole.
+
+        Args:
+            epoch: which.
+            legs: one after another.
+
+        Returns:
+            the batch that it goes on with, as if all before it had been cut as those that are left are.
+        """
+        self.epoch, self._resumed = epoch, (epoch, legs)
+        return len(self) - len(self._left(legs))
+
     def __len__(self) -> int:
         return _batches(len(self.lengths), self.geometry)
 
     def __iter__(self) -> Iterator[Draw]:
-        batches = self._cut(np.arange(len(self.lengths)), self.geometry)
-        size = self.geometry.accumulation
-        for start in range(0, len(batches), size):
-            step = batches[start : start + size]
+        epoch, legs = self._resumed
+        self._resumed = (0, ())
+        batches = self._left(legs if epoch == self.epoch else ())
+        # Lightning's steps end where the number of the batch says so.
+        size, first = self.geometry.accumulation, len(self) - len(batches)
+        for start in range(first - first % size, len(self), size):
+            step = batches[max(start - first, 0) : start - first + size]
             total = sum(int(self.targets[rows].sum()) for rows in step)
             for rows in step:
                 mine = rows[self.rank :: self.geometry.world]
                 # A process that gets nothing keeps in step with the others; what it learns weighs nothing.
                 yield Draw(mine if len(mine) else rows[:1], int(self.targets[mine].sum()), total)
 
-    def _cut(self, rows: np.ndarray, geometry: Geometry) -> list[np.ndarray]:
-        """The batches of all processes together, in their order, made of the samples ``rows``."""
-        rng = np.random.default_rng((self.seed, self.epoch))
+    def _left(self, legs: Sequence[Leg]) -> list[np.ndarray]:
+        """The batches of all processes together that are left of an epoch, in their order."""
+        geometry, batches = None, [np.arange(len(self.lengths))]
+        for leg in legs:
+            geometry, batches = leg.geometry, self._cut(batches, leg.geometry)[leg.batches :]
+        return batches if geometry == self.geometry else self._cut(batches, self.geometry)
+
+    def _cut(self, samples: list[np.ndarray], geometry: Geometry) -> list[np.ndarray]:
+        """Other batches of the samples of some."""
+        if not samples:
+            return []
+        rows = np.sort(np.concatenate(samples))
+        rng = np.random.default_rng((geometry.seed, self.epoch))
         order = rows[rng.permutation(len(rows))]
         number = _batches(len(rows), geometry)
         least = min(geometry.world, len(rows) // max(1, number))

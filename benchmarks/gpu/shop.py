@@ -48,8 +48,8 @@ class Size:
     ranked: int = 5_559
     batch: int = 512
     packed_batch: int = 64
-    warm_up: int = 12
-    steps: int = 25
+    warm_up: int = 10
+    steps: int = 20
     many: int = 1_000_000
     tiny: bool = False
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu [--tiny] [--only PART ...] [--minutes 7.5] [--data DIR] [--out DIR]
 
-Parts are ``machine``, ``devices``, ``t5``, ``ranking``, ``qwen``; each runs in a process of its own (but for tiny
-ones), so that one that fails takes no other with it, and writes what it found at once.
+Parts are ``machine``, ``devices``, ``t5``, ``ranking``, ``qwen``, ``compiled``; each runs in a process of its own (but
+for tiny ones), so that one that fails takes no other with it, and writes what it found at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PARTS = ("machine", "devices", "t5", "ranking", "qwen")
+PARTS = ("machine", "devices", "t5", "ranking", "qwen", "compiled")
 
 
 def main() -> None:
@@ -65,6 +65,9 @@ def _write(args: argparse.Namespace) -> None:
             found["left_out"] += contents.pop("left_out", [])
             found[part] = contents
             file.unlink()
+    # What is compiled stands beside what is not.
+    for which, entry in found.pop("compiled", {}).items():
+        found.setdefault(which, {})[entry.pop("name", "compiled")] = entry
     name = "tiny" if args.tiny else str(found.get("machine", {}).get("card", "card")).lower().replace(" ", "-")
     (args.out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
     (args.out / f"{name}.md").write_text(page(found))
@@ -120,6 +123,17 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
             )
             keep("SETRec, validation with ten betas", lambda: ranking.validation(size, source, scratch))
             keep("SETRec, many items", lambda: ranking.many_items(size, scratch))
+            return
+        if part == "compiled":
+            for which, compiled in training.COMPILED.items() if not size.tiny else ():
+                keep(
+                    which,
+                    lambda w=which, v=compiled: {
+                        "name": v.name,
+                        "rate": v.rate,
+                        **training.steps(size, source, scratch, w, v),
+                    },
+                )
             return
         for variant in training.T5 if part == "t5" else training.QWEN:
             keep(

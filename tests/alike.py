@@ -18,7 +18,7 @@ from lightning.pytorch.plugins import DoublePrecision
 
 from genrec.assets import Assets, TfidfText
 from genrec.backbones import Backbone, CausalBackbone, LoRA, T5Backbone
-from genrec.data import InMemory, SequenceData
+from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.data.synthetic import Synthetic
 from genrec.identifiers import SETRec
 from genrec.recommender import Recommender
@@ -37,6 +37,18 @@ def backbone(case: str, folder: Path) -> Backbone:
     if case == "lora":
         return CausalBackbone(str(folder / "pretrained"), tuning="lora", lora=LoRA(dropout=0), dtype="bfloat16")
     return CausalBackbone(sizes={**QWEN, "intermediate_size": 64})
+
+
+def data_of(case: str) -> Dataset:
+    """A small shop; that of `t5` has one user to be validated, one to be tested, and nobody for the second process."""
+    shop = Synthetic(users=61, items=60).load("data")
+    if case != "t5":
+        return shop
+    validation, test = (
+        Ragged.from_lists([list(part[user]) if user == part.lengths.argmax() else [] for user in range(len(part))])
+        for part in (shop.validation, shop.test)
+    )
+    return Dataset(shop.name, shop.catalog, shop.users, shop.train, validation, test)
 
 
 class NextNumber(L.Callback):
@@ -75,17 +87,17 @@ def run(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=folder,
-        use_distributed_sampler=False,
     )
     # The parameters are those of the first process, whatever the others have drawn.
     torch.manual_seed(trainer.global_rank)
-    data = SequenceData(InMemory(Synthetic(users=60, items=60).load("data")), batch_size=BATCH // trainer.world_size)
+    data = SequenceData(InMemory(data_of(case)), batch_size=BATCH // trainer.world_size)
     assets = Assets(text=TfidfText(dim=8), root=str(folder / "assets"))
     module = Recommender(SETRec(n_semantic=2, use_cf=False), backbone(case, folder), assets, warmup_steps=2)
     trainer.fit(module, data, ckpt_path=ckpt_path)
     logged = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
     trainer.save_checkpoint(folder / f"{name or strategy}-{case}.ckpt")
     trainer.test(module, data, verbose=False)
+    predicted = trainer.predict(module, data) or []
     return {
         "rank": trainer.global_rank,
         "steps": trainer.global_step,
@@ -94,6 +106,8 @@ def run(
         "results": module.results,
         "ranks": module.ranks.rows(),
         "method": module.method,
+        "predicted": sorted(user for batch in predicted for user in batch["users"].tolist()),  # type: ignore[call-overload]
+        "users": len(data.dataset.users),
     }
 
 

@@ -47,6 +47,21 @@ def test_the_means_of_a_list_that_is_known(dataset: Dataset) -> None:
     assert results["all"]["recall@2"] == 0
 
 
+def test_a_batch_without_examples_counts_for_nothing(dataset: Dataset) -> None:
+    module, data = trained(dataset), SequenceData(InMemory(dataset))
+    quiet_trainer().predict(module, data)
+    (batch,) = data.predict_dataloader()
+    assert len(module.predict_step(batch, 0)["users"]) == batch.examples == 8
+    nobody = batch._replace(examples=0)
+    assert not any(len(rows) for rows in module.predict_step(nobody, 0).values())
+    module.on_test_epoch_start()
+    (batch,) = data.test_dataloader()
+    module.test_step(batch, 0)
+    module.test_step(batch._replace(examples=0), 1)
+    assert module._metrics.compute()["all"]["users"] == 8
+    assert int(module._ranks.compute()[:, 0].max()) == 1
+
+
 def test_similarities_by_hand() -> None:
     # Lists 0 1 2 and 1 0: with a window of 1, items 0 and 1 lie together twice, 1 and 2 once.
     lists = Ragged.from_lists([[0, 1, 2], [1, 0]])

@@ -100,14 +100,27 @@ class Recommender(RankingModule):
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return self.share_of_step(batch) * losses["loss"]
 
+    def on_validation_epoch_start(self) -> None:
+        """See `RankingModule.on_validation_epoch_start`."""
+        super().on_validation_epoch_start()
+        self._loss = torch.zeros(2, dtype=torch.float64, device=self.device)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Rank the validation users, and log the loss of the first item that each took; prompts are read once."""
+        """Rank the validation users, and add up the losses of the first item that each took; prompts are read once."""
         start = self._clock()
         memory = self.read(batch.history)
         self._count(self.identifier.rank_each(self.backbone, memory, max(self.ks), self._allowed), batch, start)
         loss = self.identifier.loss(self.backbone, Read(memory), batch.history, batch.target)["loss"]
         self._watch.validation_loss(loss)
-        self.log("val/loss", loss, batch_size=len(batch.users), sync_dist=True)
+        self._loss[0] += batch.examples * loss
+        self._loss[1] += batch.examples
+
+    def on_validation_epoch_end(self) -> None:
+        """See `RankingModule.on_validation_epoch_end`; logs the mean loss over the users of all processes."""
+        super().on_validation_epoch_end()
+        # Lightning's own mean of uneven processes divides by a whole number of users for each.
+        total, users = self.trainer.strategy.reduce(self._loss, reduce_op="sum")
+        self.log("val/loss", total / users)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         context = self.prompt(self.backbone, self.identifier.embed(batch.history))

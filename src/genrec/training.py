@@ -99,7 +99,6 @@ class GenrecCLI(LightningCLI):
             {
                 # Two or eight devices make a batch as many times as large, which is another training.
                 "trainer.devices": 1,
-                "trainer.use_distributed_sampler": False,  # the data module shards users itself
                 "trainer.num_sanity_val_steps": 0,
                 "trainer.log_every_n_steps": 20,
                 "checkpoint.monitor": DEFAULT_MONITOR,

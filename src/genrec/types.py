@@ -165,7 +165,8 @@ class Batch(NamedTuple):
         targets: [B, M] long, everything the user took in the split that is ranked, `PAD` on the right; [B, 0] in
             training.
         prefixes: the samples to be learned from, where a row holds many; None where every row is one.
-        examples: in training, how many targets are to be learned.
+        examples: in training, how many targets are to be learned; else, how many users are ranked. A batch without any
+            keeps a process in step with others, and counts for nothing.
         step_examples: how many the optimiser's step has that this batch belongs to, over all its batches and processes.
     """
 

@@ -212,7 +212,6 @@ def train_embeddings(
             enable_model_summary=False,
             default_root_dir=folder,
             num_sanity_val_steps=0,
-            use_distributed_sampler=False,
             # The one that this process was given, where several work side by side.
             devices=[torch.cuda.current_device()] if torch.cuda.is_available() else 1,
         )

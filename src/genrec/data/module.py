@@ -32,7 +32,7 @@ class SequenceData(L.LightningDataModule):
 
     Training batches hold samples of about the same length and about equally many targets, and are shuffled anew in
     every epoch (`genrec.data.samplers`). Users who have nothing in a split are left out of its loader. With several
-    processes each loader gives this process's share, so the trainer must run with ``use_distributed_sampler=False``.
+    processes each loader gives this process's share, whatever the trainer's ``use_distributed_sampler`` says.
 
     Args:
         source: where the data set comes from.

@@ -1,4 +1,7 @@
-"""Which samples share a batch, and which process takes it. Each draws the rows of one batch after another."""
+"""Which samples share a batch, and which process takes it. Each draws the rows of one batch after another.
+
+They are distributed samplers, which Lightning leaves alone: it would share out a share once more.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data.distributed import DistributedSampler
 
 CHUNK = 64
 """Batches that are shuffled together before their samples are sorted by length."""
@@ -25,7 +28,7 @@ class Share(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """A batch: the rows of its samples, and how many targets it and its step have (`genrec.types.Batch`)."""
+    """A batch: the rows of its samples, and how many examples it and its step have (`genrec.types.Batch`)."""
 
     rows: np.ndarray
     examples: int = 0
@@ -55,7 +58,7 @@ class Leg(NamedTuple):
     batches: int
 
 
-class BalancedByLength(Sampler[Draw]):
+class BalancedByLength(DistributedSampler[Draw]):
     """Random batches of samples of about the same length, so that little is padding, and of about equally many targets.
 
     All samples are shuffled and cut into chunks of `CHUNK` batches; a chunk is sorted by length and cut where its
@@ -75,11 +78,10 @@ class BalancedByLength(Sampler[Draw]):
     """
 
     def __init__(self, lengths: np.ndarray, targets: np.ndarray, geometry: Geometry, rank: int = 0) -> None:
+        super().__init__(range(len(lengths)), geometry.world, rank)  # type: ignore[arg-type]
         self.lengths = lengths
         self.targets = targets
         self.geometry = geometry
-        self.rank = rank
-        self.epoch = 0
         self._resumed: tuple[int, Sequence[Leg]] = (0, ())
 
     def set_epoch(self, epoch: int) -> None:
@@ -164,10 +166,12 @@ def _divided(rows: np.ndarray, targets: np.ndarray, parts: np.ndarray, least: in
     return np.split(rows, cuts)
 
 
-class LongestFirst(Sampler[Draw]):
+class LongestFirst(DistributedSampler[Draw]):
     """Every sample exactly once, over all processes together, the longest first.
 
     Samples of a batch are of about the same length; if the longest do not fit into memory, the first batch says so.
+    Every process draws as many batches, because those of a model that is shared out must take every step together: one
+    that has run out of samples draws the first of all, as a batch of no examples.
 
     Args:
         lengths: int64 [samples].
@@ -176,11 +180,15 @@ class LongestFirst(Sampler[Draw]):
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, share: Share = Share()) -> None:  # noqa: B008
-        self.rows = np.argsort(-lengths, kind="stable")[share.rank :: share.world]
+        super().__init__(range(len(lengths)), share.world, share.rank)  # type: ignore[arg-type]
+        self.order = np.argsort(-lengths, kind="stable")
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return -(-len(self.order) // (self.num_replicas * self.batch_size))
 
     def __iter__(self) -> Iterator[Draw]:
-        return (Draw(self.rows[start : start + self.batch_size]) for start in range(0, len(self.rows), self.batch_size))
+        mine = self.order[self.rank :: self.num_replicas]
+        for batch in range(len(self)):
+            rows = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield Draw(rows if len(rows) else self.order[:1], len(rows))

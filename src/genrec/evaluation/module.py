@@ -19,7 +19,7 @@ from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
 from genrec.evaluation.watch import Watch, refuse_nan
 from genrec.sharding import shard
-from genrec.types import Batch, Ranking
+from genrec.types import PAD, Batch, Ranking
 
 ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
 """The methods that use parameters."""
@@ -183,7 +183,7 @@ class RankingModule(L.LightningModule, ABC):
         if self._measured.metrics is None:
             self._measured = _Measured(list(rankings), self._new_metrics(len(rankings)))
         assert self._measured.metrics is not None
-        self._measured.metrics.update(together, batch.targets)
+        self._measured.metrics.update(together, _wanted(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Choose the value with the best NDCG over all items, and log its metrics as ``val/...``."""
@@ -221,9 +221,9 @@ class RankingModule(L.LightningModule, ABC):
         """Rank the test users."""
         start = self._clock()
         ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
-        self._metrics.update(ranking, batch.targets, self._clock() - start)
         self._watch.scores(ranking.scores)
-        self._ranks.update(ranking, batch.users, batch.targets)
+        self._metrics.update(ranking, _wanted(batch), self._clock() - start)
+        self._ranks.update(ranking, batch.users, _wanted(batch))
 
     def on_test_epoch_end(self) -> None:
         """Keep ``results`` and ``ranks``, and log the means as ``test/<setting>/<metric>``."""
@@ -243,7 +243,8 @@ class RankingModule(L.LightningModule, ABC):
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
         ranking = self.rank(batch.history, max(self.ks), self._everything)
         refuse_nan(ranking.scores)
-        return {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
+        found = {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
+        return {name: rows[: batch.examples] for name, rows in found.items()}
 
     def _refresh(self) -> None:
         """`refresh` without gradients, but not in the inference mode of Lightning's evaluations.
@@ -258,3 +259,8 @@ class RankingModule(L.LightningModule, ABC):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _wanted(batch: Batch) -> Tensor:
+    """The targets [B, M] that count: none of a batch that only keeps this process in step with others."""
+    return batch.targets if batch.examples else torch.full_like(batch.targets, PAD)

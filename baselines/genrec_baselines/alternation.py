@@ -115,23 +115,26 @@ class AlternatingTraining(L.Callback):
         ]
         changed = pl_module.identifier.rename(self.names(texts, pl_module.dataset.warm), pl_module.dataset.warm)
         self.settled = changed <= SETTLED
-        print(f"round {number + 1}: the tag writer's loss is {np.mean(losses):.4f}, {changed:.1%} of the names change")
+        loss = float(torch.stack(losses).mean())
+        print(f"round {number + 1}: the tag writer's loss is {loss:.4f}, {changed:.1%} of the names change")
 
-    def step(self, module: Recommender, history: Tensor, target: Tensor, texts: list[str]) -> float:
+    def step(self, module: Recommender, history: Tensor, target: Tensor, texts: list[str]) -> Tensor:
         """One step of the writer on samples [B, T] and [B]; the recommender's parameters get no gradient."""
         parameters = list(self.writer.model.parameters())
-        loss = self.loss(module, history.to(module.device), target.to(module.device), texts)
+        loss = self.loss(module, history, target, texts)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     def loss(self, module: Recommender, history: Tensor, target: Tensor, texts: list[str]) -> Tensor:
-        """The recommender's loss of the targets' names, given histories of soft names."""
+        """The recommender's loss of the targets' names, given histories of soft names; both as a loader gives them."""
         history = history[:, -self.history :]
+        # While they are still on the host, which the writer's texts come from.
         rows, place = history.clamp(min=0).unique(return_inverse=True)
+        history, place, target = (part.to(module.device) for part in (history, place, target))
         embeds, mask = self.soft_names(module, [texts[row] for row in rows.tolist()])
         identifier: Any = module.identifier
         tokens = identifier.names.join(embeds[place], mask[place] & (history != PAD)[..., None])

@@ -67,12 +67,16 @@ class Diffusion:
         self.samples = samples
         # Not part of a module, which a trainer may turn into half precision: T small differences must stay exact.
         self.alpha_bar = (1 - betas(schedule, steps)).cumprod(0)
+        self._there: dict[torch.device, Tensor] = {}
         path = torch.linspace(steps - 1, 0, taken, dtype=torch.float64)
         self.path: list[int] = path.round().long().tolist()
 
     def noised(self, clean: Tensor, step: Tensor, noise: Tensor) -> Tensor:
         """The vectors [B, d] after steps [B] of the forward process."""
-        remains = self.alpha_bar.to(step.device, torch.float32)[step][:, None]
+        # Brought to a device once, not in every step.
+        if step.device not in self._there:
+            self._there[step.device] = self.alpha_bar.to(step.device, torch.float32)
+        remains = self._there[step.device][step][:, None]
         return remains.sqrt() * clean + (1 - remains).sqrt() * noise
 
     def sample(self, denoise: Callable[[Tensor, int], Tensor], noise: Tensor) -> Tensor:
@@ -85,9 +89,9 @@ class Diffusion:
         Returns:
             [..., d], the last prediction.
         """
-        x = noise[0]
+        x, remains = noise[0], self.alpha_bar.tolist()
         for draw, (step, following) in enumerate(pairwise(self.path), start=1):
-            here, there = float(self.alpha_bar[step]), float(self.alpha_bar[following])
+            here, there = remains[step], remains[following]
             alpha = here / there
             mean = ((1 - alpha) * there**0.5 * denoise(x, step) + (1 - there) * alpha**0.5 * x) / (1 - here)
             x = mean + ((1 - alpha) * (1 - there) / (1 - here)) ** 0.5 * noise[draw]

@@ -53,11 +53,12 @@ class DreamRec(ItemIdentifier):
         GenrecError: if a number makes no sense, or ``dim`` is not that of the frozen vectors.
     """
 
-    tables = ("vectors", "added")
+    tables = ("vectors", "added", "noise")
     guidance: Tensor
     seed: Tensor
     vectors: Tensor
     added: Tensor
+    noise: Tensor
 
     def __init__(
         self,
@@ -103,7 +104,14 @@ class DreamRec(ItemIdentifier):
         self.index(catalog, assets)
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
-        """Keep the frozen vectors, or give items that were added after training a vector that was never trained."""
+        """Keep the frozen vectors, or give items that were added after training a vector that was never trained.
+
+        And keep the noise of the sampler, [path, 1, samples, 1, d].
+        """
+        # Not the seed of the added items: one of them would be the beginning of every sample.
+        generator = torch.Generator().manual_seed(int(self.seed) + 1)
+        noise = torch.randn(len(self.diffusion.path), 1, self.diffusion.samples, 1, self.dim, generator=generator)
+        self.noise = noise.to(self.null)
         if self.table == "frozen":
             known = assets.cf[: self.n_items]
             vectors = (assets.cf - known.mean(0)) / known.std(0).clamp(min=1e-6)
@@ -165,9 +173,9 @@ class DreamRec(ItemIdentifier):
 
     def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
         """What is sampled with the guidance that was chosen, [B, d]."""
-        return self._sampled(backbone, memory, [float(self.guidance)])[0]
+        return self._sampled(backbone, memory, self.guidance[None])[0]
 
-    def _sampled(self, backbone: Backbone, memory: Memory, guidances: Sequence[float]) -> Tensor:
+    def _sampled(self, backbone: Backbone, memory: Memory, guidances: Sequence[float] | Tensor) -> Tensor:
         """A vector per guidance and user, [guidances, B, d]."""
         state = backbone.write(memory, self._query(backbone))[:, 0]
         # Rounding errors of hundreds of steps would add up.
@@ -178,21 +186,19 @@ class DreamRec(ItemIdentifier):
     def _nearest(self, sampled: Tensor, k: int, allowed: Tensor) -> list[Ranking]:
         return [top_k(scores, allowed, k) for scores in inner_products(sampled, self.item_vectors())]
 
-    def _generate(self, condition: Tensor, guidances: Sequence[float]) -> Tensor:
+    def _generate(self, condition: Tensor, guidances: Sequence[float] | Tensor) -> Tensor:
         """Sample the next item's vector for conditions [B, d] and every guidance: [guidances, B, d].
 
         The guided prediction is ``(1 + w) f(x, h, n) - w f(x, null, n)`` (Ho and Salimans, 2022).
         """
-        weight = torch.tensor(guidances, dtype=condition.dtype, device=condition.device)[:, None, None, None]
+        strengths = torch.as_tensor(guidances, dtype=condition.dtype, device=condition.device)
+        weight = strengths[:, None, None, None]
 
         def denoise(x: Tensor, step: int) -> Tensor:
-            at = torch.tensor(step, device=x.device)
+            at = torch.full((), step, device=x.device)
             return (1 + weight) * self.denoiser(x, condition, at) - weight * self.denoiser(x, self.null, at)
 
-        # Not the seed of the added items: one of them would be the beginning of every sample.
-        generator = torch.Generator().manual_seed(int(self.seed) + 1)
-        noise = torch.randn(len(self.diffusion.path), 1, self.diffusion.samples, 1, self.dim, generator=generator)
-        return self.diffusion.sample(denoise, noise.to(condition)).mean(1)
+        return self.diffusion.sample(denoise, self.noise.to(condition)).mean(1)
 
     @torch.no_grad()
     def describe(self, item: int) -> str:
@@ -204,7 +210,7 @@ class DreamRec(ItemIdentifier):
 
     def _query(self, backbone: Backbone) -> Tokens:
         """The word that opens what is written, for every user, [1, 1, D]."""
-        return Tokens.ordered(backbone.words(torch.tensor([[backbone.start]], device=self.null.device)))
+        return Tokens.ordered(backbone.words(torch.full((1, 1), backbone.start, device=self.null.device)))
 
 
 def spread(vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,4 +93,4 @@ class E4SRec(ItemIdentifier):
 
     def _query(self, backbone: Backbone) -> Tokens:
         """The word that opens what is written, for every user, [1, 1, D]."""
-        return Tokens.ordered(backbone.words(torch.tensor([[backbone.start]], device=self.cf.device)))
+        return Tokens.ordered(backbone.words(torch.full((1, 1), backbone.start, device=self.cf.device)))

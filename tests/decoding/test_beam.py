@@ -234,6 +234,21 @@ def test_the_exact_search_trusts_no_score_that_was_computed_otherwise() -> None:
 
 
 @pytest.mark.parametrize("paths", [FIXED, RAGGED], ids=["fixed", "ragged"])
+@pytest.mark.parametrize("normalize", ["full", "level", "children"])
+def test_nothing_depends_on_whether_numbers_are_looked_at(
+    backbone: Backbone, paths: list[Any], normalize: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(Given(paths, search=Search(beams=4, normalize=normalize)), backbone, len(paths))
+    allowed = everything(len(paths)).repeat(2, 1)
+    allowed[1, ::3] = False
+    expected = model.rank(HISTORY, 4, allowed)
+    monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
+    found = model.rank(HISTORY, 4, allowed)
+    assert torch.equal(found.items, expected.items)
+    torch.testing.assert_close(found.scores, expected.scores, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("paths", [FIXED, RAGGED], ids=["fixed", "ragged"])
 def test_a_user_alone_is_ranked_as_in_a_batch(backbone: Backbone, paths: list[Any]) -> None:
     model = Model(Given(paths, search=Search(beams=4)), backbone, len(paths))
     together = model.rank(HISTORY, 4, everything(len(paths)))

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec import devices
-from genrec.decoding import grounding
 from genrec.decoding.grounding import first_best, inner_products, top_k
 from genrec.errors import GenrecError
 from genrec.testing import Syncs
@@ -35,7 +34,7 @@ def test_equal_scores_are_ordered_by_row(exact: bool, data: st.DataObject) -> No
     k = data.draw(st.integers(1, count))
     rows = data.draw(st.lists(st.lists(SCORES, min_size=count, max_size=count), min_size=1, max_size=3))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grounding, "exact_sizes", lambda device: exact)
+        patch.setattr(devices, "exact_sizes", lambda device: exact)
         found = first_best(torch.tensor(rows), k)
     for row, values, places in zip(rows, found.values.tolist(), found.indices.tolist(), strict=True):
         expected = sorted(range(count), key=lambda place: (-row[place], place))[:k]
@@ -48,7 +47,7 @@ def test_nothing_is_looked_at_where_looking_costs(monkeypatch: pytest.MonkeyPatc
     allowed[1, ::2] = False
     scores = torch.randn(3, 50).round()
     expected = top_k(scores, allowed, 4)
-    monkeypatch.setattr(grounding, "exact_sizes", lambda device: False)
+    monkeypatch.setattr(devices, "exact_sizes", lambda device: False)
     with Syncs() as syncs:
         found = top_k(scores, allowed, 4)
     assert not syncs.counts
@@ -66,7 +65,7 @@ def test_candidates_that_change_are_looked_up_again() -> None:
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_nan_stays_to_be_seen(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grounding, "exact_sizes", lambda device: exact)
+    monkeypatch.setattr(devices, "exact_sizes", lambda device: exact)
     scores = torch.tensor([[1.0, 2.0, 3.0, math.nan]])
     assert first_best(scores, 2).values.isnan().any()
 

@@ -111,6 +111,21 @@ def test_a_target_adds_the_same_to_the_loss_in_any_company(model: Model, monkeyp
     torch.testing.assert_close(model.loss([2, 0]), (alone[2] + alone[0]) / 2, atol=1e-5, rtol=1e-5)
 
 
+def test_the_loss_does_not_depend_on_whether_numbers_are_looked_at(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU shapes are bounds; what is learned is the same."""
+    model.backbone.eval()
+    learned = [p for p in (*model.identifier.parameters(), *model.backbone.parameters()) if p.requires_grad]
+    found = []
+    for exact in (True, False):
+        monkeypatch.setattr("genrec.devices.exact_sizes", lambda device, exact=exact: exact)
+        torch.manual_seed(1)
+        losses = model.identifier.loss(model.backbone, model.context(), HISTORY, TARGET)
+        found.append((losses, torch.autograd.grad(losses["loss"], learned, allow_unused=True, materialize_grads=True)))
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
+
+
 def test_prompts_that_were_read_give_the_same_loss(model: Model) -> None:
     model.identifier.eval()
     model.backbone.eval()

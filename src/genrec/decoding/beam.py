@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from genrec import devices
 from genrec.decoding.grounding import candidates, first_best
 from genrec.decoding.trie import ROOT, Trie
 from genrec.types import PAD, Ranking
@@ -86,8 +87,8 @@ def beam_search(
     best = torch.full((users, sets, k), NOTHING, dtype=torch.float32, device=device)
     items = torch.full((users, sets, k), PAD, device=device)
 
-    for depth, level in enumerate(trie.levels, 1):
-        children, real, added = _expand(writer, trie, alive, level, states, columns, place)
+    for depth in range(1, longest + 1):
+        children, real, added = _expand(writer, trie, alive, depth - 1, states, columns, place)
         total = torch.where(real, scores[..., None] + added, NOTHING).flatten(2)
         top = first_best(total, min(width, total.shape[2]))
         nodes, scores = children.flatten(2).gather(2, top.indices), top.values
@@ -101,9 +102,10 @@ def beam_search(
 
         # What is still unfinished can only lose; the longest identifier would be punished least.
         hopeful = ~leaf & (scores / longest**length_penalty > best[..., -1:])
-        if not hopeful.any():
+        living = 0 if depth == longest else _living(hopeful, trie)
+        if not living:
             break
-        live = scores.masked_fill(~hopeful, NOTHING).topk(int(hopeful.sum(2).max()))
+        live = first_best(scores.masked_fill(~hopeful, NOTHING), living)
         scores = live.values
         nodes = torch.where(scores > NOTHING, nodes.gather(2, live.indices), nowhere)
         columns, above, place = _distinct(nodes, parents.gather(2, live.indices), nowhere)
@@ -115,7 +117,7 @@ def beam_search(
 
 
 def _expand(
-    writer: Writer, trie: Trie, alive: Tensor, level: Tensor, states: Tensor, columns: Tensor, place: Tensor
+    writer: Writer, trie: Trie, alive: Tensor, depth: int, states: Tensor, columns: Tensor, place: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What every slot can go on with: nodes, which of them lead to a candidate, log-probabilities, [B, C, W, F] each.
 
@@ -123,24 +125,40 @@ def _expand(
         writer: the language model.
         trie: the identifiers.
         alive: [C, nodes] bool.
-        level: all tokens at this place of an identifier.
+        depth: where the nodes in question stand.
         states: [B, n, D], one for every node in question.
         columns: [B, n] long, these nodes.
         place: [B, C, W] long, the column of every slot.
     """
     user = torch.arange(len(columns), device=columns.device)[:, None, None]
-    children, real = trie.children(columns)
+    children, real = trie.children(columns, depth)
+    level = trie.levels[depth]
     if writer.independent:
-        wanted = real.any(2)
-        added = states.new_zeros(children.shape, dtype=torch.float32)
-        added[wanted] = writer.log_probs(states[wanted], trie.token[children[wanted]], real[wanted], level)
-        added = added[user, place]
+        added = _log_probs(writer, states, trie.token[children], real, level)[user, place]
     children, real = children[user, place], real[user, place]
     real = real & alive[torch.arange(len(alive), device=alive.device)[:, None, None], children]
     if not writer.independent:
-        flat = states[user, place].flatten(0, 2), trie.token[children].flatten(0, 2), real.flatten(0, 2)
-        added = writer.log_probs(*flat, level).view_as(children)
+        added = _log_probs(writer, states[user, place], trie.token[children], real, level)
     return children, real, added
+
+
+def _log_probs(writer: Writer, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
+    """`Writer.log_probs` of any number of dimensions: states [..., D], tokens and real [..., F]."""
+    if not devices.exact_sizes(real.device):
+        flat = states.flatten(0, -2), tokens.flatten(0, -2), real.flatten(0, -2)
+        return writer.log_probs(*flat, level).view_as(tokens)
+    # Users have different numbers of nodes: there are places left over.
+    wanted, added = real.any(-1), states.new_zeros(tokens.shape, dtype=torch.float32)
+    added[wanted] = writer.log_probs(states[wanted], tokens[wanted], real[wanted], level)
+    return added
+
+
+def _living(hopeful: Tensor, trie: Trie) -> int:
+    """How many slots go on, at most, of any user and candidate set; [B, C, W] bool says which."""
+    if not trie.ragged and not devices.exact_sizes(hopeful.device):
+        # All of them, most likely: before the last token no identifier is finished.
+        return hopeful.shape[2]
+    return int(hopeful.sum(2).max())
 
 
 def _distinct(nodes: Tensor, parents: Tensor, nowhere: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from genrec.devices import exact_sizes, full_precision, widen
+from genrec import devices
+from genrec.devices import full_precision, widen
 from genrec.errors import GenrecError
 from genrec.types import Ranking
 
@@ -61,7 +62,7 @@ def first_best(scores: Tensor, k: int) -> Best:
     Which of equal values `torch.topk` takes, and in what order, differs from device to device.
     """
     count = scores.shape[-1]
-    if exact_sizes(scores.device):
+    if devices.exact_sizes(scores.device):
         # Hardly ever is there a tie at the end of the list.
         top = scores.topk(min(k + 1, count))
         if k == count or not (top.values[..., k - 1] == top.values[..., k]).any():

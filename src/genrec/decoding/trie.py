@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrec import devices
 from genrec.decoding.grounding import Candidates, candidates
 from genrec.errors import GenrecError
 from genrec.types import PAD
@@ -38,6 +39,8 @@ class Trie:
         depth: [nodes] long, tokens from the root.
         levels: the distinct tokens [n] of every level, rising.
         nodes: [N, L] long, the nodes on the way to every item, its leaf repeated behind it.
+        widest: for every depth, the most children that a node there has.
+        ragged: whether identifiers differ in length.
 
     Raises:
         GenrecError: if two items have the same identifier, or one's is empty or the beginning of another's.
@@ -67,9 +70,12 @@ class Trie:
         self.token = put(np.concatenate([[PAD], table[rows, columns]]))
         self.parent = put(np.concatenate([[ROOT], above]))
         children = np.bincount(above, minlength=len(leaves))
+        deep = np.concatenate([[0], columns + 1])
+        self.widest = [int(children[deep == depth].max()) for depth in range(table.shape[1])]
+        self.ragged = bool((last != last[0]).any())
         self.first = put(1 + np.concatenate([[0], children.cumsum()]))
         self.item = put(leaves)
-        self.depth = put(np.concatenate([[0], columns + 1]))
+        self.depth = put(deep)
         self.levels = [put(np.unique(column[column != PAD])) for column in table.T]
         # Back in the order of the items.
         nodes = np.where(real, numbers, numbers[np.arange(len(order)), last][:, None])
@@ -92,11 +98,20 @@ class Trie:
         self._alive = known, alive
         return alive
 
-    def children(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The children of nodes of any shape [...]: node numbers and which of them are real, [..., F] each."""
+    def children(self, nodes: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
+        """The children of nodes of any shape [...]: node numbers and which of them are real, [..., F] each.
+
+        Args:
+            nodes: [...] long.
+            depth: where they all stand, leaves aside; None where they are from anywhere.
+        """
         begin = self.first[nodes]
         count = self.first[nodes + 1] - begin
-        offset = torch.arange(max(1, int(count.max())), device=nodes.device)
+        if devices.exact_sizes(nodes.device):
+            most = int(count.max())
+        else:
+            most = max(self.widest) if depth is None else self.widest[depth]
+        offset = torch.arange(max(1, most), device=nodes.device)
         real = offset < count[..., None]
         return torch.where(real, begin[..., None] + offset, ROOT), real
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genrec import devices
 from genrec.backbones import Backbone, Context, Memory
 from genrec.decoding.grounding import first_best, inner_products
 from genrec.devices import widen
@@ -42,6 +43,18 @@ class NewToken(NamedTuple):
     like: str = ""
 
 
+class _Lengths(NamedTuple):
+    """How long identifiers are.
+
+    Args:
+        ragged: whether they differ in length, so that only a token of its own tells where one ends.
+        mean: tokens of an identifier on average.
+    """
+
+    ragged: bool
+    mean: float
+
+
 class ItemNames(Tables):
     """The token sequence of every item, how it is read in a history, and how it is learned as a target.
 
@@ -64,7 +77,7 @@ class ItemNames(Tables):
         super().__init__()
         self.separator_text = separator
         self.tokens: list[NewToken] = []
-        self._mean_length: tuple[Tensor, float] | None = None
+        self._known: tuple[Tensor, _Lengths] | None = None
         self.codes = torch.empty(0, 0, dtype=torch.long)
 
     def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
@@ -111,13 +124,17 @@ class ItemNames(Tables):
             self.codes = self.codes[:count]
 
     @property
-    def ragged(self) -> bool:
-        """Whether identifiers differ in length, so that only a token of its own tells where one ends."""
-        return bool((self.codes == PAD).any())
+    def lengths(self) -> _Lengths:
+        """What there is to know of the identifiers' lengths; looked up once, for as long as they are the same."""
+        if self._known is None or self._known[0] is not self.codes:
+            lengths = (self.codes != PAD).sum(1).cpu().numpy()
+            ragged = bool((lengths < self.codes.shape[1]).any())
+            self._known = self.codes, _Lengths(ragged, float(lengths.mean()) if len(lengths) else 0.0)
+        return self._known[1]
 
     def paths(self) -> Tensor:
         """What is decoded, [N, L]: the identifiers, each with the closing word if they differ in length."""
-        if not self.ragged:
+        if not self.lengths.ragged:
             return self.codes
         return self._closed(self.codes)
 
@@ -148,9 +165,14 @@ class ItemNames(Tables):
 
     def embed(self, items: Tensor) -> Tokens:
         """The tokens of histories: [B, T] rows (`PAD` = -1) to [B, T*K, D]; separators stand between two items."""
-        ids = self.codes[items.clamp(min=0)]
-        ids = ids[..., : int((ids != PAD).sum(-1).max()) if ids.numel() else 0]
+        ids = self._cut(self.codes[items.clamp(min=0)])
         return self.join(self.look_up(ids.clamp(min=0)), (ids != PAD) & (items != PAD)[..., None])
+
+    def _cut(self, ids: Tensor) -> Tensor:
+        """Identifiers [..., L] without the columns that are padding in all of them, if that may be looked at."""
+        if not self.lengths.ragged or not ids.numel() or not devices.exact_sizes(ids.device):
+            return ids
+        return ids[..., : int((ids != PAD).sum(-1).max())]
 
     def join(self, embeds: Tensor, mask: Tensor) -> Tokens:
         """Histories out of the tokens of their items, with separators between two.
@@ -169,7 +191,7 @@ class ItemNames(Tables):
         return Tokens(tokens.embeds, mask.flatten(1), tokens.sets)
 
     def losses(self, backbone: Backbone, context: Context, target: Tensor, temperature: float = 1.0) -> Tensor:
-        """The cross-entropy of every token of the targets' identifiers and of the closing word, [n].
+        """The cross-entropy of every token of the targets' identifiers and of the closing word, [n]; 0 for padding.
 
         Args:
             backbone: the language model.
@@ -177,17 +199,18 @@ class ItemNames(Tables):
             target: [B] rows.
             temperature: logits are divided by it.
         """
-        labels = self._closed(self.codes[target])
-        labels = labels[:, : int((labels != PAD).sum(1).max())]
+        labels = self._cut(self._closed(self.codes[target]))
         start = torch.full_like(labels[:, :1], backbone.start)
         ids = torch.cat([start, labels[:, :-1]], 1)
         tokens = Tokens.ordered(self.look_up(ids.clamp(min=0)))
         real = labels != PAD
         states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
         # The states are divided, not the logits: those are as many as the vocabulary has words.
+        if self.lengths.ragged and devices.exact_sizes(labels.device):
+            states, labels = states[real], labels[real]
         head = self.head(backbone)
-        logits = (backbone.head_scale / temperature * states[real]).to(head.dtype) @ head.T
-        return F.cross_entropy(widen(logits), labels[real], reduction="none")
+        logits = (backbone.head_scale / temperature * states).to(head.dtype) @ head.T
+        return F.cross_entropy(widen(logits).flatten(0, -2), labels.flatten(), reduction="none", ignore_index=PAD)
 
     def mean_loss(self, backbone: Backbone, context: Context, target: Tensor, temperature: float = 1.0) -> Tensor:
         """The mean over the targets of their summed `losses`, in units of an average identifier.
@@ -200,9 +223,7 @@ class ItemNames(Tables):
     @property
     def mean_length(self) -> float:
         """Tokens of an item's identifier on average, the closing word included."""
-        if self._mean_length is None or self._mean_length[0] is not self.codes:
-            self._mean_length = self.codes, float((self.codes != PAD).sum()) / len(self.codes) + 1
-        return self._mean_length[1]
+        return self.lengths.mean + 1
 
     def head(self, backbone: Backbone) -> Tensor:
         """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""

@@ -19,7 +19,7 @@ from genrec.decoding.grounding import inner_products, top_k
 from genrec.devices import full_precision
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
-from genrec.layers import HIDDEN, mlp
+from genrec.layers import HIDDEN, distinct_rows, mlp, take_rows
 from genrec.types import ORDERED, PAD, Ranking, Tokens
 
 QUERY_STD = 0.02
@@ -101,6 +101,7 @@ class SETRec(ItemIdentifier):
         self.sparse_attention = sparse_attention
         self.learned_queries = learned_queries
         self.standardize_text = standardize_text
+        self._encoded: Tensor | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -132,27 +133,27 @@ class SETRec(ItemIdentifier):
         if self.n_semantic:
             self.text = (assets.text.to(self.queries) - self.text_mean) / self.text_std
         with torch.no_grad(), full_precision(self.queries.device):
-            self.corpus = self._tokens(torch.arange(len(catalog), device=self.queries.device))
+            self.corpus = self._encode()
 
-    def _tokens(self, items: Tensor) -> Tensor:
-        """The tokens of item rows [...], from the current parameters: [..., K, D]."""
+    def _encode(self) -> Tensor:
+        """The tokens of all items from the current parameters, [N, K, D]."""
         parts = []
         if self.use_cf:
-            parts.append(self.cf_projection(self.cf[items]).unsqueeze(-2))
+            parts.append(self.cf_projection(self.cf).unsqueeze(-2))
         if self.n_semantic:
-            parts.append(self.autoencoder.encode(self.text[items]))
+            parts.append(self.autoencoder.encode(self.text))
         return torch.cat(parts, -2)
 
     def embed(self, items: Tensor) -> Tokens:
-        """See `ItemIdentifier.embed`; while evaluating, tokens come from the corpus that `index` keeps."""
-        real = items != PAD
+        """See `ItemIdentifier.embed`; while evaluating, tokens come from the corpus that `index` keeps.
+
+        A training step encodes the catalogue once, here: the loss that follows takes it over.
+        """
+        real, corpus = items != PAD, self.corpus
         if self.training:
-            # An item that occurs often in the batch is encoded once.
-            rows, place = items.clamp(min=0).unique(return_inverse=True)
-            tokens = self._tokens(rows)[place]
-        else:
-            tokens = self.corpus[items.clamp(min=0)]
-        tokens = tokens * real[..., None, None]
+            corpus = self._encode()
+            self._encoded = corpus if torch.is_grad_enabled() else None
+        tokens = take_rows(corpus, items.clamp(min=0)) * real[..., None, None]
         number = torch.arange(items.shape[1], device=items.device) if self.sparse_attention else ORDERED
         sets = torch.zeros_like(items) + number
         return Tokens(
@@ -161,28 +162,32 @@ class SETRec(ItemIdentifier):
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction."""
-        corpus = self._tokens(torch.arange(len(self.corpus), device=target.device)) if self.training else self.corpus
+        corpus = self.corpus
+        if self.training:
+            corpus, self._encoded = self._encode() if self._encoded is None else self._encoded, None
         written = backbone(context, self._query())
         scores = torch.bmm(written.transpose(0, 1), corpus.permute(1, 2, 0))
         generation = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens))
         if not self.n_semantic:
             return {"loss": generation, "generation": generation}
-        reconstruction = self._reconstruction(history)
+        reconstruction = self._reconstruction(history, corpus)
         return {
             "loss": generation + self.alpha * reconstruction,
             "generation": generation,
             "reconstruction": reconstruction,
         }
 
-    def _reconstruction(self, history: Tensor) -> Tensor:
+    def _reconstruction(self, history: Tensor, corpus: Tensor) -> Tensor:
         """Eq. 4: of every target the mean error over the items of its history, 0 where that is empty; then their mean.
 
-        Only the items of the histories are encoded and decoded, each once.
+        Only the items of the histories are decoded, as far as that is known.
         """
         real = history != PAD
-        rows, place = history.clamp(min=0).unique(return_inverse=True)
-        text = self.text[rows]
-        errors = (self.autoencoder.decode(self.autoencoder.encode(text)) - text).square().mean(1)
+        rows, place = distinct_rows(history.clamp(min=0), len(self.text))
+        text, tokens = self.text, corpus[:, self.n_tokens - self.n_semantic :]
+        if rows is not None:
+            text, tokens = text[rows], take_rows(tokens, rows)
+        errors = (self.autoencoder.decode(tokens) - text).square().mean(1)
         return ((errors[place] * real).sum(1) / real.sum(1).clamp(min=1)).mean()
 
     def _query(self) -> Tokens:

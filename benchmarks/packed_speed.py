@@ -26,7 +26,7 @@ from genrec.backbones import CausalBackbone
 from genrec.data import Catalog
 from genrec.data.samples import beginnings
 from genrec.identifiers import SETRec
-from genrec.prompts import TEMPLATE, Prompt
+from genrec.prompts import Prompt
 from genrec.recommender import one_by_one
 from genrec.types import Batch, Prefixes
 
@@ -46,8 +46,8 @@ class Model:
         catalog = Catalog(pl.DataFrame({"item": range(ITEMS), "title": [f"thing {n}" for n in range(ITEMS)]}))
         assets: Any = SimpleNamespace(text=torch.randn(ITEMS, 384), cf=torch.randn(ITEMS, 64))
         self.backbone = CausalBackbone(sizes=SIZES)
-        self.backbone.setup([*catalog.titles, TEMPLATE])
         self.prompt = Prompt()
+        self.backbone.setup(catalog.titles, self.prompt.texts)
         self.prompt.setup(self.backbone)
         self.setrec = SETRec(n_semantic=tokens - 1)
         self.setrec.setup(catalog, assets, self.backbone)

@@ -23,7 +23,7 @@ from genrec.backbones import T5Backbone
 from genrec.data import Release, SequenceData
 from genrec.evaluation import RankingMetrics
 from genrec.identifiers import SETRec
-from genrec.prompts import TEMPLATE, Prompt
+from genrec.prompts import Prompt
 
 SIZES = {
     "small": {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4},
@@ -40,8 +40,8 @@ class Model:
         self.catalog = dataset.catalog
         self.assets: Any = SimpleNamespace(text=text, cf=torch.from_numpy(dataset.cf))
         self.backbone = T5Backbone(sizes=dict(SIZES[sizes]))
-        self.backbone.setup([*dataset.catalog.titles, TEMPLATE])
         self.prompt = Prompt()
+        self.backbone.setup(dataset.catalog.titles, self.prompt.texts)
         self.prompt.setup(self.backbone)
         self.setrec = SETRec()
         self.setrec.setup(self.catalog, self.assets, self.backbone)

@@ -32,10 +32,15 @@ class Prompt(nn.Module):
             raise GenrecError(f"the prompt template must hold {HISTORY} exactly once: {template!r}")
         self.template = template
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """What stands before the history, and behind it."""
+        prefix, suffix = (part.strip() for part in self.template.split(HISTORY))
+        return prefix, suffix
+
     def setup(self, backbone: Backbone) -> None:
         """Turn the template's words into token ids of the backbone's tokenizer."""
-        prefix, suffix = (part.strip() for part in self.template.split(HISTORY))
-        for name, text in (("prefix", prefix), ("suffix", suffix)):
+        for name, text in zip(("prefix", "suffix"), self.texts, strict=True):
             ids = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
             # Not saved: the template and the tokenizer say it all.
             self.register_buffer(name, torch.tensor(ids, dtype=torch.long), persistent=False)

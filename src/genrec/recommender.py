@@ -68,7 +68,7 @@ class Recommender(RankingModule):
             return
         self.catalog = self.dataset.catalog
         self.item_assets = self.assets.bind(self.dataset)
-        self.backbone.setup([*self.catalog.titles, self.prompt.template])
+        self.backbone.setup(self.catalog.titles, self.prompt.texts)
         self.prompt.setup(self.backbone)
         self.identifier.setup(self.catalog, self.item_assets, self.backbone)
         # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.

@@ -16,7 +16,7 @@ from genrec.backbones import T5Backbone
 from genrec.backbones.words import load_tokenizer
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.errors import GenrecError
-from genrec.prompts import TEMPLATE
+from genrec.prompts import Prompt
 from genrec.recommender import Recommender
 from genrec.types import PAD
 from genrec_baselines import CID, AlternatingTraining, IDGenRec
@@ -29,9 +29,9 @@ from ..trainers import quiet_trainer
 def writer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny tag writer; with the vocabulary that a new T5 of the twelve items has."""
     folder = tmp_path_factory.mktemp("writer")
-    tokenizer = load_tokenizer(None, [*dataset.catalog.titles, TEMPLATE])
+    tokenizer = load_tokenizer(None, dataset.catalog.titles, Prompt().texts)
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
+    torch.manual_seed(23)
     config = T5Config(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, decoder_start_token_id=0, **T5)  # type: ignore[arg-type]
     model = T5ForConditionalGeneration(config)
     with torch.no_grad():
@@ -207,7 +207,7 @@ def test_a_resumed_fit_has_the_writer_of_the_checkpoint(dataset: Dataset, tmp_pa
 def test_another_vocabulary_is_refused(dataset: Dataset, tmp_path: Path, writer: str) -> None:
     made = Fit(dataset, tmp_path, AlternatingTraining(writer))
     made.module.backbone = T5Backbone(sizes=dict(T5))
-    made.module.backbone.setup = lambda texts: T5Backbone.setup(made.module.backbone, ["quite another"])
+    made.module.backbone.setup = lambda *texts: T5Backbone.setup(made.module.backbone, ["quite another"])
     with pytest.raises(GenrecError, match="are not those of the language model"):
         made.begin()
 

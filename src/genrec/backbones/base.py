@@ -63,11 +63,12 @@ class Backbone(nn.Module, ABC):
     multiple: int = 1
 
     @abstractmethod
-    def setup(self, texts: Sequence[str]) -> None:
+    def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:
         """Create tokenizer and model. Called once, before a checkpoint is restored.
 
         Args:
             texts: all text the model will meet; a backbone without a tokenizer of its own builds one from it.
+            whole: texts of which such a tokenizer takes every word as one token; they need not be among the others.
         """
 
     @abstractmethod

@@ -99,10 +99,10 @@ class CausalBackbone(Backbone):
         self.attention: Attention = attention
         self.compile_model = compile
 
-    def setup(self, texts: Sequence[str]) -> None:
+    def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:
         """See `Backbone.setup`."""
         if self.pretrained is None:
-            self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
+            self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
             config = AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
             self.model = AutoModel.from_config(config, attn_implementation=ATTENTION, dtype=self.dtype)
         else:

@@ -117,12 +117,12 @@ class T5Backbone(Backbone):
         self.compile_model = compile
         self.positions = masks.positions if positions == "compact" else masks.raw_positions
 
-    def setup(self, texts: Sequence[str]) -> None:
+    def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:
         """See `Backbone.setup`."""
         if self.pretrained is not None:
             try:
                 self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained)
-                whole = T5ForConditionalGeneration.from_pretrained(
+                loaded = T5ForConditionalGeneration.from_pretrained(
                     self.pretrained, attn_implementation=ATTENTION, dtype=torch.float32
                 )
             except (OSError, ValueError) as error:
@@ -132,12 +132,12 @@ class T5Backbone(Backbone):
                     "local folder, or use a `..._small.yaml` config, which needs no network"
                 ) from error
             with torch.device("meta"):
-                self.t5 = T5Model(whole.config)
-            self.t5.shared, self.t5.encoder, self.t5.decoder = whole.shared, whole.encoder, whole.decoder
-            if whole.lm_head.weight is not whole.shared.weight:
-                self.output = whole.lm_head.requires_grad_(False)
+                self.t5 = T5Model(loaded.config)
+            self.t5.shared, self.t5.encoder, self.t5.decoder = loaded.shared, loaded.encoder, loaded.decoder
+            if loaded.lm_head.weight is not loaded.shared.weight:
+                self.output = loaded.lm_head.requires_grad_(False)
         else:
-            self.tokenizer = load_tokenizer(self.tokenizer_name, texts)
+            self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
             config = T5Config(
                 vocab_size=len(self.tokenizer),
                 pad_token_id=self.tokenizer.pad_token_id,

@@ -63,6 +63,17 @@ def test_flex_attention_of_branches() -> None:
         torch.testing.assert_close(flex(packed, query), dense(packed, query), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("kind", ["t5", "causal"])
+@torch.no_grad()
+def test_flex_attention_under_autocast(kind: str) -> None:
+    dense, flex = pair(kind, {})
+    query = Tokens.one_set(random_tokens(1, 3, seed=1).embeds)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = flex(prompt(2), query).float(), dense(prompt(2), query).float()
+    assert (found - expected).norm() < 0.05 * expected.norm()
+
+
 def test_who_decides() -> None:
     host, card = torch.empty(0), SimpleNamespace(device=torch.device("cuda"))
     assert not uses_flex("auto", host, 64, 0)

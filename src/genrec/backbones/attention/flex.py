@@ -58,6 +58,8 @@ def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scaling: float | None, bias: Bias | None
 ) -> Tensor:
     """[B, heads, S, d] from queries, and keys and values [B, heads or fewer, S, d]."""
+    # Under autocast, what was turned by its position is float32 again.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     group = query.shape[1] // key.shape[1]
     if group & (group - 1):
         # The kernels share keys between 2, 4, 8 ... heads only.

@@ -49,7 +49,7 @@ def test_the_identifier_may_learn_at_a_rate_of_its_own(dataset: Dataset, tmp_pat
         groups = made.module.optimizers().param_groups  # type: ignore[union-attr]
         assert sum(len(group["params"]) for group in groups) == len(list(made.module.parameters()))
         rates[lr] = [group["initial_lr"] for group in groups]
-    assert rates == {None: [1e-3, 1e-3], 0.5: [1e-3, 0.5]}
+    assert rates == {None: [1e-3] * 4, 0.5: [1e-3, 1e-3, 0.5, 0.5]}
 
 
 @pytest.fixture

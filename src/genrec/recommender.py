@@ -9,7 +9,6 @@ import polars as pl
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from transformers import get_cosine_schedule_with_warmup
 
 from genrec.assets import Assets
 from genrec.backbones import Backbone, Memory, Read
@@ -17,6 +16,7 @@ from genrec.data.samples import last_positions
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
+from genrec.optimizers import Schedule, make_schedule, parameter_groups
 from genrec.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Batch, Prefixes, Ranking
 
@@ -32,7 +32,9 @@ class Recommender(RankingModule):
         assets: where the items' text and collaborative embeddings come from.
         template: the prompt, with ``<history>`` in it.
         optimizer: makes the optimiser from the parameters.
-        warmup_steps: steps of linear warm-up; the learning rate then falls to zero on a cosine.
+        warmup_steps: steps of linear warm-up of the learning rate.
+        schedule: how it goes on: it falls to zero on a "cosine" or "linear", with the "inverse_sqrt" of the steps, or
+            stays "constant".
         identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
         ks: the cut-offs of the metrics.
     """
@@ -45,6 +47,7 @@ class Recommender(RankingModule):
         template: str = TEMPLATE,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         warmup_steps: int = 100,
+        schedule: Schedule = "cosine",
         identifier_lr: float | None = None,
         ks: Sequence[int] = (5, 10),
     ) -> None:
@@ -55,6 +58,7 @@ class Recommender(RankingModule):
         self.prompt = Prompt(template)
         self.optimizer = optimizer
         self.warmup_steps = warmup_steps
+        self.schedule: Schedule = schedule
         self.identifier_lr = identifier_lr
         self._created = False
 
@@ -171,16 +175,12 @@ class Recommender(RankingModule):
         checkpoint["state_dict"].update({f"backbone.{name}": mine[name] for name in self.backbone.kept_elsewhere()})
 
     def configure_optimizers(self) -> Any:
-        """The optimiser over everything trainable, with warm-up and a cosine over the whole run."""
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in part.parameters() if p.requires_grad]} for part in (self.backbone, self.identifier)
-        ]
-        if self.identifier_lr is not None:
-            groups[1]["lr"] = self.identifier_lr
-        # A frozen language model, or an identifier without parameters, is no group.
-        optimizer = self.optimizer([group for group in groups if group["params"]])
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = get_cosine_schedule_with_warmup(optimizer, min(self.warmup_steps, steps), steps)
+        """The optimiser over everything trainable, and the schedule of its learning rate."""
+        items = len(self.dataset.catalog)
+        groups = parameter_groups(self.backbone, items) + parameter_groups(self.identifier, items, self.identifier_lr)
+        optimizer = self.optimizer(groups)
+        steps = self.trainer.estimated_stepping_batches
+        schedule = make_schedule(self.schedule, optimizer, self.warmup_steps, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -80,6 +80,7 @@ def run(
         strategy=STRATEGIES[strategy]() if strategy in STRATEGIES else strategy,
         plugins=DoublePrecision(),
         max_epochs=epochs,
+        gradient_clip_val=1.0,
         callbacks=[number],
         logger=False,
         enable_checkpointing=False,

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -41,6 +42,43 @@ def test_what_each_loader_shows() -> None:
         1: ([3, 4, 0], PAD, []),
         2: ([5, 0, 1, 1, 2], PAD, []),
     }
+
+
+def many(users: int) -> Dataset:
+    lists = [[0] * (user % 20 + 1) for user in range(users)]
+    once = Ragged.from_lists([[1]] * users)
+    catalog = Catalog(pl.DataFrame({"item": list("abcdef")}))
+    return Dataset("many", catalog, list(map(str, range(users))), Ragged.from_lists(lists), once, once)
+
+
+def test_some_users_stand_for_all_in_a_validation() -> None:
+    def users(loader) -> list[int]:
+        return sorted(user for batch in loader for user in batch.users.tolist())
+
+    data = SequenceData(InMemory(many(400)), rank_batch_size=16, val_users=100)
+    chosen = users(data.val_dataloader())
+    assert len(set(chosen)) == 100
+    assert users(data.val_dataloader()) == chosen, "the same in every validation"
+    assert abs(np.mean([user % 20 for user in chosen]) - 9.5) < 1.5
+    assert users(SequenceData(InMemory(many(400)), val_users=100, seed=1).val_dataloader()) != chosen
+    assert users(data.test_dataloader()) == list(range(400))
+    with pytest.raises(GenrecError, match="positive number"):
+        SequenceData(InMemory(many(4)), val_users=0)
+
+
+@pytest.mark.parametrize("limit", [{"limit_val_batches": 2}, {"limit_val_batches": 0.08}, {"fast_dev_run": 2}])
+def test_a_limited_validation_looks_at_random_users(tmp_path: Path, limit: dict[str, float]) -> None:
+    lengths: list[int] = []
+
+    class Looker(Recorder):
+        def validation_step(self, batch: Batch, _: int) -> None:
+            lengths.extend((batch.history != PAD).sum(1).tolist())
+
+    trainer = quiet_trainer(default_root_dir=tmp_path, **limit)
+    trainer.validate(Looker(), SequenceData(InMemory(many(400)), rank_batch_size=16), verbose=False)
+    assert len(lengths) == 32
+    assert abs(np.mean(lengths) - 10.5) < 4, "the longest have 20"
+    assert lengths == sorted(lengths, reverse=True)
 
 
 def test_modes_of_training_samples() -> None:
@@ -120,6 +158,7 @@ def test_lightning_advances_the_order_and_a_resumed_run_continues_it(tmp_path: P
 def test_the_trainers_rank_and_world_count(share: int) -> None:
     class Two:
         global_rank, world_size, accumulate_grad_batches = share, 2, 1
+        limit_predict_batches = 1.0
 
     data = SequenceData(InMemory(tiny()), batch_size=2)
     data.trainer = Two()  # type: ignore[assignment]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,19 @@ def test_ranking_shares_are_every_sample_once(samples: int, batch_size: int, wor
         rows += mine.tolist()
     assert len(sizes) == 1, "no process waits for another"
     assert sorted(rows) == list(range(samples))
+
+
+@pytest.mark.parametrize("limit", [3, 0.31, 1.0, 50])
+@pytest.mark.parametrize("world", [1, 2])
+def test_the_first_batches_of_a_limited_look_are_a_random_sample(limit: float, world: int) -> None:
+    lengths = np.arange(1000)
+    ways = [list(LongestFirst(lengths, 100 // world, Share(rank, world), limit, seed=0)) for rank in range(world)]
+    first = np.concatenate([draw.rows for way in ways for draw in way[: 3 if limit in (3, 0.31) else 10]])
+    everything = [row for way in ways for draw in way for row in draw.rows]
+    assert sorted(everything) == list(range(1000))
+    assert len(first) == (300 if limit in (3, 0.31) else 1000)
+    assert abs(lengths[first].mean() - lengths.mean()) < 50, "the longest alone have a mean of 850"
+    assert all((np.diff(np.concatenate([draw.rows for draw in way[:3]])) < 0).all() for way in ways), "longest first"
 
 
 def test_the_epoch_alone_decides_the_order() -> None:

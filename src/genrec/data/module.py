@@ -47,6 +47,11 @@ class SequenceData(L.LightningDataModule):
             which learns all positions from it.
         seed: decides the order of the training batches.
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
+        val_users: so many of the users with validation items, drawn at random, are looked at in a validation; None is
+            all of them. What validation decides is then decided by them.
+
+    Raises:
+        GenrecError: if ``val_users`` is no positive number.
     """
 
     def __init__(
@@ -60,8 +65,11 @@ class SequenceData(L.LightningDataModule):
         samples: Literal["prefixes", "windows", "users"] = "prefixes",
         seed: int = 0,
         num_workers: int = 0,
+        val_users: int | None = None,
     ) -> None:
         super().__init__()
+        if val_users is not None and val_users < 1:
+            raise GenrecError(f"`val_users` is a positive number, or null for all users, not {val_users}")
         self.source = source
         self.root = Path(root)
         self.batch_size = batch_size
@@ -71,6 +79,7 @@ class SequenceData(L.LightningDataModule):
         self.samples = {"prefixes": prefixes, "windows": windows, "users": last_positions}[samples]
         self.seed = seed
         self.num_workers = num_workers
+        self.val_users = val_users
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -100,21 +109,24 @@ class SequenceData(L.LightningDataModule):
         return self._loader(samples, BalancedByLength(samples.widths, samples.learned, geometry, share.rank))
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Users with validation items, each once."""
-        return self._ranking_loader(ranking(self.dataset.train, self.dataset.validation, self.max_history))
+        """Users with validation items, each once; `val_users` of them."""
+        samples = ranking(self.dataset.train, self.dataset.validation, self.max_history)
+        return self._ranking_loader(samples.some(self.val_users, self.seed), "limit_val_batches")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Users with test items, each once."""
         known = self.dataset.train.join(self.dataset.validation)
-        return self._ranking_loader(ranking(known, self.dataset.test, self.max_history))
+        return self._ranking_loader(ranking(known, self.dataset.test, self.max_history), "limit_test_batches")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """All users, each once."""
         known = self.dataset.train.join(self.dataset.validation).join(self.dataset.test)
-        return self._ranking_loader(prediction(known, self.max_history))
+        return self._ranking_loader(prediction(known, self.max_history), "limit_predict_batches")
 
-    def _ranking_loader(self, samples: Samples) -> DataLoader[Batch]:
-        return self._loader(samples, LongestFirst(samples.widths, self.rank_batch_size, self._share))
+    def _ranking_loader(self, samples: Samples, limit: str) -> DataLoader[Batch]:
+        most = getattr(self.trainer, limit) if self.trainer else 1.0
+        sampler = LongestFirst(samples.widths, self.rank_batch_size, self._share, most, self.seed)
+        return self._loader(samples, sampler)
 
     def _loader(self, samples: Samples, sampler: Sampler[Draw]) -> Batches:
         # `batch_size=None`: a draw picks a whole batch. A generator of its own: a loader seeds its workers whenever it

@@ -170,6 +170,7 @@ class LongestFirst(DistributedSampler[Draw]):
     """Every sample exactly once, over all processes together, the longest first.
 
     Samples of a batch are of about the same length; if the longest do not fit into memory, the first batch says so.
+    Where a trainer looks at the first batches alone, they hold samples drawn at random: of those, the longest first.
     Every process draws as many batches, because those of a model that is shared out must take every step together: one
     that has run out of samples draws the first of all, as a batch of no examples.
 
@@ -177,11 +178,24 @@ class LongestFirst(DistributedSampler[Draw]):
         lengths: int64 [samples].
         batch_size: samples of a batch, per process.
         share: the process that this is.
+        limit: the batches that are looked at, or which part of them; a trainer's ``limit_val_batches``.
+        seed: decides which samples these hold.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, share: Share = Share()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        batch_size: int,
+        share: Share = Share(),  # noqa: B008
+        limit: int | float = 1.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(range(len(lengths)), share.world, share.rank)  # type: ignore[arg-type]
-        self.order = np.argsort(-lengths, kind="stable")
+        batches = -(-len(lengths) // (batch_size * share.world))
+        first = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+        drawn = np.random.default_rng(seed).permutation(len(lengths))
+        parts = np.split(drawn, [min(first * batch_size * share.world, len(drawn))])
+        self.order = np.concatenate([_longest_first(part, lengths) for part in parts])
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -192,3 +206,8 @@ class LongestFirst(DistributedSampler[Draw]):
         for batch in range(len(self)):
             rows = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield Draw(rows if len(rows) else self.order[:1], len(rows))
+
+
+def _longest_first(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    rows = np.sort(rows)
+    return rows[np.argsort(-lengths[rows], kind="stable")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -39,6 +39,14 @@ class Samples(torch.utils.data.Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def some(self, count: int | None, seed: int) -> Samples:
+        """So many of the samples, drawn at random; None is all of them."""
+        if count is None or count >= len(self):
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        kept = {name: getattr(self, name)[rows] for name in ("users", "stops", "widths", "target", "learned")}
+        return replace(self, **kept)
 
     def __getitem__(self, draw: Draw) -> Batch:
         """The batch of the samples that were drawn."""

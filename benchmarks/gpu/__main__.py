@@ -56,7 +56,7 @@ def _write(args: argparse.Namespace) -> None:
     parts = {part: args.out / f"part-{part}.json" for part in PARTS}
     found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
+        "command": f"python -m benchmarks.gpu --only {' '.join(args.only)} --minutes {args.minutes:g}",
         "left_out": [],
     }
     for part, file in parts.items():

@@ -30,7 +30,7 @@ def _machine(found: Mapping[str, Any]) -> str:
 
 
 def _training(found: Mapping[str, Any], key: str, title: str) -> str:
-    if key not in found:
+    if not found.get(key):
         return ""
     variants: Mapping[str, Any] = found[key]
     counted = next((entry for entry in variants.values() if "step_tflop" in entry), {})

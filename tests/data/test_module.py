@@ -81,6 +81,15 @@ def test_a_limited_validation_looks_at_random_users(tmp_path: Path, limit: dict[
     assert lengths == sorted(lengths, reverse=True)
 
 
+def test_the_seed_of_everything_is_that_of_the_order_unless_a_key_fixes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def order(seed_everything: int, **options: int) -> list[list[int]]:
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed_everything))
+        return [batch.users.tolist() for batch in SequenceData(InMemory(many(400)), **options).train_dataloader()]
+
+    assert order(1) == order(1) == order(2, seed=1)
+    assert order(1) != order(2)
+
+
 def test_modes_of_training_samples() -> None:
     def targets(**options) -> list[int]:
         loader = SequenceData(InMemory(tiny()), batch_size=2, **options).train_dataloader()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +46,8 @@ class SequenceData(L.LightningDataModule):
             targets as one sample per user, all his prefixes in one reading, to a language model that can do that (a
             `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec,
             which learns all positions from it.
-        seed: decides the order of the training batches.
+        seed: decides the order of the training batches, and the users of `val_users`; None is that of
+            `seed_everything`.
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
         val_users: so many of the users with validation items, drawn at random, are looked at in a validation; None is
             all of them. What validation decides is then decided by them.
@@ -63,7 +65,7 @@ class SequenceData(L.LightningDataModule):
         max_history: int = 50,
         empty_history: bool = True,
         samples: Literal["prefixes", "windows", "users"] = "prefixes",
-        seed: int = 0,
+        seed: int | None = None,
         num_workers: int = 0,
         val_users: int | None = None,
     ) -> None:
@@ -77,7 +79,8 @@ class SequenceData(L.LightningDataModule):
         self.max_history = max_history
         self.empty_history = empty_history
         self.samples = {"prefixes": prefixes, "windows": windows, "users": last_positions}[samples]
-        self.seed = seed
+        # What Lightning's `seed_everything` was told.
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.num_workers = num_workers
         self.val_users = val_users
 

@@ -33,7 +33,7 @@ from genrec.configuration import load_config, merge
 from genrec.continuation import Continuation
 from genrec.data.synthetic import Synthetic
 from genrec.errors import GenrecError
-from genrec.training import STRATEGIES
+from genrec.sharding import strategy_of
 
 IDENTIFIERS = ("setrec", "tiger", "letter", "cid", "semid", "idgenrec", "bigrec", "e4srec", "dreamrec", "sasrec")
 BACKBONES = ("t5", "causal", "lora")
@@ -106,7 +106,7 @@ def run_cell(identifier: str, backbone: str, precision: Any, strategy: str, fold
         return L.Trainer(
             accelerator="cpu",
             devices=1 if strategy == "1" else 2,
-            strategy="auto" if strategy == "1" else STRATEGIES[strategy](),
+            strategy="auto" if strategy == "1" else strategy_of(strategy, precision),
             precision=precision,
             max_steps=steps,
             callbacks=[Continuation()],

@@ -22,7 +22,7 @@ from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.data.synthetic import Synthetic
 from genrec.identifiers import SETRec
 from genrec.recommender import Recommender
-from genrec.training import STRATEGIES
+from genrec.sharding import strategy_of
 
 BATCH, EPOCHS = 16, 1
 CASES = ("t5", "full", "lora")
@@ -77,7 +77,7 @@ def run(
     trainer = L.Trainer(
         accelerator="cpu",
         devices=1 if strategy == "auto" else 2,
-        strategy=STRATEGIES[strategy]() if strategy in STRATEGIES else strategy,
+        strategy=strategy_of(strategy, "32-true"),
         plugins=DoublePrecision(),
         max_epochs=epochs,
         gradient_clip_val=1.0,

@@ -12,11 +12,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from genrec.backbones.words import load_tokenizer
 from genrec.data.synthetic import Synthetic
+from genrec.errors import GenrecError
+from genrec.sharding import FullySharded, strategy_of
 
 from .alike import CASES, EPOCHS, QWEN, run
 from .pair import run_pair
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"auto-{case}.0.json").write_text(json.dumps(run(case, "auto", folder)))
     run_pair(str(Path(__file__).with_name("alike.py")), str(folder), "ddp", "fsdp")
     return folder
+
+
+def test_short_names_of_strategies() -> None:
+    assert strategy_of("ddp", None)._ddp_kwargs["broadcast_buffers"] is False
+    assert isinstance(strategy_of("fsdp", "bf16-mixed"), FullySharded)
+    assert strategy_of("ddp_spawn", None) == "ddp_spawn", "Lightning knows it"
+    with pytest.raises(GenrecError, match=r"fsdp` has no `trainer.precision: 16-mixed`: give one of 32-true, bf16"):
+        strategy_of("fsdp", "16-mixed")
 
 
 def found(folder: Path, name: str, rank: int = 0) -> dict[str, Any]:
@@ -52,6 +60,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found["ranks"] == expected["ranks"], "every target of every user, once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_give_what_one_gives(folder: Path, strategy: str, case: str) -> None:
@@ -71,18 +80,21 @@ def test_two_processes_give_what_one_gives(folder: Path, strategy: str, case: st
         torch.testing.assert_close(kept_optimizer["state"][number], state, atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_shares_holds_what_learns_alone(folder: Path) -> None:
     names = checkpoint(folder, "fsdp-lora")["state_dict"].keys()
     assert any("lora_A" in name for name in names)
     assert not [name for name in names if name.startswith("backbone") and "lora_" not in name]
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_where_two_stopped_and_two_where_one_did(folder: Path) -> None:
     expected = run("lora", "auto", folder, folder / "auto-lora.ckpt", EPOCHS + 1, "expected")
     assert_same(run("lora", "auto", folder, folder / "fsdp-lora.ckpt", EPOCHS + 1, "joined"), expected)
     assert_same(found(folder, "resumed-lora"), json.loads(json.dumps(expected)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_every_user_is_predicted_once_and_a_process_may_have_nobody(folder: Path, strategy: str) -> None:
     parts = [found(folder, f"{strategy}-t5", rank) for rank in (0, 1)]
@@ -90,6 +102,7 @@ def test_every_user_is_predicted_once_and_a_process_may_have_nobody(folder: Path
     assert parts[0]["results"]["all"]["users"] == 1, "the second process ranked nobody, and the first did not wait"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_draw_their_own_random_numbers(folder: Path, strategy: str) -> None:
     drawn = [found(folder, f"{strategy}-lora", rank)["drawn"] for rank in (0, 1)]

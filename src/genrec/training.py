@@ -12,7 +12,6 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 import genrec.assets.sasrec
@@ -29,14 +28,7 @@ from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.quiet import quieten
 from genrec.report import environment, print_table
-from genrec.sharding import FullySharded
-
-STRATEGIES = {
-    # What a buffer holds is the same everywhere: nothing to send in every step.
-    "ddp": lambda: DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True),
-    "fsdp": FullySharded,
-}
-"""What the short names of strategies stand for, where it is not what they stand for in Lightning."""
+from genrec.sharding import strategy_of
 
 EVALUATIONS = ("test", "validate", "predict")
 
@@ -179,8 +171,7 @@ class GenrecCLI(LightningCLI):
                 CSVLogger(folder, "logs"),
                 TensorBoardLogger(folder, "tensorboard", version=""),
             ]
-        if config.trainer.strategy in STRATEGIES:
-            kwargs["strategy"] = STRATEGIES[config.trainer.strategy]()
+        kwargs["strategy"] = strategy_of(config.trainer.strategy, config.trainer.precision)
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks[:] = with_ours(trainer.callbacks)  # type: ignore[attr-defined]
         # Lightning's own `save_last` keeps the last of the BEST: a resumed run would repeat all epochs since then.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -22,6 +25,9 @@ from genrec.errors import GenrecError
 from genrec.runs import BEST, CHECKPOINTS, LAST
 from genrec.types import Batch
 
+from .killed import LAST_STEP, Learned
+from .killed import fit as fit_alone
+from .pair import run_pair
 from .trainers import quiet_trainer
 
 QUICK = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.max_epochs=2"]
@@ -182,3 +188,21 @@ def test_an_epoch_of_other_samples_is_no_epoch_to_go_on_with(tmp_path: Path) -> 
     data = SequenceData(InMemory(fifty()), batch_size=4)
     with pytest.raises(GenrecError, match="50 training samples, and there are 200 now"):
         trainer.fit(Recorder(), data, ckpt_path=tmp_path / "killed.ckpt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_killed_in_two_processes_and_resumed_in_one_with_smaller_batches(here: Path) -> None:
+    """What everybody does after out-of-memory: no sample of the epoch is lost, none is learned twice."""
+    assert run_pair(str(Path(__file__).with_name("killed.py")), str(here)) == [-signal.SIGKILL, -signal.SIGKILL]
+    checkpoints = sorted(here.glob("*.ckpt"), key=lambda path: int(path.stem))
+    assert [path.stem for path in checkpoints] == [str(step + 1) for step in range(LAST_STEP)]
+    learned = [json.loads(line) for rank in (0, 1) for line in (here / f"learned.{rank}").read_text().splitlines()]
+    assert len(learned) == 2 * LAST_STEP
+    data = fit_alone(here, 8, 1, Learned(here / "learned.one"), checkpoints[-2])
+    resumed = [json.loads(line) for line in (here / "learned.one").read_text().splitlines()]
+    assert resumed[0][0] == LAST_STEP - 1
+    assert len(resumed) > len(learned), "batches are small"
+    # The last step was not in the checkpoint: it is done again.
+    users = [user for step, users in learned if step < LAST_STEP - 1 for user in users]
+    users += [user for _, users in resumed for user in users]
+    assert sorted(users) == np.flatnonzero(data.dataset.train.lengths > 1).tolist()

@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder / "pretrained")
     for case in CASES:
         (folder / f"auto-{case}.0.json").write_text(json.dumps(run(case, "auto", folder)))
-    run_pair(str(Path(__file__).with_name("alike.py")), str(folder), "ddp", "fsdp")
+    assert run_pair(str(Path(__file__).with_name("alike.py")), str(folder), "ddp", "fsdp") == [0, 0]
     return folder
 
 

@@ -73,6 +73,21 @@ def shard(module: nn.Module, mesh: DeviceMesh, layers: Iterable[nn.Module], entr
         register_fsdp_forward_method(module, entry)
 
 
+def keep_whole(layers: Iterable[nn.Module], whole: bool) -> None:
+    """Hold layers that are shared out as a whole for a ranking, or share them out again; others are left alone.
+
+    How often a layer is used to decode depends on the users, and who fetches its parts must not wait for a process
+    whose users need fewer tokens.
+    """
+    for layer in layers:
+        if isinstance(layer, FSDPModule):
+            layer.set_reshard_after_forward(not whole, recurse=False)
+            if whole:
+                layer.unshard()
+            else:
+                layer.reshard()
+
+
 class FullySharded(ModelParallelStrategy):
     """Lightning's strategy for `shard`, whose checkpoints are those of one process: any number of processes reads them.
 

@@ -18,7 +18,7 @@ from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
 from genrec.evaluation.watch import Watch, refuse_nan
-from genrec.sharding import shard
+from genrec.sharding import keep_whole, shard
 from genrec.types import PAD, Batch, Ranking
 
 ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
@@ -252,7 +252,20 @@ class RankingModule(L.LightningModule, ABC):
         What is made in it can never again be part of a training, which may come after a test.
         """
         with torch.inference_mode(False), torch.no_grad():
+            keep_whole(self.layers(), True)
             self.refresh()
+
+    def on_validation_end(self) -> None:
+        """Go on with parts of the layers, if they are shared out."""
+        keep_whole(self.layers(), False)
+
+    def on_test_end(self) -> None:
+        """See `on_validation_end`."""
+        keep_whole(self.layers(), False)
+
+    def on_predict_end(self) -> None:
+        """See `on_validation_end`."""
+        keep_whole(self.layers(), False)
 
     def _clock(self) -> float:
         """Seconds, after everything that was asked of a GPU is done."""

@@ -12,17 +12,26 @@ from typing import Any
 import lightning as L
 import yaml
 from jsonargparse import Namespace
+from jsonargparse.typing import final
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities import rank_zero_only
 
 from genrec import runs
 from genrec.assets import Asset, Assets
 from genrec.backbones import Backbone
+from genrec.checkpoints import LastCheckpoint
 from genrec.configuration import load_config
 from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
+
+
+@final
+class Stopping(EarlyStopping):
+    """Lightning's, as a key of the command line that may be null."""
+
 
 MONITORS = ("checkpoint.monitor", "early_stopping.monitor")
 DEFAULT_MONITOR = "val/ndcg@max(ks)"
@@ -65,9 +74,38 @@ class Parser(LightningArgumentParser):
 def follow_cut_offs(config: Namespace) -> None:
     """Let the monitors that nobody has set be NDCG at the model's largest cut-off."""
     ks = config.get("model.init_args.ks") or inspect.signature(RankingModule).parameters["ks"].default
-    for key in MONITORS:
-        if config.get(key) == DEFAULT_MONITOR:
+    for key in _monitors(config):
+        if config[key] == DEFAULT_MONITOR:
             config[key] = f"val/ndcg@{max(ks)}"
+
+
+def _monitors(config: Namespace) -> list[str]:
+    """The keys of the monitors that there are; while it parses, the parser writes what may be null as a class."""
+    keys = [*MONITORS, "early_stopping.init_args.monitor"]
+    return [key for key in keys if config.get(key.rpartition(".")[0]) and config.get(key)]
+
+
+def forget_monitors(config: Namespace) -> None:
+    """Keep the last state as the best where there is no validation, and say so."""
+    if config.trainer.limit_val_batches != 0:
+        return
+    config.early_stopping, config.checkpoint.monitor = None, None
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        print(
+            "no validation (`trainer.limit_val_batches: 0`): best.ckpt is the last state, and what validation would "
+            "choose, such as SETRec's beta, stays as it is"
+        )
+
+
+def check_trains(config: Namespace) -> None:
+    """Look for keys with which a training would end before it begins.
+
+    Raises:
+        GenrecError: if there is one.
+    """
+    for key in ("max_epochs", "max_steps", "limit_train_batches"):
+        if config.trainer[key] == 0:
+            raise GenrecError(f"with `trainer.{key}: 0` there is nothing to train")
 
 
 def check_monitors(config: Namespace) -> None:
@@ -83,7 +121,7 @@ def check_monitors(config: Namespace) -> None:
         return
     measured = [f"val/{name}@{k}" for k in sorted(ks) for name in ("recall", "ndcg")]
     measured += [f"val/{setting}/ndcg@{max(ks)}" for setting in ("warm", "cold")]
-    names = {key: str(config.get(key)) for key in MONITORS}
+    names = {key: str(config[key]) for key in _monitors(config)}
     unknown = [f"`{key}: {name}`" for key, name in names.items() if re.match("val/.*@", name) and name not in measured]
     if unknown:
         raise GenrecError(
@@ -105,15 +143,20 @@ def explain(message: str) -> str:
         wrong = next((part for part in key.split(".") if part not in known), key)
         return f"unknown config key `{key}`" + _nearest(wrong, known)
     if found := _UNKNOWN_CLASS.search(line):
-        return f"unknown class `{found[1]}`" + _nearest(found[1], {cls.__name__ for cls in _components()})
+        names = "".join(f"; there are {', '.join(_options(options))}" for options in _LITERAL.findall(line)[:1])
+        return f"unknown class `{found[1]}`" + (names or _nearest(found[1], {cls.__name__ for cls in _components()}))
     _, *inner = _WRONG_VALUE.split(line)
     if inner:
         key, problem = inner[-2:]
         value = re.search(r"Got value: (.+?)(?= - Expected|$)", problem) or re.search(r"Given value: (.+)$", problem)
         types = re.findall(r"Expected an? <class '(\w+)'>", problem[: value.start()] if value else problem)
-        if value and types:
-            names = " or ".join("nothing" if name == "NoneType" else name for name in types)
+        options = dict.fromkeys(option for found in _LITERAL.findall(problem) for option in _options(found))
+        if value and (types or options):
+            all_ = [*options, *("nothing" if name == "NoneType" else name for name in types)]
+            names = " or ".join([", ".join(all_[:-1]), all_[-1]] if len(all_) > 1 else all_)
             return f"config key `{key}`: expected {names}, not `{value[1]}`"
+    if found := re.search(r"Parser key \"([\w.]+)\": Unable to load config [\"']null", line):
+        return f"config key `{found[1]}` cannot be null"
     if "arguments are required" in line:
         return f"{line}: give a config file with --config, such as --config synthetic_setrec.yaml"
     return line
@@ -127,6 +170,13 @@ _UNKNOWN_KEY = re.compile(
 )
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":')
+
+
+_LITERAL = re.compile(r"Expected a typing\.Literal\[([^]]*)\]")
+
+
+def _options(literal: str) -> list[str]:
+    return [option.strip("' ") for option in literal.split(",")]
 
 
 def _nearest(name: str, known: set[str]) -> str:
@@ -143,9 +193,9 @@ def _components() -> list[type]:
 
 def _known_keys() -> set[str]:
     """The parameter names of everything that a config can name."""
-    classes = [L.Trainer, SequenceData, Assets, ModelCheckpoint, EarlyStopping, *_components()]
+    classes = [L.Trainer, SequenceData, Assets, ModelCheckpoint, EarlyStopping, LastCheckpoint, *_components()]
     keys = {"model", "data", "trainer", "assets", "checkpoint", "early_stopping", "seed_everything", "ckpt_path"}
-    keys |= {"runs", "output", "class_path", "init_args", "config"}
+    keys |= {"runs", "output", "requeue", "float32_matmul", "last", "class_path", "init_args", "config"}
     return keys.union(*(inspect.signature(cls).parameters for cls in classes))
 
 

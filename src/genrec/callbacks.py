@@ -1,8 +1,7 @@
-"""What a run writes down beside checkpoints and logs (config, speed, predictions), and what it tells who waits."""
+"""What a run writes down beside checkpoints and logs (config, predictions), and what it tells who waits."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import lightning as L
 import polars as pl
 import torch
+import yaml
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
     EarlyStopping,
@@ -25,15 +25,20 @@ from rich import get_console
 from rich.table import Table
 from torch import Tensor
 
+from genrec.checkpoints import FinalValidation
 from genrec.continuation import Continuation
 from genrec.evaluation import RankingModule
 from genrec.outputs import write_new
-from genrec.runs import CONFIG, FIT, write_text
+from genrec.report.variants import flat
+from genrec.runs import CONFIG, write_text
+from genrec.throughput import Throughput
 from genrec.types import Batch
 
 
 class SaveConfig(SaveConfigCallback):
     """Writes the whole config into a new run's folder; a run that is resumed keeps the one it started with.
+
+    Loggers have it as hyper-parameters.
 
     A method that has nothing to train is in its run by its config alone: for it, a test is where a run starts.
     """
@@ -42,92 +47,12 @@ class SaveConfig(SaveConfigCallback):
         """See `SaveConfigCallback.save_config`."""
         assert isinstance(pl_module, RankingModule)
         path = Path(trainer.default_root_dir) / CONFIG
+        text = self.parser.dump(self.config, skip_none=False)
         if (stage == "fit" or not pl_module.learns) and not path.exists():
-            write_text(path, self.parser.dump(self.config, skip_none=False))
-
-
-class Throughput(L.Callback):
-    """Logs training examples per second, and keeps the seconds of the fit: with its validations, and without.
-
-    The seconds are in every checkpoint, so that a resumed fit goes on counting, and in ``fit.json`` of the run's folder
-    when the fit ends. So are the batch, the processes and the precision of the training; of a fit that was resumed with
-    others, one after the other.
-    """
-
-    def __init__(self) -> None:
-        self.training: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        self.training_seconds = 0.0
-        self.examples = 0
-        self._evaluation = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Seconds and examples so far, and how they were trained."""
-        counted = {"seconds": self.seconds, "training_seconds": self.training_seconds, "examples": self.examples}
-        return {**counted, "training": self.training}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting where the checkpoint stopped."""
-        self.seconds, self.examples = state_dict["seconds"], state_dict["examples"]
-        self.training_seconds, self.training = state_dict["training_seconds"], list(state_dict["training"])
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock of an epoch that is resumed in its middle: it does not start once more."""
-        self.on_train_epoch_start(trainer, pl_module)
-        if (now := training_of(trainer)) not in self.training[-1:]:
-            self.training.append(now)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._start = time.perf_counter()
-        self._evaluation = 0.0
-        self._examples = 0
-
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember when the training was interrupted."""
-        self._interrupted = time.perf_counter()
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Validation is no training."""
-        self._evaluation += time.perf_counter() - self._interrupted
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        """Count the batch's examples, on all processes."""
-        self._examples += batch.examples * trainer.world_size
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the speed of the epoch's training."""
-        seconds = time.perf_counter() - self._start
-        self.seconds += seconds
-        self.training_seconds += seconds - self._evaluation
-        self.examples += self._examples
-        pl_module.log("train/examples_per_second", self._examples / (seconds - self._evaluation), rank_zero_only=True)
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write ``fit.json``."""
-        if trainer.is_global_zero and self.seconds:
-            speed = self.examples / self.training_seconds
-            record = {**self.state_dict(), "examples_per_second": speed, "epochs": trainer.current_epoch}
-            write_text(Path(trainer.default_root_dir) / FIT, json.dumps(record, indent=2) + "\n")
-
-
-def training_of(trainer: L.Trainer) -> dict[str, Any]:
-    """What a step of a training is made of, and how it is computed.
-
-    ``batch`` counts what the data module counts (`SequenceData.batch_size`), over a whole step: its accumulated batches
-    and all processes.
-    """
-    per_process = trainer.datamodule.batch_size  # type: ignore[attr-defined]
-    return {
-        "batch": per_process * trainer.accumulate_grad_batches * trainer.world_size,
-        "batch_per_process": per_process,
-        "accumulated": trainer.accumulate_grad_batches,
-        "processes": trainer.world_size,
-        "nodes": trainer.num_nodes,
-        "precision": str(trainer.precision),
-    }
+            write_text(path, text)
+        if stage == "fit":
+            for logger in trainer.loggers:
+                logger.log_hyperparams(flat(yaml.safe_load(text)))
 
 
 class EpochLines(L.Callback):
@@ -234,7 +159,7 @@ class ModelSummary(RichModelSummary):
 def with_ours(callbacks: Sequence[L.Callback]) -> list[L.Callback]:
     """Callbacks of a trainer, our summary in the place of Lightning's, and behind them those that every run has."""
     summary = [ModelSummary() if type(callback) is RichModelSummary else callback for callback in callbacks]
-    return [*summary, Continuation(), Throughput(), EpochLines()]
+    return [*summary, FinalValidation(), Continuation(), Throughput(), EpochLines()]
 
 
 class PredictionWriter(BasePredictionWriter):

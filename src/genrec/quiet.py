@@ -31,6 +31,12 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     # They are, in a way of our own (`genrec.continuation`).
     warnings.filterwarnings("ignore", "You're resuming .* your dataloader is not resumable")
+    # MLflow has no `@` in its names.
+    warnings.filterwarnings("ignore", "MLFlow only allows .* in metric name")
+    # It is that of a run that is resumed.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # A test has no use for the states of the training's callbacks.
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided")
     # Metrics are sums over all processes before they are logged, the same on each.
     warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")
     for name in LOGGERS:

@@ -6,6 +6,7 @@ was trained: model, data and assets are those of its ``config.yaml``. What is ty
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 from genrec import runs
 from genrec.building import SECTIONS
+from genrec.checkpoints import OF_SLURM
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
 from genrec.report.variants import flat
@@ -37,6 +39,21 @@ def newest(folder: Path, checkpoint: str) -> Path:
             "first, or give --ckpt_path"
         )
     return run
+
+
+def restarted() -> bool:
+    """Whether a scheduler says that it has started this job before: SLURM, or torchrun."""
+    return any(int(os.environ.get(name, 0)) > 0 for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+
+
+def unfinished(folder: Path, config: Mapping[str, Any]) -> Path | None:
+    """The newest run with the settings of a whole config that has a checkpoint to go on from and did not end."""
+    for path in sorted(folder.glob(f"*/{runs.CONFIG}"), reverse=True):
+        run = path.parent
+        has_checkpoint = (run / runs.CHECKPOINTS / runs.LAST).exists() or any(run.glob(OF_SLURM))
+        if has_checkpoint and not (run / runs.FIT).exists() and not changes(load_config(str(path)), config):
+            return run
+    return None
 
 
 def check(checkpoint: Path) -> None:

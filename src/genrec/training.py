@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
+import torch
 import yaml
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, the modules' short class names are known to the command line
 from genrec import ranks, runs, trained
-from genrec.arguments import DEFAULT_MONITOR, Parser, all_subclasses, check_monitors, compose, explain, follow_cut_offs
+from genrec.arguments import (
+    DEFAULT_MONITOR,
+    Parser,
+    Stopping,
+    all_subclasses,
+    check_monitors,
+    check_trains,
+    compose,
+    follow_cut_offs,
+    forget_monitors,
+)
 from genrec.assets import Assets
 from genrec.callbacks import PredictionWriter, SaveConfig, with_ours
-from genrec.configuration import load_config
-from genrec.data import Ragged, SequenceData
+from genrec.checkpoints import LastCheckpoint, WholeFiles
+from genrec.data import SequenceData
 from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.failures import explained, one_line
 from genrec.quiet import quieten
-from genrec.report import environment, print_table
+from genrec.record import record
+from genrec.report import print_table
 from genrec.sharding import strategy_of
+from genrec.trainer import Trainer, make_loggers
 
 EVALUATIONS = ("test", "validate", "predict")
-
-
-class Trainer(L.Trainer):
-    """Lightning's trainer, with one more entry point."""
-
-    def prepare(self, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
-        """Load the data and build every asset that the model asks for, without training."""
-        model.trainer = self
-        self.datamodule = datamodule
-        datamodule.prepare_data()
-        datamodule.setup("fit")
-        model.setup("fit")
 
 
 class GenrecCLI(LightningCLI):
@@ -85,8 +90,13 @@ class GenrecCLI(LightningCLI):
         parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
         parser.add_argument("--runs", type=str, default="runs", help="where the folders of runs are made")
         parser.add_argument("--output", type=str | None, default=None, help="what predict writes: .parquet or .jsonl")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_argument("--requeue", type=bool, default=False, help="fit goes on in a run that has not finished")
+        products = Literal["highest", "high", "medium"]
+        parser.add_argument("--float32_matmul", type=products, default="highest", help="high: TF32 on a GPU")
+        parser.add_class_arguments(ModelCheckpoint, "checkpoint", fail_untyped=False)
+        parser.add_class_arguments(LastCheckpoint, "last", skip={"path"}, instantiate=False)
+        stops = {"monitor": DEFAULT_MONITOR, "mode": "max", "patience": 10}
+        parser.add_argument("--early_stopping", type=Stopping | None, default=stops)
         parser.set_defaults(
             {
                 # Two or eight devices make a batch as many times as large, which is another training.
@@ -97,9 +107,6 @@ class GenrecCLI(LightningCLI):
                 "checkpoint.mode": "max",
                 "checkpoint.filename": Path(runs.BEST).stem,
                 "checkpoint.enable_version_counter": False,
-                "early_stopping.monitor": DEFAULT_MONITOR,
-                "early_stopping.mode": "max",
-                "early_stopping.patience": 10,
             }
         )
 
@@ -131,6 +138,8 @@ class GenrecCLI(LightningCLI):
         if path and path != "last":
             trained.check(Path(path))
         if command == "fit":
+            if config.requeue or trained.restarted():
+                return trained.unfinished(folder, self._whole_config())
             return (self.run_folder or trained.newest(folder, runs.LAST)) if path == "last" else None
         if path:
             return runs.run_of(Path(path)) or self.run_folder
@@ -142,11 +151,16 @@ class GenrecCLI(LightningCLI):
         """Name the checkpoint that is used, or make the folder of a new run; everything is written into its folder."""
         config = self.config[self.subcommand]
         follow_cut_offs(config)
+        torch.set_float32_matmul_precision(config.float32_matmul)
         if self.subcommand == "fit":
+            check_trains(config)
+            forget_monitors(config)
             check_monitors(config)
         root = Path(config.runs)
         if self.subcommand == "fit" and self.run_folder:
-            config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.LAST)
+            last = self.run_folder / runs.CHECKPOINTS / runs.LAST
+            # Where SLURM requeued the job before there was one, Lightning finds its own.
+            config.ckpt_path = str(last) if last.exists() else None
             print(f"resuming {self.run_folder}")
         elif self.subcommand in EVALUATIONS and not config.get("ckpt_path") and _learns(config.model.class_path):
             assert self.run_folder is not None
@@ -163,23 +177,26 @@ class GenrecCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers and callbacks that write into the run's folder."""
         config = self.config_init[self.subcommand]
-        folder = config.trainer.default_root_dir
-        if config.trainer.logger in (None, True):
-            # Evaluation leaves the curves of the training alone.
-            fits = self.subcommand == "fit"
-            kwargs["logger"] = fits and [
-                CSVLogger(folder, "logs"),
-                TensorBoardLogger(folder, "tensorboard", version=""),
-            ]
+        folder = Path(config.trainer.default_root_dir)
+        keeps = config.trainer.enable_checkpointing is not False
+        callbacks = [config.early_stopping, config.checkpoint if keeps else None]
+        kwargs["callbacks"] = [*_listed(config.trainer.callbacks), *(each for each in callbacks if each)]
+        kwargs["logger"] = make_loggers(config.trainer.logger, folder, self.subcommand == "fit")
+        plugins = _listed(config.trainer.plugins)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, WholeFiles()]
         kwargs["strategy"] = strategy_of(config.trainer.strategy, config.trainer.precision)
-        trainer = super().instantiate_trainer(**kwargs)
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        except Exception as error:
+            raise GenrecError(f"the trainer cannot be made with these keys: {one_line(error)}") from error
         trainer.callbacks[:] = with_ours(trainer.callbacks)  # type: ignore[attr-defined]
-        # Lightning's own `save_last` keeps the last of the BEST: a resumed run would repeat all epochs since then.
-        # Behind the other callbacks, whose states it holds.
-        last = ModelCheckpoint(config.checkpoint.dirpath, Path(runs.LAST).stem, enable_version_counter=False)
-        trainer.callbacks.append(last)  # type: ignore[attr-defined]
+        if keeps:
+            # Behind the other callbacks, whose states it holds.
+            last = LastCheckpoint(folder / runs.CHECKPOINTS / runs.LAST, **config.last)
+            trainer.callbacks.append(last)  # type: ignore[attr-defined]
         if self.subcommand == "predict":
-            output = Path(config.output) if config.output else Path(folder) / "predictions.parquet"
+            output = Path(config.output) if config.output else folder / "predictions.parquet"
             if output.suffix not in (".parquet", ".jsonl"):
                 raise GenrecError(f"predict writes .parquet or .jsonl, not `{output.name}` (--output)")
             trainer.callbacks.append(PredictionWriter(output))  # type: ignore[attr-defined]
@@ -192,7 +209,12 @@ class GenrecCLI(LightningCLI):
             return
         # Read before the loggers open files: bad input leaves no trace.
         self.datamodule.setup("fit")
-        self.trainer.fit(**kwargs)
+        try:
+            self.trainer.fit(**kwargs)
+        except SIGTERMException:
+            if self.trainer.is_global_zero:
+                print(f"stopped by SIGTERM; the same command with `--requeue true` goes on in {self.run_folder}")
+            sys.exit(128 + signal.SIGTERM)
 
     def validate(self, **kwargs: Any) -> None:
         """Validate; the table of `after_validate` takes the place of Lightning's."""
@@ -216,55 +238,35 @@ class GenrecCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where everything is."""
-        if self.trainer.is_global_zero and self.model.learns:
+        if self.trainer.is_global_zero and self.model.learns and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             print(f"run folder: {self.run_folder}")
+            if not self.trainer.checkpoint_callbacks:
+                print("no checkpoint is kept (`trainer.enable_checkpointing: false`): `genrec test` will not find it")
 
     def after_validate(self) -> None:
         """Write ``validation.json`` and print the table."""
-        self._write_results("validation", self.datamodule.dataset.validation, runs.VALIDATION)
+        self._write_results("validation", runs.VALIDATION)
 
     def after_test(self) -> None:
         """Write ``metrics.json`` and ``ranks.parquet``, and print the table."""
         if self.trainer.is_global_zero:
             assert self.run_folder is not None
             ranks.write(self.run_folder / ranks.FILE, self.model.ranks)
-        self._write_results("test", self.datamodule.dataset.test, runs.METRICS)
+        self._write_results("test", runs.METRICS)
 
-    def _write_results(self, split: str, targets: Ragged, file: str) -> None:
-        if not self.trainer.is_global_zero:
-            return
-        assert self.run_folder is not None
-        config, dataset, model = self.config[self.subcommand], self.datamodule.dataset, self.model
-        fit, kept = self.run_folder / runs.FIT, self.run_folder / runs.CONFIG
-        fitted = json.loads(fit.read_text()) if fit.is_file() else {}
-        results = {
-            "dataset": dataset.name,
-            "method": model.method,
-            "backbone": model.language_model,
-            # Of the training, whatever this command was told.
-            "seed": (load_config(str(kept)) if kept.is_file() else config).get("seed_everything"),
-            "split": split,
-            "checkpoint": config.get("ckpt_path"),
-            "overrides": self.overrides,
-            "training": fitted.get("training", []),
-            "precision": str(self.trainer.precision),
-            "users": int((targets.lengths > 0).sum()),
-            "items": len(dataset.catalog),
-            "settings": model.results,
-            "parameters": {
-                "all": sum(part.numel() for part in model.parameters()),
-                "trained": sum(part.numel() for part in model.parameters() if part.requires_grad),
-            },
-            "seconds": {
-                "fit": fitted.get("seconds"),
-                "rank": model.rank_seconds,
-            },
-            **environment(),
-        }
-        path = runs.set_aside(self.run_folder / file)
-        runs.write_text(path, json.dumps(results, indent=2) + "\n")
-        print_table([results])
-        print(f"wrote {path}")
+    def _write_results(self, split: Literal["validation", "test"], file: str) -> None:
+        if self.trainer.is_global_zero:
+            assert self.run_folder is not None
+            config = self.config[self.subcommand]
+            results = record(self.trainer, self.model, self.run_folder, split, config, self.overrides)
+            path = runs.set_aside(self.run_folder / file)
+            runs.write_text(path, json.dumps(results, indent=2) + "\n")
+            print_table([results])
+            print(f"wrote {path}")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _learns(class_path: str) -> bool:
@@ -287,12 +289,6 @@ def run(arguments: list[str]) -> None:
     except GenrecError:
         raise
     except Exception as error:
-        if type(error).__name__ == "ArgumentError":
-            raise GenrecError(explain(str(error))) from error
-        if "loading state_dict" in str(error):
-            reason = " ".join(str(error).split())[:200]
-            raise GenrecError(
-                f"the checkpoint was made with other settings than this config's; the config.yaml of its run has them "
-                f"({reason} ...)"
-            ) from error
+        if said := explained(error):
+            raise GenrecError(said) from error
         raise

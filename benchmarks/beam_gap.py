@@ -26,6 +26,7 @@ from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
 from genrec.evaluation import RankingMetrics
 from genrec.identifiers import TokenSequence
+from genrec.identifiers.writer import TokenWriter
 from genrec.recommender import Recommender
 from genrec.types import PAD, Batch, Ranking
 
@@ -56,7 +57,7 @@ def main() -> None:
 
     def beams(width: int) -> Callable[[Batch], Ranking]:
         def rank(batch: Batch) -> Ranking:
-            writer = identifier.names.writer(model.backbone, model.read(batch.history), "full")
+            writer = TokenWriter(identifier.names, model.backbone, model.read(batch.history), "full")
             # As many items as the beam can give, and ranks that stay empty beyond.
             found = beam_search(writer, identifier.trie, allowed, min(K, width), width)
             missing = K - found.items.shape[2]
@@ -66,7 +67,7 @@ def main() -> None:
         return rank
 
     def exact(batch: Batch) -> Ranking:
-        writer = identifier.names.writer(model.backbone, model.read(batch.history), "full")
+        writer = TokenWriter(identifier.names, model.backbone, model.read(batch.history), "full")
         start = beam_search(writer, identifier.trie, allowed, K, 20)
         found = exact_search(writer, identifier.trie, allowed, K, start)
         visited.append(found.visited)

@@ -36,7 +36,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, T5Config, T5ForCondition
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone
 from genrec.decoding.beam import beam_search
 from genrec.decoding.trie import Trie
-from genrec.identifiers.names import ItemNames, Normalize
+from genrec.identifiers.names import ItemNames
+from genrec.identifiers.writer import Normalize, TokenWriter
 from genrec.types import Tokens
 
 WORDS = 32_128
@@ -109,7 +110,7 @@ def ours(backbone: Any, codes: Tensor, ids: Tensor, beams: int, normalize: Norma
 
     def rank() -> tuple[Tensor, Tensor]:
         memory = backbone.read(Tokens.ordered(backbone.words(ids)))
-        found = beam_search(names.writer(backbone, memory, normalize), trie, allowed, 10, beams)
+        found = beam_search(TokenWriter(names, backbone, memory, normalize), trie, allowed, 10, beams)
         return codes[found.items[0]], found.scores[0]
 
     return rank

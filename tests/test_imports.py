@@ -20,7 +20,9 @@ FORBIDDEN = {
     "evaluation": ["genrec.identifiers", "genrec.backbones"],
     "": ["genrec_baselines"],
 }
-SHARED_BY_IDENTIFIERS = {f"genrec.identifiers.{name}" for name in ("base", "names", "tables", "token_sequence")}
+SHARED_BY_IDENTIFIERS = {
+    f"genrec.identifiers.{name}" for name in ("base", "names", "tables", "token_sequence", "writer")
+}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -29,6 +29,7 @@ from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Packed, Ranking, Tokens
 
 NEAREST = 1e-32
@@ -188,7 +189,7 @@ class BIGRec(ItemIdentifier):
 
     def _distances(self, backbone: Backbone, memory: Memory) -> Tensor:
         """How far all items are from what is written, float64 [B, N]."""
-        writer = self.names.writer(backbone, memory, "full")
+        writer = TokenWriter(self.names, backbone, memory, "full")
         found = free_search(writer, backbone.end, self.beams, self.longest, self.length_penalty)
         written = self._embed(self._texts(found)).to(self.titles)
         # Items with the same title share a column, hence are at exactly the same distance.

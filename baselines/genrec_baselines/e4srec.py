@@ -8,7 +8,6 @@ no output for padding, padding takes no position, and items of the history stay 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.assets import Frequency, ItemAssets
@@ -16,6 +15,7 @@ from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.identifiers import ItemIdentifier
+from genrec.losses import linear_cross_entropy
 from genrec.types import PAD, Ranking, Tokens
 
 HEAD_STD = 0.02
@@ -70,8 +70,9 @@ class E4SRec(ItemIdentifier):
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the next item over all items that the head knows."""
-        logits = self.head(backbone(context, self._query(backbone))[:, 0])
-        return {"loss": F.cross_entropy(logits, target)}
+        states = backbone(context, self._query(backbone))[:, 0]
+        weight = states.new_full((len(target),), 1 / len(target))
+        return {"loss": linear_cross_entropy(states, self.head.weight, target, weight)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The logits of all items, those that were added later behind the others."""

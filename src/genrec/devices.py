@@ -8,6 +8,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+CACHED = 2**22
+"""Numbers that are held at once on a CPU: 16 MiB of float32, about what its cache holds."""
+MANY = 2**27
+"""The same on other devices, which want large products: 512 MiB."""
+
+
+def held_at_once(device: torch.device) -> int:
+    """How many numbers a computation that can be cut into parts holds at once."""
+    return CACHED if device.type == "cpu" else MANY
+
 
 def exact_sizes(device: torch.device) -> bool:
     """Whether a shape may depend on the numbers in a tensor.

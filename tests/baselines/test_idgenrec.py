@@ -157,7 +157,7 @@ def test_a_score_is_the_log_probability_of_the_name_and_its_end(dataset: Dataset
         for user, (items, scores) in enumerate(zip(found.items[0], found.scores[0], strict=True)):
             for item, score in zip(items.tolist(), scores.tolist(), strict=True):
                 loss = model.loss(HISTORY[user : user + 1], torch.tensor([item]))
-                assert score == pytest.approx(-float(loss) * model.identifier.names.mean_length, abs=1e-3)
+                assert score == pytest.approx(-float(loss) * (model.identifier.names.lengths.mean + 1), abs=1e-3)
 
 
 def test_every_beam_is_a_candidate(dataset: Dataset, tmp_path: Path, kind: str) -> None:

@@ -17,6 +17,7 @@ from genrec.decoding.exact import exact_search
 from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers import Search
+from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Ranking
 
 from ..identifiers.sequences import Given, Model, make_backbone
@@ -206,7 +207,7 @@ def test_no_beam_beats_the_exact_search(beams: int, seed: int) -> None:
     with torch.no_grad():
         memory = model.read(HISTORY)
         trie, allowed = model.identifier.trie, everything(len(paths))
-        writer = model.identifier.names.writer(model.backbone, memory, "full")
+        writer = TokenWriter(model.identifier.names, model.backbone, memory, "full")
         exact, visited = exact_search(writer, trie, allowed, 3)
         found = beam_search(writer, trie, allowed, 3, beams)
         seeded, fewer = exact_search(writer, trie, allowed, 3, found)
@@ -223,7 +224,7 @@ def test_the_exact_search_trusts_no_score_that_was_computed_otherwise() -> None:
     model = Model(Given(FIXED), T5, len(FIXED))
     torch.nn.init.normal_(model.identifier.names.reads, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        writer = model.identifier.names.writer(model.backbone, model.read(HISTORY), "full")
+        writer = TokenWriter(model.identifier.names, model.backbone, model.read(HISTORY), "full")
         trie, allowed = model.identifier.trie, everything(len(FIXED))
         expected = exact_search(writer, trie, allowed, 3).ranking
         worst = exact_search(writer, trie, allowed, len(FIXED)).ranking.items[..., -3:]

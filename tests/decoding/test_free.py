@@ -16,6 +16,7 @@ from transformers import T5ForConditionalGeneration
 from genrec.backbones import T5Backbone
 from genrec.backbones import tree as trees
 from genrec.decoding.free import free_search
+from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Tokens
 
 from ..identifiers.sequences import Given, Model, make_backbone
@@ -137,7 +138,7 @@ def test_it_finds_what_transformers_finds(beams: int, penalty: float) -> None:
     words = torch.randint(3, 200, (16, 5), generator=torch.Generator().manual_seed(0))
     context = Tokens.ordered(model.backbone.words(words).detach())
     with torch.no_grad():
-        writer = names.writer(model.backbone, model.backbone.read(context), "full")
+        writer = TokenWriter(names, model.backbone, model.backbone.read(context), "full")
         found = free_search(writer, model.backbone.end, beams, 12, penalty)
     expected = whole.eval().generate(
         inputs_embeds=model.backbone.words(words),
@@ -158,12 +159,12 @@ def test_it_finds_what_transformers_finds(beams: int, penalty: float) -> None:
 @pytest.mark.parametrize("kind", ["t5", "causal"])
 def test_a_user_alone_is_written_to_as_in_a_batch(kind: str) -> None:
     model = open_model(kind)
-    writer = model.identifier.names.writer(model.backbone, model.read(HISTORY), "full")
+    writer = TokenWriter(model.identifier.names, model.backbone, model.read(HISTORY), "full")
     with torch.no_grad():
         together = free_search(writer, model.backbone.end, 4, 8, 1.0)
         for user, row in enumerate(HISTORY):
             memory = model.read(row[row != PAD][None])
-            alone = model.identifier.names.writer(model.backbone, memory, "full")
+            alone = TokenWriter(model.identifier.names, model.backbone, memory, "full")
             assert torch.equal(free_search(alone, model.backbone.end, 4, 8, 1.0)[0], together[user])
 
 
@@ -174,7 +175,7 @@ def test_what_the_tree_of_beams_forgets_changes_no_text(kind: str, monkeypatch: 
     found = []
     for crowded in (0.0, 1.0, trees.CROWDED):
         monkeypatch.setattr(trees, "CROWDED", crowded)
-        writer = model.identifier.names.writer(model.backbone, model.read(history), "full")
+        writer = TokenWriter(model.identifier.names, model.backbone, model.read(history), "full")
         with torch.no_grad():
             found.append(free_search(writer, model.backbone.end, 4, 12, 1.0))
     assert torch.equal(found[1], found[0])

@@ -63,11 +63,11 @@ def test_the_temperature_divides_the_logits_of_training_alone() -> None:
     plain, sharp = (Model(Given(PATHS, temperature=tau), backbone, 6) for tau in (1.0, 0.5))
     context = plain.prompt(backbone, plain.identifier.embed(HISTORY))
     with torch.no_grad():
-        labels = torch.cat([plain.identifier.names.losses(backbone, context, TARGET, 0.5)])
+        halved = plain.identifier.names.mean_loss(backbone, context, TARGET, 0.5)
         sharp.identifier.train()
-        assert float(sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]) == pytest.approx(
-            float(labels.sum()) / sharp.identifier.names.mean_length / len(TARGET), abs=1e-6
-        )
+        found = sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]
+        assert float(found) == pytest.approx(float(halved), abs=1e-6)
+        assert float(found) != pytest.approx(float(plain.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]))
         sharp.identifier.eval()
         assert torch.equal(
             sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"],
@@ -200,5 +200,22 @@ def test_cross_entropy_is_that_of_torch() -> None:
     query = type(context).ordered(names.look_up(ids))
     logits = backbone.head_scale * backbone(context, query)[0] @ torch.cat([backbone.head(), names.reads]).T
     labels = torch.tensor([names.words, names.words + 1, backbone.end])
-    found = names.losses(backbone, context, torch.tensor([0]))
-    torch.testing.assert_close(found, F.cross_entropy(logits, labels, reduction="none"), atol=1e-5, rtol=0)
+    found = names.mean_loss(backbone, context, torch.tensor([0]))
+    torch.testing.assert_close(found, F.cross_entropy(logits, labels), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("paths", [[(0, 2), (1, 2), (0, 3)], [(0, 2), (1,), (0, 3, 1)]])
+def test_a_token_is_told_from_those_of_its_level(paths: list[tuple[int, ...]]) -> None:
+    backbone = make_backbone("t5")
+    model = Model(Given(paths, search=Search(normalize="level")), backbone, 3)
+    names, levels = model.identifier.names, model.identifier.trie.levels
+    context = model.prompt(backbone, model.identifier.embed(HISTORY[2:]))
+    head = names.head(backbone)
+    table = [[token for token in path if token != PAD] for path in names.paths().tolist()]
+    ids = torch.tensor([[backbone.start, *table[2][:-1]]])
+    states = backbone.head_scale * backbone(context, type(context).ordered(names.look_up(ids)))[0]
+    surprise = 0.0
+    for state, level, token in zip(states, levels, table[2], strict=False):
+        surprise -= float((head[level] @ state).detach().softmax(0)[level == token].log())
+    found = model.identifier.loss(backbone, context, HISTORY[2:], torch.tensor([2]))["loss"]
+    assert float(found) == pytest.approx(surprise / (sum(map(len, table)) / len(table)), rel=1e-4)

@@ -22,6 +22,7 @@ from genrec.data import Dataset, InMemory, SequenceData
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule, inner_products, top_k
+from genrec.losses import linear_cross_entropy
 from genrec.types import PAD, Batch, Ranking
 
 EPS = 1e-8
@@ -154,25 +155,25 @@ class SASRec(RankingModule):
         following = torch.cat([batch.history[:, 1:], batch.target[:, None]], 1)
         # A slot before the first item would predict it from nothing.
         real = (batch.history != PAD).flatten()
-        losses = self.objective(self._network(batch.history).flatten(0, 1), following.flatten().clamp(min=0))
-        return (losses * real).sum() / real.sum().clamp(min=1)
+        weight = real / real.sum().clamp(min=1)
+        return self.objective(self._network(batch.history).flatten(0, 1), following.flatten().clamp(min=0), weight)
 
     @property
     def _network(self) -> SASRecNetwork:
         assert self.network is not None, "setup creates the network"
         return self.network
 
-    def _softmax_loss(self, states: Tensor, following: Tensor) -> Tensor:
-        return F.cross_entropy(states @ self._network.items.weight.T, following, reduction="none")
+    def _softmax_loss(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
+        return linear_cross_entropy(states, self._network.items.weight, following, weight.to(states))
 
-    def _binary_loss(self, states: Tensor, following: Tensor) -> Tensor:
+    def _binary_loss(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
         # A negative among the items of the training split, so that cold items keep their initial vectors. Unlike the
         # original, an item of the user's own may be drawn: rare in a real catalogue, and no user's list is searched.
         if self._warm is None or self._warm.device != states.device:
             self._warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(states.device)
         negative = self._warm[torch.randint(len(self._warm), following.shape, device=states.device)]
         scores = [(states * self._network.items(items)).sum(-1) for items in (following, negative)]
-        return F.softplus(-scores[0]) + F.softplus(scores[1])
+        return ((F.softplus(-scores[0]) + F.softplus(scores[1])) * weight).sum()
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`; a score is the inner product of the last state and an item's vector."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,19 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec import devices
-from genrec.backbones import Backbone, Context, Memory
-from genrec.decoding.grounding import first_best, inner_products
-from genrec.devices import widen
+from genrec.backbones import Backbone, Context
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import Tables
+from genrec.layers import take_rows
+from genrec.losses import linear_cross_entropy
 from genrec.types import PAD, Tokens
-
-Normalize = Literal["full", "level", "children"]
-
-CACHED = 2**22
-"""Logits that are held at once while decoding on a CPU: 16 MiB of float32, about what its cache holds."""
-MANY = 2**27
-"""The same on other devices, which want large products: 512 MiB."""
 
 
 class NewToken(NamedTuple):
@@ -190,40 +183,50 @@ class ItemNames(Tables):
         tokens = Tokens.ordered(embeds.flatten(1, 2))
         return Tokens(tokens.embeds, mask.flatten(1), tokens.sets)
 
-    def losses(self, backbone: Backbone, context: Context, target: Tensor, temperature: float = 1.0) -> Tensor:
-        """The cross-entropy of every token of the targets' identifiers and of the closing word, [n]; 0 for padding.
+    def mean_loss(
+        self,
+        backbone: Backbone,
+        context: Context,
+        target: Tensor,
+        temperature: float = 1.0,
+        levels: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """The mean over the targets of the cross-entropies of their tokens, in units of an average identifier.
+
+        Where all identifiers have the same length it is the mean over tokens. Where they differ, a target counts as its
+        identifier's probability says, in whatever company it is learned.
 
         Args:
             backbone: the language model.
             context: the prompts.
             target: [B] rows.
             temperature: logits are divided by it.
+            levels: the tokens that can stand at every place of `paths`, rising; a token is then told from those of its
+                place. None tells it from the whole vocabulary, and the closing word is learned behind all identifiers.
         """
-        labels = self._cut(self._closed(self.codes[target]))
+        closed = levels is None or self.lengths.ragged
+        labels = self._cut(self._closed(self.codes[target]) if closed else self.codes[target])
         start = torch.full_like(labels[:, :1], backbone.start)
         ids = torch.cat([start, labels[:, :-1]], 1)
         tokens = Tokens.ordered(self.look_up(ids.clamp(min=0)))
         real = labels != PAD
         states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
         # The states are divided, not the logits: those are as many as the vocabulary has words.
-        if self.lengths.ragged and devices.exact_sizes(labels.device):
-            states, labels = states[real], labels[real]
+        states = backbone.head_scale / temperature * states
+        weight = real / ((self.lengths.mean + closed) * len(target))
         head = self.head(backbone)
-        logits = (backbone.head_scale / temperature * states).to(head.dtype) @ head.T
-        return F.cross_entropy(widen(logits).flatten(0, -2), labels.flatten(), reduction="none", ignore_index=PAD)
-
-    def mean_loss(self, backbone: Backbone, context: Context, target: Tensor, temperature: float = 1.0) -> Tensor:
-        """The mean over the targets of their summed `losses`, in units of an average identifier.
-
-        Where all identifiers have the same length it is the mean over tokens. Where they differ, a target counts as its
-        identifier's probability says, in whatever company it is learned.
-        """
-        return self.losses(backbone, context, target, temperature).sum() / (self.mean_length * len(target))
-
-    @property
-    def mean_length(self) -> float:
-        """Tokens of an item's identifier on average, the closing word included."""
-        return self.lengths.mean + 1
+        if levels is None:
+            if self.lengths.ragged and devices.exact_sizes(labels.device):
+                states, labels, weight = states[real], labels[real], weight[real]
+            return linear_cross_entropy(
+                states.flatten(0, -2), head, labels.flatten().clamp(min=0), weight.to(states).flatten()
+            )
+        parts = []
+        for place, level in enumerate(levels[: labels.shape[1]]):
+            right = torch.searchsorted(level, labels[:, place].contiguous()).clamp(max=len(level) - 1)
+            part = take_rows(head, level)
+            parts.append(linear_cross_entropy(states[:, place], part, right, weight[:, place].to(states)))
+        return torch.stack(parts).sum()
 
     def head(self, backbone: Backbone) -> Tensor:
         """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""
@@ -231,16 +234,6 @@ class ItemNames(Tables):
         if not self.tokens:
             return own
         return torch.cat([own, (self.reads if backbone.tied else self.writes).to(own)])
-
-    def writer(self, backbone: Backbone, memory: Memory, normalize: Normalize) -> TokenWriter:
-        """What writes identifiers after prompts that were read."""
-        return TokenWriter(self, backbone, memory, normalize)
-
-
-def _log_total(logits: Tensor) -> Tensor:
-    """The logarithm of the sum of exponentials, [M, 1]. Overwrites the logits: another table of theirs takes longer."""
-    most = logits.amax(1, keepdim=True)
-    return logits.sub_(most).exp_().sum(1, keepdim=True).log_() + most
 
 
 def _tokens_of(backbone: Backbone, separator: str) -> list[int]:
@@ -252,80 +245,3 @@ def _tokens_of(backbone: Backbone, separator: str) -> list[int]:
             raise GenrecError(f"the language model has no token for the separator {separator!r}: give another one")
         ids = [piece]
     return ids
-
-
-class TokenWriter:
-    """A language model that writes item identifiers; see `genrec.decoding.beam.Writer` and `free.FreeWriter`.
-
-    Args:
-        names: the vocabulary.
-        backbone: the language model.
-        memory: the prompts that it read.
-        normalize: the distribution of a token is over the ``full`` vocabulary, over those that can stand at its
-            ``level``, or over the ``children`` that count.
-    """
-
-    def __init__(self, names: ItemNames, backbone: Backbone, memory: Memory, normalize: Normalize) -> None:
-        self.names = names
-        self.backbone = backbone
-        self.memory = memory
-        self.normalize = normalize
-        self.independent = normalize != "children"
-        head = names.head(backbone)
-        # Of a level only a few rows count: they alone become float32, where the model's are not.
-        self.head = widen(head) if normalize == "full" else head
-        self.tree = backbone.tree(memory)
-        self.users = self.tree.users
-
-    def _start(self, *shape: int) -> Tensor:
-        return torch.full(shape, self.backbone.start, device=self.names.codes.device)
-
-    def begin(self) -> Tensor:
-        """See `Writer.begin`."""
-        return self.tree.write(self.names.look_up(self._start(self.users, 1)))
-
-    def write(self, tokens: Tensor, parents: Tensor) -> Tensor:
-        """See `Writer.write`."""
-        return self.tree.write(self.names.look_up(tokens), parents)
-
-    def write_paths(self, paths: Tensor) -> Tensor:
-        """See `Writer.write_paths`: P chains of tokens that do not see each other."""
-        users, count, depth = paths.shape
-        tokens = torch.cat([self._start(users, count, 1), paths.clamp(min=0)], 2)
-        before = torch.arange(count * (depth + 1), device=paths.device).view(count, -1) - 1
-        before[:, 0] = PAD
-        query = Tokens.ordered(self.names.look_up(tokens.flatten(1)))
-        states = self.backbone.write(self.memory, query, before.flatten().expand(users, -1))
-        last = (paths != PAD).sum(2)[..., None, None].expand(-1, -1, 1, states.shape[2])
-        return states.unflatten(1, (count, -1)).gather(2, last).squeeze(2)
-
-    def likeliest(self, states: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """See `FreeWriter.likeliest`; over the full vocabulary."""
-        parts = []
-        for part in states.split(self._rows(self.head)):
-            logits = inner_products(self.backbone.head_scale * widen(part), self.head).float()
-            top = first_best(logits, min(count, logits.shape[1]))
-            parts.append((top.values - _log_total(logits), top.indices))
-        values, tokens = zip(*parts, strict=True)
-        return torch.cat(values), torch.cat(tokens)
-
-    def log_probs(self, states: Tensor, tokens: Tensor, real: Tensor, level: Tensor) -> Tensor:
-        """See `Writer.log_probs`."""
-        head = self.head
-        if self.normalize != "full":
-            head = widen(head[level])
-            tokens = torch.searchsorted(level, tokens.clamp(min=0)).clamp(max=len(level) - 1)
-        rows = self._rows(head)
-        parts = zip(states.split(rows), tokens.split(rows), real.split(rows), strict=True)
-        return torch.cat([self._log_probs(head, *part) for part in parts])
-
-    def _rows(self, head: Tensor) -> int:
-        """States whose logits are computed together."""
-        return max(1, (CACHED if head.device.type == "cpu" else MANY) // len(head))
-
-    def _log_probs(self, head: Tensor, states: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
-        logits = inner_products(self.backbone.head_scale * widen(states), head).float()
-        chosen = logits.gather(1, tokens.clamp(min=0))
-        if self.independent:
-            return chosen - _log_total(logits)
-        return chosen - chosen.masked_fill(~real, torch.finfo(chosen.dtype).min).logsumexp(1, keepdim=True)

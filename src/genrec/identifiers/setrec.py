@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.assets import ItemAssets
@@ -20,6 +19,7 @@ from genrec.devices import full_precision
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
 from genrec.layers import HIDDEN, distinct_rows, mlp, take_rows
+from genrec.losses import linear_cross_entropy
 from genrec.types import ORDERED, PAD, Ranking, Tokens
 
 QUERY_STD = 0.02
@@ -166,8 +166,10 @@ class SETRec(ItemIdentifier):
         if self.training:
             corpus, self._encoded = self._encode() if self._encoded is None else self._encoded, None
         written = backbone(context, self._query())
-        scores = torch.bmm(written.transpose(0, 1), corpus.permute(1, 2, 0))
-        generation = F.cross_entropy(scores.flatten(0, 1), target.repeat(self.n_tokens))
+        weight = written.new_full((len(target),), 1 / (self.n_tokens * len(target)))
+        slots = zip(written.unbind(1), corpus.unbind(1), strict=True)
+        losses = [linear_cross_entropy(states, tokens, target, weight) for states, tokens in slots]
+        generation = torch.stack(losses).sum()
         if not self.n_semantic:
             return {"loss": generation, "generation": generation}
         reconstruction = self._reconstruction(history, corpus)

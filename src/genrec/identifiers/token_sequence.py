@@ -21,7 +21,8 @@ from genrec.decoding.exact import exact_search
 from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
-from genrec.identifiers.names import ItemNames, NewToken, Normalize
+from genrec.identifiers.names import ItemNames, NewToken
+from genrec.identifiers.writer import Normalize, TokenWriter
 from genrec.types import Ranking, Tokens
 
 
@@ -33,7 +34,7 @@ class Search:
         beams: W, kept per user and candidate set.
         normalize: what a token's probability is relative to: the ``full`` vocabulary (an item's score is then the
             log-probability of its identifier, whatever the candidates), all tokens of its ``level``, or the valid
-            ``children``.
+            ``children``. With ``level`` training tells a token from those of its level, too, which is faster.
         length_penalty: a; scores are divided by ``length ** a``.
         exact: find the best items of all, by branch and bound after the beam search.
 
@@ -116,13 +117,14 @@ class TokenSequence(ItemIdentifier, ABC):
         return self.names.embed(items)
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The cross-entropy of the target's tokens and of the word that closes it, see `ItemNames.mean_loss`."""
+        """The cross-entropy of the target's tokens, see `ItemNames.mean_loss`."""
         temperature = self.temperature if self.training else 1.0
-        return {"loss": self.names.mean_loss(backbone, context, target, temperature)}
+        levels = self.trie.levels if self.search.normalize == "level" else None
+        return {"loss": self.names.mean_loss(backbone, context, target, temperature, levels)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The identifiers with the best scores, by beam search or exactly; all candidate sets in one search."""
-        writer = self.names.writer(backbone, memory, self.search.normalize)
+        writer = TokenWriter(self.names, backbone, memory, self.search.normalize)
         found = beam_search(writer, self.trie, allowed, k, self.search.beams, self.search.length_penalty)
         return exact_search(writer, self.trie, allowed, k, found).ranking if self.search.exact else found
 

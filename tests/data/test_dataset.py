@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from genrec.data import Catalog, Dataset, InMemory, Ragged
+from genrec.data import Amazon, Catalog, Dataset, InMemory, Ragged
 from genrec.errors import GenrecError
 
 
@@ -41,3 +42,13 @@ def test_splits_of_different_users() -> None:
 def test_embeddings_of_another_catalogue() -> None:
     with pytest.raises(GenrecError, match=r"shape \[3, 8\], but the catalogue has 4 items"):
         make([[0], [1]], [[1], []], [[2], []], np.zeros((3, 8), np.float32))
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", "..", "a\\b", "/etc/passwd", "\0"])
+def test_a_name_that_leads_elsewhere(name: str, tmp_path: Path) -> None:
+    with pytest.raises(GenrecError, match="cannot be called"):
+        replace(make([[0], [1]], [[], [1]], [[2], []]), name=name)
+    if name:
+        with pytest.raises(GenrecError, match="cannot be called"):
+            Amazon("Pens", name=name).load(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.data.interactions import deduplicate, k_core
+from genrec.data.interactions import deduplicate, draw_ties, k_core, tied
 
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 9)), max_size=60)
 
@@ -43,3 +43,24 @@ def test_one_pass_would_not_be_enough() -> None:
     # Item 2 goes (one user), then user 2 has a single item left and goes too.
     frame = deduplicate(frame_of([(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3), (2, 1, 4), (2, 2, 5)]))
     assert set(k_core(frame, 2)["user"]) == {"u0", "u1"}
+
+
+TIED = [(user, item, 0) for user in range(400) for item in range(10)]
+
+
+def test_what_is_of_one_moment_is_in_an_order_that_says_nothing() -> None:
+    """Four hundred users with the same ten items at one moment: every item is last about as often as any other."""
+    frame = draw_ties(frame_of(TIED))
+    last = frame.group_by("user", maintain_order=True).last()["item"].value_counts()
+    assert len(last) == 10
+    assert 20 < last["count"].min() <= last["count"].max() < 65  # 40 each on average, with a deviation of 6
+    assert tied(frame) == len(TIED)
+    assert tied(draw_ties(frame_of([(0, 0, 1), (0, 1, 1), (0, 2, 2), (1, 0, 1)]))) == 2
+
+
+def test_the_order_of_rows_plays_no_role_and_a_new_one_changes_no_other() -> None:
+    frame = draw_ties(frame_of(TIED))
+    assert draw_ties(frame_of(TIED[::-1])).equals(frame)
+    more = draw_ties(frame_of([*TIED, (5, 77, 0), (999, 3, 0)])).cast({"user": pl.String, "item": pl.String})
+    same = more.filter(pl.col("item") != "i77", pl.col("user") != "u999")
+    assert same.select("user", "item").equals(frame.select("user", "item").cast(pl.String))

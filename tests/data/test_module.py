@@ -188,3 +188,9 @@ def test_an_epoch_of_real_batches_is_fast(shared: Path) -> None:
     samples = sum(len(batch.users) for batch in data.train_dataloader())
     assert samples == 112_904  # the release's own number of samples
     assert time.perf_counter() - began < 10
+
+
+@pytest.mark.parametrize("key", ["batch_size", "rank_batch_size", "max_history", "num_workers", "seed"])
+def test_numbers_that_are_too_small(key: str) -> None:
+    with pytest.raises(GenrecError, match=rf"data\.{key} is -1: give [01] or more"):
+        SequenceData(InMemory(tiny()), **{key: -1})

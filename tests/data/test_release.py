@@ -157,3 +157,20 @@ def test_a_data_set_that_is_not_there_is_made_elsewhere(tmp_path: Path, dataset:
     assert Release("toys", Elsewhere(dataset)).load(tmp_path) is dataset
     with pytest.raises(GenrecError, match=r"no training_dict.npy in .*toys`.* cannot be made from raw files: no net"):
         Release("toys", Elsewhere(None)).load(tmp_path)
+
+
+def test_a_row_for_padding_would_move_every_item(folder: Path) -> None:
+    (folder / "items.jsonl").unlink()
+    for table in (torch.ones(5, 2), torch.cat([torch.zeros(1, 2), torch.ones(6, 2)])):
+        (folder / "SASRec_item_embed.pkl").write_bytes(pickle.dumps(table))
+        assert "begin with a row for padding" in error_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("item", "said"), [(10**7, "4 items with ids up to 10,000,000"), (10**12, "took item"), (-1, "took item -1")]
+)
+def test_ids_that_no_table_could_hold(folder: Path, item: int, said: str) -> None:
+    for name in ("items.jsonl", "SASRec_item_embed.pkl"):
+        (folder / name).unlink()
+    save(folder / "testing_dict.npy", {7: [item]})
+    assert said in error_of(folder)

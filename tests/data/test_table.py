@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from genrec.data import Dataset, DateSplit, LeaveOneOut, Ragged, Table
+from genrec.data import Dataset, DateSplit, LeaveOneOut, QuantileSplit, Ragged, Table
+from genrec.data.files import compressed, reading
 from genrec.errors import GenrecError
 
 # Two users go through six items in turn; item 007 keeps its zeros.
@@ -15,7 +17,8 @@ FRAME = pl.DataFrame(ROWS, ["who", "what", "when"], orient="row")
 
 
 def table(file: str, **options) -> Table:
-    return Table(file, user="who", item="what", timestamp="when", **{"k_core": 2, "split": LeaveOneOut(), **options})
+    columns = {"user": "who", "item": "what", "timestamp": "when"}
+    return Table(file, **{**columns, "k_core": 2, "split": LeaveOneOut(), **options})
 
 
 def keys(dataset: Dataset, lists: Ragged) -> list[list[str]]:
@@ -93,15 +96,15 @@ def test_a_json_field_of_two_kinds(root: Path) -> None:
     (root / "log.jsonl").write_text(
         "".join(json.dumps({"who": who, "what": 1, "when": 1}) + "\n" for who in ("a", [1]))
     )
-    assert "a field has values of different kinds" in error_of(table("log.jsonl"), root)
+    assert "log.jsonl, row 2: `who` is [1], not text or a number" in error_of(table("log.jsonl"), root)
 
 
 def test_missing_files_and_columns(root: Path) -> None:
-    (root / "log.txt").write_text("")
-    assert "none of the tables" in error_of(table("log.txt"), root)
+    (root / "log.xlsx").write_text("")
+    assert "none of the tables" in error_of(table("log.xlsx"), root)
     assert "no column `user`; its columns are: who, what, when" in error_of(Table("log.csv"), root)
     (root / "empty.csv").write_text("")
-    assert "cannot read" in error_of(table("empty.csv"), root)
+    assert "is empty" in error_of(table("empty.csv"), root)
     (root / "bad.parquet").write_text("PAR1 nothing")
     assert "cannot read" in error_of(table("bad.parquet"), root)
 
@@ -132,18 +135,22 @@ def test_files_of_the_working_folder(root: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_bad_values(root: Path) -> None:
     (root / "log.csv").write_text("who,what,when\na,x,1\nb,,2\n")
-    assert "row 1: no value in column `what`" in error_of(table("log.csv"), root)
+    assert "row 2: no value in column `what`" in error_of(table("log.csv"), root)
     (root / "log.csv").write_text("who,what,when\na,x,yesterday\n")
-    assert "not all numbers or ISO dates" in error_of(table("log.csv"), root)
+    assert "row 1: `yesterday` in column `when` is neither a number nor an ISO date" in error_of(table("log.csv"), root)
 
 
 def test_items_that_the_item_table_lacks(root: Path) -> None:
     (root / "items.csv").write_text("what,title\n" + "".join(f"00{n},T{n}\n" for n in range(1, 5)))
-    message = error_of(table("log.csv", items="items.csv"), root)
-    assert "(2 such items in 4 interactions)" in message
-    assert "item `005`" in message
-    (root / "items.csv").write_text("what,title\n001,x\n001,y\n")
-    assert "`001` is there twice" in error_of(table("log.csv", items="items.csv"), root)
+    kept = table("log.csv", items="items.csv").load(root)
+    assert kept.notes["findings"]["items that the item table lacks, kept without text"] == 2
+    assert kept.notes["findings"]["interactions with them, kept"] == 4
+    assert kept.catalog.titles[kept.catalog.keys.index("005")] == ""
+    dropped = table("log.csv", items="items.csv", unlisted="drop").load(root)
+    assert sorted(dropped.catalog.keys) == ["001", "002", "003", "004"]
+    (root / "items.csv").write_text("what,title\n1.0,x\n2.5,y\n")
+    message = "keys are there as `1.0`, here as `001`; they must be written alike"
+    assert message in error_of(table("log.csv", items="items.csv"), root)
 
 
 def test_a_core_of_nothing(root: Path) -> None:
@@ -157,3 +164,51 @@ def test_movielens(shared: Path) -> None:
     # Most users rate everything in one sitting: those who came after the first cut are dropped.
     assert 0.7 * 100_004 < len(dataset.train.values) < 0.8 * 100_004
     assert all(dataset.catalog.titles)
+
+
+def test_a_file_in_any_order_is_the_same_data_set(root: Path) -> None:
+    """All at one moment: sorted by item or shuffled, nothing of the file's order is left."""
+    rows = FRAME.with_columns(when=pl.lit(7))
+    made = []
+    for order in (rows, rows.sample(fraction=1, shuffle=True, seed=1), rows.reverse()):
+        order.write_csv(root / "log.csv")
+        made.append(table("log.csv").load(root))
+    assert made[0].notes["interactions_tied"] == len(FRAME)
+    for other in made[1:]:
+        assert (other.users, other.catalog.keys) == (made[0].users, made[0].catalog.keys)
+        for part in ("train", "validation", "test"):
+            assert keys(other, getattr(other, part)) == keys(made[0], getattr(made[0], part))
+
+
+def test_a_home_folder_and_other_machines(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    monkeypatch.setenv("HOME", str(root))
+    made = table("~/log.csv").load(root / "none")
+    expected = [["001", "002", "003", "004"]] * 2
+    assert keys(made, made.train) == expected
+    memory = fsspec.filesystem("memory")
+    for name in ("log.csv", "log.parquet"):
+        memory.pipe(f"/bucket/{name}", (root / name).read_bytes())
+        made = table(f"memory://bucket/{name}").load(root)
+        assert (made.name, keys(made, made.train)) == ("log", expected)
+    assert len(table("memory://bucket/*.csv").load(root).users) == 2
+    assert "there is no file `memory://bucket/none.csv`" in error_of(table("memory://bucket/none.csv"), root)
+    assert "cannot look up `s4://x/y.csv`" in error_of(table("s4://x/y.csv"), root)
+
+
+def test_bombs_are_refused_before_they_go_off(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compressed, "HARMLESS", 10_000)
+    (root / "bomb.csv.gz").write_bytes(gzip.compress(b"who,what,when\n" + b"a,b,1\n" * 100_000))
+    assert "that is no file of records" in error_of(table("bomb.csv.gz"), root)
+    monkeypatch.setattr(reading, "MANY", 1000)
+    pl.DataFrame({"who": [1], "what": [1], "when": [1]}).select(pl.all().repeat_by(1_000_000).explode()).write_parquet(
+        root / "bomb.parquet"
+    )
+    assert "bytes for 1,000,000 rows" in error_of(table("bomb.parquet"), root)
+
+
+def test_a_table_without_times_cannot_be_cut_by_time(root: Path) -> None:
+    assert "set split to LeaveOneOut" in error_of(table("log.csv", timestamp=None, split=QuantileSplit()), root)
+    files = {"train": "log.csv", "test": "log.csv"}
+    assert "a file for each of training, validation, test" in error_of(Table(files), root)

@@ -6,7 +6,7 @@ from genrec.data.module import SequenceData
 from genrec.data.public import Amazon, MovieLens, Public, Steam
 from genrec.data.ragged import Ragged
 from genrec.data.release import Release
-from genrec.data.splits import DateSplit, LeaveOneOut, QuantileSplit, Split
+from genrec.data.splits import DateSplit, GivenSplit, LeaveOneOut, QuantileSplit, Split
 from genrec.data.synthetic import Synthetic
 from genrec.data.table import Table
 
@@ -15,6 +15,7 @@ __all__ = [
     "Catalog",
     "Dataset",
     "DateSplit",
+    "GivenSplit",
     "InMemory",
     "LeaveOneOut",
     "MovieLens",

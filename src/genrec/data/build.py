@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import polars as pl
 
 from genrec.data.dataset import Dataset
-from genrec.data.interactions import ITEM, USER, deduplicate, k_core
-from genrec.data.splits import NOTHING, Notes, Split, split
+from genrec.data.interactions import ITEM, TIME, USER, deduplicate, draw_ties, k_core, tied
+from genrec.data.splits import NOTHING, SPLIT, Notes, Split, split
 from genrec.errors import GenrecError
+
+Repeats = Literal["first", "all"]
 
 
 def build(
@@ -18,8 +22,9 @@ def build(
     rule: Split,
     item_core: int | None = None,
     notes: Notes = NOTHING,
+    repeats: Repeats = "first",
 ) -> Dataset:
-    """Count every (user, item) pair once, at its earliest; drop rare users and items; cut the timelines.
+    """Order what is of one moment by chance; take repetitions out; drop rare users and items; cut the timelines.
 
     Args:
         name: how the data set is called.
@@ -29,12 +34,14 @@ def build(
         rule: where the timelines are cut.
         item_core: the least number of interactions of an item.
         notes: what the source has to say (`Dataset.notes`).
+        repeats: "first" counts every (user, item) pair once, at its earliest; "all" counts it as often as it occurs,
+            but at one moment once.
 
     Raises:
         GenrecError: if nothing is left, or a split is empty.
     """
-    # Integers are compared faster than the text of keys, and take less memory.
-    frame = deduplicate(interactions.with_columns(pl.col(USER, ITEM).cast(pl.Categorical)))
+    frame = draw_ties(interactions)
+    frame = deduplicate(frame) if repeats == "first" else _once(frame)
     kept = k_core(frame, core, core if item_core is None else item_core)
     if kept.is_empty():
         raise GenrecError(
@@ -45,7 +52,13 @@ def build(
         **notes,
         "interactions_read": len(interactions),
         "interactions_repeated": len(interactions) - len(frame),
+        "interactions_tied": tied(kept),
         "users_left_out": {f"not in the {core}-core": dropped},
     }
     kept = kept.with_columns(pl.col(USER, ITEM).cast(pl.String))
     return split(name, kept, items, rule, notes)
+
+
+def _once(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every interaction once, where the same is written twice; in two splits it stays in both."""
+    return frame.unique([name for name in (USER, ITEM, TIME, SPLIT) if name in frame.columns], maintain_order=True)

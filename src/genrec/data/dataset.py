@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Dataset:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         for split, lists in self._splits():
             self._check(split, lists)
         if self.cf is not None and (self.cf.ndim != 2 or len(self.cf) != len(self.catalog)):
@@ -78,6 +79,16 @@ class Dataset:
     def warm(self) -> np.ndarray:
         """Bool [N], True for an item of the training split; the others are cold."""
         return self.frequency > 0
+
+
+def check_name(name: str) -> None:
+    """Files are called after data sets, so a name must not lead out of a folder.
+
+    Raises:
+        GenrecError: if it does.
+    """
+    if not name.strip(". ") or "\0" in name or PurePath(name).name != name or "\\" in name:
+        raise GenrecError(f"a data set cannot be called `{name}`: files get its name, so give one without slashes")
 
 
 class Source(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
@@ -22,6 +23,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from genrec.data.files.compressed import open_member
 from genrec.errors import GenrecError
 from genrec.runs import write_text
 from genrec.store import sha256
@@ -200,14 +202,18 @@ def extract(archive: Path, member: str, folder: Path) -> Path:
     Only the member's last name is used, so no archive can write outside the folder.
 
     Raises:
-        GenrecError: if the archive is broken or has no such member.
+        GenrecError: if the archive is broken or encrypted, has no such member, or one of absurd size.
     """
     path = folder / PurePosixPath(member).name
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        with zipfile.ZipFile(archive) as contents, contents.open(member) as source, unfinished.open("wb") as target:
+        with (
+            zipfile.ZipFile(archive) as contents,
+            open_member(contents, member, archive) as source,
+            unfinished.open("wb") as target,
+        ):
             copyfileobj(source, target)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise GenrecError(f"`{archive}` is broken ({error}): delete it to download it again") from error
     except KeyError as error:
         raise GenrecError(f"`{archive}` has no member `{member}`: is it another data set?") from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+
+import numpy as np
 import polars as pl
 
 USER, ITEM, TIME, ROW = "user", "item", "time", "row"
-"""The columns: keys of user and item (text), the time (a number), and the row of the file it came from."""
+"""The columns: keys of user and item (text), the time (a number), and a number that orders what is of one moment."""
 
 
 def deduplicate(frame: pl.DataFrame) -> pl.DataFrame:
@@ -16,6 +19,39 @@ def deduplicate(frame: pl.DataFrame) -> pl.DataFrame:
 def chronological(frame: pl.DataFrame) -> pl.DataFrame:
     """Sort by time; the row number breaks ties, so the order of the input's rows does not matter."""
     return frame.sort(TIME, ROW)
+
+
+def draw_ties(frame: pl.DataFrame) -> pl.DataFrame:
+    """Number the rows anew, so that nothing is left of the order they came in.
+
+    Files are often sorted by item. If what a user took in one moment kept that order, a model could learn it. So the
+    order of ties is drawn: from a hash of user and item, so that the same interactions are always the same data set,
+    however their rows are sorted, and another interaction in the file changes nothing for the others.
+
+    Args:
+        frame: interactions. The keys become `polars.Enum`, numbers that are compared faster than text and sorted as it.
+    """
+    draw, columns = np.zeros(len(frame), np.uint64), []
+    for column in (USER, ITEM):
+        keys = frame[column].unique().sort()
+        coded = frame[column].cast(pl.Enum(keys))
+        hashes = np.fromiter((zlib.crc32(key.encode()) for key in keys), np.uint64, len(keys))
+        draw = (draw << np.uint64(32)) | hashes[coded.to_physical().to_numpy()]
+        columns.append(coded)
+    frame = frame.with_columns(*columns, pl.Series("draw", _mixed(draw)))
+    return frame.sort(USER, "draw", ITEM, TIME).drop(ROW, "draw").with_row_index(ROW)
+
+
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """Other numbers, each for one, that show nothing of the order of the first (the finaliser of splitmix64)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def tied(frame: pl.DataFrame) -> int:
+    """How many interactions share their moment with another one of the same user."""
+    return int(frame.group_by(USER, TIME).len().filter(pl.col("len") > 1)["len"].sum())
 
 
 def k_core(frame: pl.DataFrame, k: int, item_k: int | None = None) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,7 @@ class SequenceData(L.LightningDataModule):
             all of them. What validation decides is then decided by them.
 
     Raises:
-        GenrecError: if ``val_users`` is no positive number.
+        GenrecError: if a number is too small.
     """
 
     def __init__(
@@ -72,6 +73,11 @@ class SequenceData(L.LightningDataModule):
         super().__init__()
         if val_users is not None and val_users < 1:
             raise GenrecError(f"`val_users` is a positive number, or null for all users, not {val_users}")
+        least = {"batch_size": 1, "rank_batch_size": 1, "max_history": 1, "num_workers": 0, "seed": 0}
+        given = (batch_size, rank_batch_size, max_history, num_workers, 0 if seed is None else seed)
+        for (key, smallest), value in zip(least.items(), given, strict=True):
+            if value < smallest:
+                raise GenrecError(f"data.{key} is {value}: give {smallest} or more")
         self.source = source
         self.root = Path(root)
         self.batch_size = batch_size
@@ -94,8 +100,11 @@ class SequenceData(L.LightningDataModule):
         return self.source.load(self.root)
 
     def setup(self, stage: str) -> None:
-        """Load the data, so that bad input is known before training starts."""
-        _ = self.dataset
+        """Load the data, so that bad input is known before training starts, and say what its reading found out."""
+        found = self.dataset.notes.get("findings", {})
+        if found and (self.trainer is None or self.trainer.is_global_zero):
+            said = "; ".join(f"{what}: {count}" for what, count in found.items())
+            print(f"{self.dataset.name}: {said}", file=sys.stderr)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training samples in a new order every epoch.

@@ -13,7 +13,7 @@ import polars as pl
 from genrec.data import prepared
 from genrec.data.build import build
 from genrec.data.catalog import KEY
-from genrec.data.dataset import Dataset, Source
+from genrec.data.dataset import Dataset, Source, check_name
 from genrec.data.download import RemoteFile, checksums, extract, fetch
 from genrec.data.interactions import ITEM
 from genrec.data.raw import BadLines, amazon, movielens, steam
@@ -21,7 +21,7 @@ from genrec.data.splits import QuantileSplit, Split
 from genrec.errors import GenrecError
 from genrec.store import build_once, sha256
 
-FORMAT = 1
+FORMAT = 2
 """Goes up when the same raw files would become another data set: what was prepared before is then made anew."""
 RAW, PREPARED = "raw", "prepared"
 
@@ -30,7 +30,7 @@ class Public(Source):
     """A data set whose raw files lie on the net.
 
     They are downloaded into ``root/raw/<collection>/`` and the data set is made once, into ``root/prepared/``. Every
-    (user, item) pair counts once, at its earliest; the order of the file decides between interactions of one moment.
+    (user, item) pair counts once, at its earliest; the order of what a user took in one moment is drawn.
 
     Args:
         k_core: the least number of interactions of a user and of an item.
@@ -77,6 +77,7 @@ class Public(Source):
         Raises:
             GenrecError: if a file cannot be had or read, or a split is empty.
         """
+        check_name(self.name)
         root = Path(root)
         files = self._raw_files(root)
         fingerprint = {

@@ -19,6 +19,10 @@ from genrec.errors import GenrecError
 TRAINING, VALIDATION, TEST = "training_dict.npy", "validation_dict.npy", "testing_dict.npy"
 EMBEDDINGS = "SASRec_item_embed.pkl"
 ITEMS = "items.jsonl"
+LARGEST = 2**31
+"""No id is as large: ids are rows of tables."""
+SPARSE, SMALL = 10, 1_000_000
+"""Without an item table, ids may leave out so many for each that occurs, or reach so far: every id is given a row."""
 
 
 class Release(Source):
@@ -56,8 +60,7 @@ class Release(Source):
         if (folder / ITEMS).is_file():
             catalog = _catalog(folder / ITEMS)
         else:
-            highest = max(lists.values.max(initial=0) for lists in (train, validation, test))
-            catalog = Catalog(pl.DataFrame({KEY: range(highest + 1 if cf is None else len(cf))}))
+            catalog = _numbered(np.concatenate([lists.values for lists in (train, validation, test)]), cf, folder)
         return Dataset(self.name, catalog, [str(user) for user in users], train, validation, test.unique(), cf)
 
     def _folder(self, root: Path) -> Path | None:
@@ -85,6 +88,9 @@ def _lists(path: Path) -> dict[int, list[int]]:
     for user, items in lists.items():
         if not isinstance(items, list) or not all(isinstance(item, (int, np.integer)) for item in items):
             raise GenrecError(f"`{path}`: what user {user} took is not a list of whole numbers, but {_kind(items)}")
+        outside = next((item for item in items if not 0 <= item < LARGEST), None)
+        if outside is not None:
+            raise GenrecError(f"`{path}`: user {user} took item {outside}, but items are numbered from 0 on")
     return lists
 
 
@@ -104,6 +110,36 @@ def _embeddings(path: Path) -> np.ndarray:
     if not isinstance(table, np.ndarray) or table.ndim != 2 or not np.issubdtype(table.dtype, np.floating):
         raise GenrecError(f"`{path}` holds no table of numbers [items, features], but {_kind(table)}")
     return np.ascontiguousarray(table, np.float32)
+
+
+def _numbered(taken: np.ndarray, cf: np.ndarray | None, folder: Path) -> Catalog:
+    """The catalogue where nothing but numbers is known.
+
+    Args:
+        taken: the items of all interactions.
+        cf: the collaborative embeddings, if there are any; there may be more than items that were taken.
+        folder: where they are.
+
+    Raises:
+        GenrecError: if numbers are missing in great number, or the embeddings have the extra row of SASRec's tables.
+    """
+    count, distinct = int(taken.max(initial=0)) + 1, len(np.unique(taken))
+    if count > max(SMALL, SPARSE * distinct):
+        raise GenrecError(
+            f"`{folder}` has {distinct:,} items with ids up to {count - 1:,}: ids are rows from 0 on; number the items "
+            f"anew, or write {ITEMS} with a line for each"
+        )
+    if cf is None:
+        return Catalog(pl.DataFrame({KEY: range(count)}))
+    empty = [row for row in (0, len(cf) - 1) if not cf[row].any() and cf.any()]
+    if len(cf) == count + 1 or (empty and len(cf) > count):
+        where = f"row {empty[0]} is empty" if empty else "one of them belongs to no item"
+        raise GenrecError(
+            f"`{folder / EMBEDDINGS}` has {len(cf)} rows for {count} items, and {where}: SASRec's own tables begin "
+            f"with a row for padding, which moves every item by one; leave that row out, or write {ITEMS} with a line "
+            "for each item"
+        )
+    return Catalog(pl.DataFrame({KEY: range(len(cf))}))
 
 
 def _catalog(path: Path) -> Catalog:

@@ -22,6 +22,8 @@ from genrec.errors import GenrecError
 SPLIT = "split"
 """The column that `Split.label` adds: 0 for training, 1 for validation, 2 for test."""
 NAMES = ("training", "validation", "test")
+WORDS = {"training": 0, "train": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+"""What files call the splits."""
 SHUFFLE = 0
 """Draws the order of the catalogue's rows."""
 KEY_OF_SPLIT = "data.source.init_args.split"
@@ -43,6 +45,8 @@ class Split(ABC):
     remedy: str
     hides_the_future = True
     """Whether all of training lies before all of validation, and that before all of test."""
+    column: str | None = None
+    """The column of a file that says it, if the interactions came already cut."""
 
     @abstractmethod
     def label(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -128,6 +132,34 @@ class LeaveOneOut(Split):
         """Number every user's interactions from the end."""
         from_end = pl.int_range(pl.len()).reverse().over(USER)
         return frame.with_columns((2 - from_end).clip(0, 2).alias(SPLIT))
+
+
+@dataclass(frozen=True)
+class GivenSplit(Split):
+    """The interactions come already cut: a column says which split each belongs to.
+
+    Args:
+        column: its name. It holds train or training, valid, validation, val or dev, and test or testing.
+        min_train: users with fewer training interactions are left out.
+    """
+
+    column: str = SPLIT
+    min_train: int = 1
+    remedy = "say in that column what is for training, validation and test, for users who have something in training"
+    hides_the_future = False
+
+    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Read the column.
+
+        Raises:
+            GenrecError: if it holds something else.
+        """
+        words = frame[SPLIT].cast(pl.String).str.strip_chars().str.to_lowercase()
+        labels = words.replace_strict(WORDS, default=None, return_dtype=pl.Int8)
+        if labels.null_count():
+            wrong = frame[SPLIT][int(labels.is_null().arg_max() or 0)]
+            raise GenrecError(f"`{wrong}` in column `{self.column}` is no split: write {', '.join(WORDS)}")
+        return frame.with_columns(labels.alias(SPLIT))
 
 
 def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split, notes: Notes = NOTHING) -> Dataset:

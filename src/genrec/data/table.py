@@ -3,132 +3,223 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
-from genrec.data.build import build
-from genrec.data.catalog import CATEGORIES, KEY
+from genrec.data.build import Repeats, build
+from genrec.data.catalog import KEY
+from genrec.data.columns import Rows, item_table, keys, require, seconds
 from genrec.data.dataset import Dataset, Source
-from genrec.data.files import read_table
+from genrec.data.files import Findings, Part, Reading, find, read_table
 from genrec.data.interactions import ITEM, ROW, TIME, USER
-from genrec.data.splits import QuantileSplit, Split
+from genrec.data.splits import NAMES, SPLIT, WORDS, GivenSplit, QuantileSplit, Split
 from genrec.errors import GenrecError
+
+Unlisted = Literal["keep", "drop"]
+CORE = 5
+FINDINGS = "findings"
+"""The note of a data set that says what its reading found out."""
 
 
 class Table(Source):
-    """Interactions from a csv, jsonl or parquet file.
+    """Interactions from files of text, JSON or parquet.
 
-    Files are looked for below the folder of the data (``--data.root``), beside it, then in the working folder.
+    Files are looked for below the folder of the data (``--data.root``), beside it, then in the working folder; a name
+    can be a folder or a pattern, whose files are parts of one table, and names such as ``s3://bucket/log.parquet`` lie
+    elsewhere. Text may be compressed; what stands between its fields is found out.
 
     Repeated (user, item) pairs count once, at their earliest; users and items with fewer than `k_core` interactions
-    are dropped until none is left; then the timelines are cut.
+    are dropped until none is left; then the timelines are cut. The order of what a user took in one moment is drawn.
 
     Args:
-        interactions: the file, one interaction a row.
-        items: the file of the items, one a row: the column `item` and any of title, brand, description, tags and
-            categories (a list; in a csv file separated by ``|``). Without it the items have no text.
+        interactions: the file, one interaction a row. If they come already cut, a file for each of training,
+            validation and test.
+        items: the file of the items, one a row: the column `item` and any of title, brand, description, tags, price and
+            categories (a list; in a text separated by ``|``). Without it the items have no text.
         user: the column of the users' keys.
         item: the column of the items' keys, in both files.
         timestamp: the column of the times: numbers, or ISO dates and times (UTC unless they say otherwise), which
-            become seconds since 1970.
-        k_core: the least number of interactions of a user and of an item.
+            become seconds since 1970. None: the rows are in the order of time.
+        k_core: the least number of interactions of a user and of an item; 5 if None, or 1 if they come already cut.
         split: where the timelines are cut; `QuantileSplit` if None.
+        time_format: how times are written, such as ``%d/%m/%Y``; or what numbers are: seconds, milliseconds,
+            microseconds, nanoseconds, or number, which is kept. If None, it is found out or refused.
+        separator: what stands between the fields of a line; found out if None.
+        encoding: of text; UTF-8, or UTF-16 if the file says so, if None.
+        rating: the column of the ratings, looked at only if there is a `min_rating`.
+        min_rating: interactions with a lower rating are left out.
+        repeats: how often a (user, item) pair counts, "first" or "all"; None is "all" if they come already cut.
+        unlisted: "keep" or "drop" interactions with items that the item table lacks.
     """
 
     def __init__(
         self,
-        interactions: str,
+        interactions: str | dict[str, str],
         items: str | None = None,
         user: str = "user",
         item: str = "item",
-        timestamp: str = "timestamp",
-        k_core: int = 5,
+        timestamp: str | None = "timestamp",
+        k_core: int | None = None,
         split: Split | None = None,
+        time_format: str | None = None,
+        separator: str | None = None,
+        encoding: str | None = None,
+        rating: str = "rating",
+        min_rating: float | None = None,
+        repeats: Repeats | None = None,
+        unlisted: Unlisted = "keep",
     ) -> None:
+        given = isinstance(interactions, dict) or isinstance(split, GivenSplit)
         self.interactions = interactions
         self.items = items
-        self.columns = {user: USER, item: ITEM, timestamp: TIME}
-        self.item = item
-        self.k_core = k_core
-        self.split = split or QuantileSplit()
+        self.user, self.item, self.timestamp = user, item, timestamp
+        self.k_core = (1 if given else CORE) if k_core is None else k_core
+        self.split = split or (GivenSplit() if given else QuantileSplit())
+        self.time_format = time_format
+        self.reading = Reading(separator, encoding)
+        self.rating, self.min_rating = rating, min_rating
+        self.repeats: Repeats = repeats or ("all" if given else "first")
+        self.unlisted = unlisted
 
     def load(self, root: str | Path) -> Dataset:
         """Read, filter and cut.
 
         Raises:
-            GenrecError: if a file or column is missing or broken, an interaction is of an item that the item table
-                lacks, or a split is empty.
+            GenrecError: if a file or column is missing or broken, no interaction is of an item of the item table, or a
+                split is empty.
         """
-        interactions = _find(self.interactions, Path(root))
-        frame = self._interactions(interactions)
+        if self.timestamp is None and self.split.hides_the_future:
+            raise GenrecError("without timestamps nothing can be cut by time: set split to LeaveOneOut or GivenSplit")
+        findings = Findings()
+        frame = self._interactions(Path(root), findings)
         items = None
         if self.items is not None:
-            path = _find(self.items, Path(root))
-            items = self._items(path)
-            unknown = frame.join(items, left_on=ITEM, right_on=KEY, how="anti")
-            if len(unknown):
-                raise GenrecError(
-                    f"item `{unknown[ITEM][0]}` of `{interactions}` is not in `{path}` "
-                    f"({unknown[ITEM].n_unique()} such items in {len(unknown)} interactions)"
-                )
-        return build(Path(self.interactions).stem, frame, items, self.k_core, self.split)
+            items = read_items(find(self.items, Path(root)), self.item, self.reading, findings)
+            frame = listed(frame, items, self.unlisted, self.items, findings)
+        notes = {FINDINGS: dict(findings)} if findings else {}
+        return build(self._name(), frame, items, self.k_core, self.split, notes=notes, repeats=self.repeats)
 
-    def _interactions(self, path: Path) -> pl.DataFrame:
-        table = read_table(path)
-        _require(table, list(self.columns), path)
-        frame = table.select(pl.col(name).alias(column) for name, column in self.columns.items()).with_row_index(ROW)
-        frame = frame.with_columns(pl.col(USER, ITEM).cast(pl.String), _seconds(frame[TIME], path).alias(TIME))
-        for name, column in self.columns.items():
-            if frame[column].null_count():
-                raise GenrecError(f"{path}, row {frame[column].is_null().arg_max()}: no value in column `{name}`")
+    def _name(self) -> str:
+        files = self.interactions if isinstance(self.interactions, dict) else {"": self.interactions}
+        return name_of(next(iter(files.values())))
+
+    def _interactions(self, root: Path, findings: Findings) -> pl.DataFrame:
+        if isinstance(self.interactions, str):
+            frame = self._table(find(self.interactions, root), self.split.column, findings)
+        else:
+            frame = pl.concat(
+                self._table(find(name, root), None, findings).with_columns(pl.lit(part).alias(SPLIT))
+                for part, name in self._files(self.interactions)
+            )
+        frame = frame.with_row_index(ROW)
+        # The order of the rows is that of time where there is no column of times.
+        return frame if self.timestamp else frame.with_columns(pl.col(ROW).cast(pl.Float64).alias(TIME))
+
+    def _files(self, interactions: dict[str, str]) -> list[tuple[str, str]]:
+        parts = {WORDS.get(part): name for part, name in interactions.items()}
+        if set(parts) != set(range(len(NAMES))):
+            raise GenrecError(
+                f"interactions that come already cut are a file for each of {', '.join(NAMES)}, not for "
+                f"{', '.join(interactions)}"
+            )
+        return [(part, parts[number]) for number, part in enumerate(NAMES)]
+
+    def _table(self, parts: list[Part], split: str | None, findings: Findings) -> pl.DataFrame:
+        wanted = [self.timestamp] if self.timestamp else []
+        wanted += [self.rating] if self.min_rating is not None else []
+        wanted += [split] if split else []
+        table, rows = _read(parts, [self.user, self.item], wanted, self.reading, findings)
+        columns = [keys(table[name], name, rows, findings) for name in (self.user, self.item)]
+        frame = pl.DataFrame([column.rename(ours) for column, ours in zip(columns, (USER, ITEM), strict=True)])
+        if self.timestamp:
+            times = seconds(table[self.timestamp], self.timestamp, self.time_format, rows, findings)
+            frame = frame.with_columns(times.alias(TIME))
+        if split:
+            frame = frame.with_columns(keys(table[split], split, rows, findings).alias(SPLIT))
+        if self.min_rating is not None:
+            frame = self._liked(frame, table[self.rating], rows, findings)
         return frame
 
-    def _items(self, path: Path) -> pl.DataFrame:
-        items = read_table(path)
-        _require(items, [self.item], path)
-        items = items.with_columns(pl.col(self.item).cast(pl.String).alias(KEY))
-        if items[KEY].is_duplicated().any():
-            raise GenrecError(f"{path}: item `{items[KEY].filter(items[KEY].is_duplicated())[0]}` is there twice")
-        if CATEGORIES in items.columns and items[CATEGORIES].dtype == pl.String:
-            items = items.with_columns(pl.col(CATEGORIES).str.split("|"))
-        return items
+    def _liked(self, frame: pl.DataFrame, ratings: pl.Series, rows: Rows, findings: Findings) -> pl.DataFrame:
+        """What was rated as high as `min_rating`.
+
+        Raises:
+            GenrecError: naming a rating that is no number.
+        """
+        numbers = (ratings.str.strip_chars() if ratings.dtype == pl.String else ratings).cast(pl.Float64, strict=False)
+        wrong = ~numbers.is_finite().fill_null(False)
+        if wrong.any():
+            row = int(wrong.arg_max() or 0)
+            raise GenrecError(f"{rows.at(row)}: `{ratings[row]}` in column `{self.rating}` is no rating (min_rating)")
+        liked = numbers >= self.min_rating
+        findings.count(f"interactions rated below {self.min_rating:g}, left out", int((~liked).sum()))
+        return frame.filter(liked)
 
 
-def _find(name: str, root: Path) -> Path:
-    """A file below the folder of the data, beside it, or else in the working folder.
+def name_of(file: str) -> str:
+    """A data set is called as its file, without what is a pattern or an ending."""
+    path = Path(file.split("://")[-1])
+    stem = path.name.split(".")[0].strip("*?[]_- ")
+    return stem or path.parent.name or "table"
 
-    Beside ``data`` is the working folder itself, and still is when a run is loaded from another one.
+
+def read_items(parts: list[Part], item: str, reading: Reading, findings: Findings) -> pl.DataFrame:
+    """An item table, in the columns of `Catalog`.
 
     Raises:
-        GenrecError: if none has it.
+        GenrecError: if it is missing or broken, or has no column of keys.
     """
-    for folder in (root, root.parent, Path()):
-        if (folder / name).is_file():
-            return folder / name
-    places = (
-        f" in `{root}`, beside it, or in the working folder `{Path.cwd()}`: --data.root names the folder of the data"
+    table, rows = _read(parts, [item], None, reading, findings)
+    return item_table(table, keys(table[item], item, rows, findings), findings)
+
+
+def listed(frame: pl.DataFrame, items: pl.DataFrame, unlisted: Unlisted, name: str, findings: Findings) -> pl.DataFrame:
+    """Interactions, with those whose items an item table lacks or without.
+
+    Raises:
+        GenrecError: if it lacks all of them.
+    """
+    known = pl.col(ITEM).is_in(items[KEY].implode())
+    unknown = frame.filter(~known)
+    if len(unknown) == len(frame):
+        raise GenrecError(
+            f"none of the items that were taken is in `{name}`: keys are there as `{items[KEY][0]}`, here as "
+            f"`{unknown[ITEM][0]}`; they must be written alike"
+        )
+    said = "kept without text" if unlisted == "keep" else "left out"
+    findings.count(f"items that the item table lacks, {said}", unknown[ITEM].n_unique())
+    findings.count(f"interactions with them, {said.split()[0]}", len(unknown))
+    return frame if unlisted == "keep" else frame.filter(known)
+
+
+def _read(
+    parts: list[Part], named: list[str], wanted: list[str] | None, reading: Reading, findings: Findings
+) -> tuple[pl.DataFrame, Rows]:
+    """Parts of a table, one after another.
+
+    Args:
+        parts: the files.
+        named: the columns of keys.
+        wanted: further columns; None: all there are.
+        reading: how text is read.
+        findings: where it is said what was found out.
+    """
+    tables = []
+    for part in parts:
+        table = read_table(part, named, wanted or (), reading, findings)
+        require(table, [*named, *(wanted or ())], part.name)
+        tables.append(table if wanted is None else table.select(*dict.fromkeys([*named, *wanted])))
+    rows = Rows([part.name for part in parts], [len(table) for table in tables])
+    if len(tables) == 1:
+        return tables[0], rows
+    findings["parts of the table"] = ", ".join(f"{Path(part.name).name}" for part in parts[:3]) + (
+        f" ... ({len(parts)} files)" if len(parts) > 3 else ""
     )
-    raise GenrecError(f"there is no file `{name}`" + ("" if Path(name).is_absolute() else places))
-
-
-def _require(table: pl.DataFrame, columns: list[str], path: Path) -> None:
-    for column in columns:
-        if column not in table.columns:
-            raise GenrecError(f"`{path}` has no column `{column}`; its columns are: {', '.join(table.columns)}")
-
-
-def _seconds(times: pl.Series, path: Path) -> pl.Series:
-    """Numbers as they are; dates and times as seconds since 1970."""
     try:
-        if times.dtype == pl.String:
-            numbers = times.cast(pl.Float64, strict=False)
-            if numbers.null_count() == times.null_count():
-                return numbers.fill_nan(None)
-            times = times.str.to_datetime(time_unit="us", time_zone="UTC")
-        if times.dtype.is_temporal():
-            return times.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
-        return times.cast(pl.Float64).fill_nan(None)
+        return pl.concat(tables, how="diagonal_relaxed"), rows
     except pl.exceptions.PolarsError as error:
         raise GenrecError(
-            f"the timestamps of `{path}` (such as `{times[0]}`) are not all numbers or ISO dates"
+            f"the files from `{parts[0].name}` to `{parts[-1].name}` are not parts of one table: "
+            f"{' '.join(str(error).split())[:200]}"
         ) from error

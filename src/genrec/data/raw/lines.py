@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import codecs
-import gzip
-import io
 import json
 import warnings
 import zlib
@@ -16,11 +14,16 @@ from typing import Any
 
 import polars as pl
 
+from genrec.data.files.compressed import opened
 from genrec.data.interactions import ROW
 from genrec.errors import GenrecError
 
 BLOCK = 1 << 24
 """Bytes of text that are read at a time; the memory needed is a small multiple of them, and the result."""
+
+NEWLINE = b"\n"
+LONGEST = 1 << 26
+"""No line is longer."""
 
 TOLERATED = 0.01
 """The share of bad lines above which a file is taken for another kind of file, or for a broken one."""
@@ -137,24 +140,19 @@ def blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """Whole lines, and the index of the first of them."""
     row = 0
     try:
-        with _opened(path) as file:
+        with path.open("rb") as packed, opened(packed, str(path)) as file:
             while block := file.read(BLOCK):
                 if not block.endswith(b"\n"):
-                    block += file.readline()
+                    block += file.readline(LONGEST)
+                    if len(block) > LONGEST and not block.endswith(b"\n"):
+                        raise GenrecError(f"{path}: the line after {row + block.count(NEWLINE):,} others has no end")
                 yield row, block if row else block.removeprefix(codecs.BOM_UTF8)
-                row += block.count(b"\n")
+                row += block.count(NEWLINE)
     except FileNotFoundError as error:
         raise GenrecError(f"there is no file `{path}`") from error
     except (OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise GenrecError(f"cannot read `{path}` to its end ({reason}): get the file again") from error
-
-
-def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """The file's text; gzip is known by its first bytes, because downloads unpack some files and keep their names."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")
 
 
 def _fast_json(block: bytes, start: int, schema: Schema) -> pl.DataFrame | None:

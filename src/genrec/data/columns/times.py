@@ -1,0 +1,138 @@
+"""Times as seconds since 1970, and never by guessing which number is the month."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from genrec.data.columns.keys import MISSING
+from genrec.data.columns.rows import Rows
+from genrec.data.files import Findings
+from genrec.errors import GenrecError
+
+UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+"""Units of times since 1970, and how many make a second."""
+NUMBER = "number"
+"""The format of times of some other kind, such as places in a list."""
+EARLIEST, LATEST = 1e8, 1e11
+"""Seconds since 1970 from 1973 to the year 5138; milliseconds of the same dates are larger, numbers of days smaller."""
+ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?)?\s*(?:Z|UTC|([+-]\d{2}):?(\d{2}))?$"
+DAYS = (19_000_101, 21_001_231)
+"""Whole numbers between these may be dates such as 20140513."""
+
+
+def seconds(times: pl.Series, name: str, form: str | None, rows: Rows, findings: Findings) -> pl.Series:
+    """A column of times as numbers: seconds since 1970, or what they are if they are of another kind.
+
+    Args:
+        times: as they were read: numbers, text, or dates and times, in UTC unless they say otherwise.
+        name: what the file calls the column.
+        form: a pattern such as ``%d/%m/%Y``, one of `UNITS`, or `NUMBER`; if None, ISO dates are read, and the unit of
+            numbers is told by their size.
+        rows: where the rows are.
+        findings: where it is said what was found out.
+
+    Raises:
+        GenrecError: naming the row of what is no time, or could be several.
+    """
+    if times.dtype.is_temporal() and times.dtype not in (pl.Time, pl.Duration):
+        found = times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None))).dt.epoch("us") / 1e6
+        return _complete(found, times, name, "is no time", rows)
+    if not (times.dtype.is_numeric() or times.dtype == pl.String or times.dtype == pl.Null):
+        raise GenrecError(f"{rows.at(0)}: column `{name}` holds {times.dtype}, no times")
+    text = times.str.strip_chars() if times.dtype == pl.String else None
+    if form and "%" in form:
+        pattern = times.cast(pl.String) if text is None else text
+        return _complete(_parsed(pattern, form), times, name, f"is not written as {form} (time_format)", rows)
+    numbers = (times if text is None else text).cast(pl.Float64, strict=False)
+    if form is None and text is not None and numbers.null_count() == len(numbers) > 0:
+        why = (
+            "is neither a number nor an ISO date such as 2014-03-05 or 2014-03-05T10:30:00: time_format says how times "
+            "are written, such as %d/%m/%Y"
+        )
+        return _complete(_iso(text), times, name, why, rows)
+    numbers = _complete(numbers, times, name, "is no number, as other times are", rows)
+    if form is None:
+        return _told_apart(numbers, name, rows, findings)
+    if form != NUMBER and form not in UNITS:
+        raise GenrecError(f"time_format is a pattern with %, {', '.join(UNITS)} or {NUMBER}, not `{form}`")
+    return numbers / UNITS.get(form, 1.0)
+
+
+def _complete(found: pl.Series, times: pl.Series, name: str, why: str, rows: Rows) -> pl.Series:
+    """All times, each a finite number."""
+    bad = ~found.is_finite().fill_null(False)
+    if not bad.any():
+        return found
+    row = int(bad.arg_max() or 0)
+    value = times[row]
+    if value is None or not str(value).strip() or str(value).strip() in MISSING:
+        raise GenrecError(f"{rows.at(row)}: no value in column `{name}`")
+    raise GenrecError(f"{rows.at(row)}: `{str(value)[:80]}` in column `{name}` {why}")
+
+
+def _parsed(text: pl.Series, form: str) -> pl.Series:
+    hours = any(mark in form for mark in ("%H", "%I", "%T", "%s", "%R", "%r", "%c", "%X"))
+    try:
+        if hours:
+            moments = text.str.to_datetime(form, time_unit="us", strict=False, ambiguous="earliest")
+        else:
+            moments = text.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+    except pl.exceptions.PolarsError as error:
+        raise GenrecError(
+            f"time_format `{form}` is no pattern of dates ({str(error).splitlines()[0][:100]})"
+        ) from error
+    return moments.dt.epoch("us") / 1e6
+
+
+def _iso(text: pl.Series) -> pl.Series:
+    """ISO dates and times; null for anything else."""
+    parts = pl.DataFrame({"text": text}).select(
+        **{
+            part: pl.col("text").str.extract(ISO, group)
+            for group, part in enumerate(("day", "minute", "second", "hours", "minutes"), 1)
+        }
+    )
+    written = pl.concat_str(
+        pl.col("day"), pl.lit("T"), pl.col("minute").fill_null("00:00"), pl.col("second").fill_null(":00")
+    )
+    local = written.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us") / 1e6
+    sign = pl.when(pl.col("hours").str.starts_with("-")).then(-1).otherwise(1)
+    ahead = pl.col("hours").cast(pl.Float64) * 3600 + sign * pl.col("minutes").cast(pl.Float64) * 60
+    return parts.select((local - ahead.fill_null(0)).alias("time")).to_series()
+
+
+def _told_apart(numbers: pl.Series, name: str, rows: Rows, findings: Findings) -> pl.Series:
+    """Numbers in seconds, if they are times since 1970 in some unit.
+
+    Raises:
+        GenrecError: if they are of several units, or may be dates.
+    """
+    largest = numbers.abs().max() or 0
+    assert isinstance(largest, (int, float))
+    if largest < EARLIEST:
+        days = numbers.is_between(*DAYS) & (numbers == numbers.floor())
+        if (
+            days.all()
+            and numbers.cast(pl.Int64).cast(pl.String).str.to_date("%Y%m%d", strict=False).is_not_null().all()
+        ):
+            raise GenrecError(
+                f"{rows.at(0)}: `{numbers[0]:.0f}` in column `{name}` may be a date or a number: set time_format to "
+                f"%Y%m%d or {NUMBER}"
+            )
+        return numbers
+    # Powers of a thousand that separate the units: 1e8 .. 1e11 seconds, 1e11 .. 1e14 milliseconds ...
+    power = ((numbers.abs().clip(lower_bound=EARLIEST) / EARLIEST).log(10) / 3 + 1e-9).floor().clip(0, 3).cast(pl.Int8)
+    units, unit = list(UNITS), int(power.max())  # type: ignore[arg-type]
+    dated = numbers.abs() >= EARLIEST
+    other = dated & (power != unit)
+    if other.any():
+        row = int(other.arg_max() or 0)
+        example = int((dated & (power == unit)).arg_max() or 0)
+        raise GenrecError(
+            f"{rows.at(row)}: `{numbers[row]:.0f}` in column `{name}` is a time in {units[int(power[row])]}, but "
+            f"`{numbers[example]:.0f}` ({rows.at(example)}) one in {units[unit]}: write all in one unit"
+        )
+    findings.count(f"times in `{name}` before 1973, such as 0", int((~dated).sum()))
+    if unit:
+        findings[f"times in `{name}`"] = f"{units[unit]}, read as seconds"
+    return numbers / UNITS[units[unit]]

@@ -1,0 +1,153 @@
+"""Records written as JSON: one a line, or all in one document."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from genrec.data.files.compressed import opened
+from genrec.data.files.places import Part
+from genrec.errors import GenrecError
+
+Record = dict[str, Any]
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Record]]:
+    """The objects of a file of one JSON object a line, and their lines, counted from 1; empty lines are skipped.
+
+    Raises:
+        GenrecError: if the file cannot be read; naming the line that is not a JSON object.
+    """
+    try:
+        with path.open("rb") as file, opened(file, str(path)) as lines:
+            yield from records_of_lines(lines, str(path))
+    except (OSError, EOFError) as error:
+        raise GenrecError(f"cannot read `{path}`: {' '.join(str(error).split())[:200]}") from error
+
+
+def records_of_lines(lines: Iterable[bytes | str], name: str) -> Iterator[tuple[int, Record]]:
+    """As `json_lines`, of lines that are read already."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        record = parse(line, f"{name}, line {number}")
+        if not isinstance(record, dict):
+            raise GenrecError(f"{name}, line {number}: not a JSON object such as {{...}}")
+        yield number, record
+
+
+def parse(text: bytes | str, where: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        GenrecError: if it is none, nested too deeply, or holds half a character, which is no text.
+    """
+    try:
+        value = json.loads(text)
+        if ("\\u" if isinstance(text, str) else b"\\u") in text:  # type: ignore[operator]
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise GenrecError(f"{where}: half a character ({error.object[error.start]!r}), which is no text") from error
+    except RecursionError as error:
+        raise GenrecError(f"{where}: nested too deeply") from error
+    except ValueError as error:
+        raise GenrecError(f"{where}: not valid JSON ({error})") from error
+    return value
+
+
+def read_records(part: Part, keys: Sequence[str], encoding: str | None) -> pl.DataFrame:
+    """Read a file of JSON: an object a line, a list of objects, an object of objects or lists.
+
+    Of an object of objects, the outer names are the keys of the items (LETTER's ``item.json``), or the names of the
+    columns if those of `keys` are among them (what pandas writes).
+
+    Args:
+        part: the file.
+        keys: the names of fields that must be text or numbers. The first is what outer names are.
+        encoding: of the text; UTF-8, 16 or 32 if None.
+
+    Raises:
+        GenrecError: naming the line that is not JSON, or the field and row that has no key.
+    """
+    try:
+        with part.open() as file, opened(file, part.name) as content:
+            lines: IO[Any] = io.TextIOWrapper(content, encoding) if encoding else content
+            rows = _rows(lines, part, keys)
+    except LookupError as error:
+        raise GenrecError(f"there is no encoding `{encoding}`: give one such as latin-1 or utf-16") from error
+    except (OSError, EOFError, UnicodeError) as error:
+        raise GenrecError(f"cannot read `{part.name}`: {' '.join(str(error).split())[:200]}") from error
+    return frame_of(rows, keys, part.name)
+
+
+def _rows(lines: IO[Any], part: Part, keys: Sequence[str]) -> list[Record]:
+    if part.ending in (".jsonl", ".ndjson"):
+        return [record for _, record in records_of_lines(lines, part.name)]
+    text = lines.read()
+    if not text.strip():
+        raise GenrecError(f"`{part.name}` is empty")
+    first, _, rest = text.strip().partition("\n" if isinstance(text, str) else b"\n")
+    if rest.strip() and _is_object(first):
+        return [record for _, record in records_of_lines(text.splitlines(), part.name)]
+    value = parse(text, part.name)
+    if isinstance(value, dict) and value:
+        inner = list(value.values())
+        if any(key in value for key in keys):
+            if all(isinstance(column, (dict, list)) for column in inner):
+                columns = [list(column.values()) if isinstance(column, dict) else column for column in inner]
+                if len({len(column) for column in columns}) == 1:
+                    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+            else:
+                value = [value]  # a file of one line
+        elif all(isinstance(each, dict) for each in inner):
+            return [{**record, keys[0]: key} for key, record in value.items()]
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise GenrecError(f"`{part.name}` is no list of JSON objects, and no object of them")
+    return value
+
+
+def _is_object(line: Any) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def frame_of(records: list[Record], keys: Sequence[str], name: str) -> pl.DataFrame:
+    """A column for every field; one of several kinds of values becomes text, with JSON for what is none.
+
+    Raises:
+        GenrecError: naming field and row of a key that is neither text nor a number.
+    """
+    columns = []
+    for field in dict.fromkeys(field for record in records for field in record):
+        values = [record.get(field) for record in records]
+        if field in keys:
+            _check_keys(values, field, name)
+        columns.append(_column(field, values))
+    return pl.DataFrame(columns)
+
+
+def _check_keys(values: list[Any], field: str, name: str) -> None:
+    for row, value in enumerate(values, 1):
+        if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
+            raise GenrecError(f"{name}, row {row}: `{field}` is {json.dumps(value)[:80]}, not text or a number")
+
+
+def _column(name: str, values: list[Any]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or len(kinds) == 1:
+        try:
+            return pl.Series(name, values, strict=kinds != {int, float})
+        except (pl.exceptions.PolarsError, TypeError, OverflowError):
+            pass  # lists of different kinds, or numbers too large
+    return pl.Series(name, [_as_text(value) for value in values], pl.String)
+
+
+def _as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

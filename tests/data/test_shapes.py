@@ -1,0 +1,61 @@
+"""What people's files look like, one after another, and what comes of each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrec.data import GivenSplit, LeaveOneOut, Table
+from genrec.errors import GenrecError
+
+from .shapes import SHAPES, Shape, page
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
+
+
+def source(shape: Shape, root: Path) -> Table:
+    for name, content in shape.files.items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    options: dict[str, Any] = {"interactions": next(iter(shape.files)), "k_core": 1, "split": LeaveOneOut()}
+    options |= shape.options
+    if options["split"] == "given":
+        options["split"] = GivenSplit()
+    return Table(**options)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_shape(tmp_path: Path, shape: Shape) -> None:
+    table = source(shape, tmp_path)
+    if shape.refused:
+        with pytest.raises(GenrecError, match=shape.refused) as error:
+            table.load(tmp_path)
+        assert "\n" not in str(error.value)
+        assert "log" in str(error.value) or "items" in str(error.value), "the file is named"
+        return
+    dataset = table.load(tmp_path)
+    timelines = dataset.train.join(dataset.validation).join(dataset.test)
+    assert (len(dataset.users), len(dataset.catalog), len(timelines.values)) == shape.counts
+    keys = dataset.catalog.keys
+    for items in timelines:
+        walk = [keys[item].lstrip("i0") for item in items]
+        assert walk[:4] == sorted(walk[:4]), "in the order of time"
+    findings = dataset.notes.get("findings", {})
+    assert shape.said.items() <= findings.items()
+    if "items" not in shape.options:
+        assert findings == shape.said, "nothing else is said"
+    known = {row["item"]: row for row in dataset.catalog.items.rows(named=True)}
+    assert {key: known[key]["title"] or "" for key in shape.titles} == shape.titles
+    assert {key: known[key]["categories"] for key in shape.categories} == shape.categories
+    assert {key: known[key]["price"] for key in shape.prices} == shape.prices
+
+
+def test_the_page_has_this_table() -> None:
+    assert len(SHAPES) >= 60
+    found = re.search(r"\| file \| comes to \|\n.*?\n(?=\n|$)", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    assert found[0] == page(), "python -m tests.data.shapes writes it"

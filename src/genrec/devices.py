@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+SHORT = (torch.bfloat16, torch.float16)
+"""Numbers too short to learn in: a small step does not change them."""
 
 CACHED = 2**22
 """Numbers that are held at once on a CPU: 16 MiB of float32, about what its cache holds."""
@@ -17,6 +20,11 @@ MANY = 2**27
 def held_at_once(device: torch.device) -> int:
     """How many numbers a computation that can be cut into parts holds at once."""
     return CACHED if device.type == "cpu" else MANY
+
+
+def shortens(change: Callable[[Tensor], Tensor]) -> bool:
+    """Whether a change of a module's numbers leaves them 16 bits, in which the small steps of a training are lost."""
+    return change(torch.empty(0, dtype=torch.float32)).dtype in SHORT
 
 
 def exact_sizes(device: torch.device) -> bool:

@@ -62,15 +62,25 @@ def shard(module: nn.Module, mesh: DeviceMesh, layers: Iterable[nn.Module], entr
     kind = mesh.device_type
     device = torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
     learned = (parameter.data for parameter in module.parameters() if parameter.requires_grad)
-    for tensor in chain(learned, module.buffers()):
-        held = tensor.to(device)
-        distributed.broadcast(held, 0)
-        tensor.copy_(held)
+    take_from_first(chain(learned, module.buffers()), device)
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(module, mesh=mesh)
     for entry in entries:
         register_fsdp_forward_method(module, entry)
+
+
+def take_from_first(tensors: Iterable[Tensor], device: torch.device) -> None:
+    """Give tensors the values that they have in the first process.
+
+    Args:
+        tensors: of the same shapes in all processes, wherever they are.
+        device: where the processes can send from.
+    """
+    for tensor in tensors:
+        held = tensor.to(device)
+        distributed.broadcast(held, 0)
+        tensor.copy_(held)
 
 
 def keep_whole(layers: Iterable[nn.Module], whole: bool) -> None:

@@ -151,6 +151,11 @@ def test_data_that_it_cannot_be_trained_with_are_refused(dataset: Dataset, optio
         quiet_trainer().fit(SASRec(ks=(1,)), SequenceData(InMemory(dataset), **options))
 
 
+def test_it_does_not_learn_in_numbers_of_16_bits(dataset: Dataset) -> None:
+    with pytest.raises(GenrecError, match="SASRec learns in full"):
+        model_of(dataset).to(torch.bfloat16)
+
+
 @pytest.mark.parametrize("loss", ["ce", "bce"])
 def test_binary_loss_leaves_cold_items_where_they_began(dataset: Dataset, loss: str) -> None:
     model = model_of(dataset, loss)

@@ -71,6 +71,13 @@ def visible(store: AssetStore) -> list[Path]:
     return [path for path in store.root.iterdir() if not path.name.startswith(".")]
 
 
+def test_arrays_are_mapped_and_a_change_reaches_no_file(store: AssetStore, dataset: Dataset, tmp_path: Path) -> None:
+    arrays = store.get(Rows(tmp_path / "log"), dataset)
+    assert isinstance(arrays["numbers"], np.memmap)
+    arrays["numbers"][:] = -1
+    assert store.get(Rows(tmp_path / "log"), dataset)["numbers"].tolist() == list(range(12))
+
+
 def test_an_asset_is_built_once_and_read_afterwards(store: AssetStore, asset: Rows, dataset: Dataset) -> None:
     first, second = store.get(asset, dataset), AssetStore(str(store.root)).get(asset, dataset)
     assert builds(asset) == 1

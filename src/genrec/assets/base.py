@@ -226,7 +226,7 @@ class ItemAssets:
         if self._added:
             new_texts = self._catalog.texts()[-self._added :]
             table = np.concatenate([table, self._encoder.encode(new_texts, self._text)])
-        return torch.from_numpy(np.array(table, dtype=np.float32))
+        return torch.from_numpy(np.asarray(table, np.float32))
 
     def encode(self, texts: Sequence[str], keep: bool = False) -> Tensor:
         """Embeddings float32 [n, d] of any texts, in the space of `text`.
@@ -242,7 +242,7 @@ class ItemAssets:
             table = self.get(Encoded(self._encoder, tuple(texts), self._assets.store))[EMBEDDINGS]
         else:
             table = self._encoder.encode(list(texts), self._text)
-        return torch.from_numpy(np.array(table, dtype=np.float32))
+        return torch.from_numpy(np.asarray(table, np.float32))
 
     @cached_property
     def cf(self) -> Tensor:
@@ -253,7 +253,7 @@ class ItemAssets:
         Raises:
             GenrecError: if none are configured.
         """
-        table = np.array(self.get(self._cf_source)[EMBEDDINGS], dtype=np.float32)
+        table = np.asarray(self.get(self._cf_source)[EMBEDDINGS], np.float32)
         if self._added:
             cold = ~self._dataset.warm
             unknown = table[cold if cold.any() else slice(None)].mean(0, keepdims=True)

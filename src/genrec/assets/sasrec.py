@@ -6,7 +6,7 @@ github.com/kang205/SASRec. Block structure as there; the loss is a softmax over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from genrec.callbacks import EpochLines
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.data.samples import last_positions
+from genrec.devices import shortens
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule, inner_products, top_k
 from genrec.losses import linear_cross_entropy
@@ -143,6 +144,14 @@ class SASRec(RankingModule):
             )
         if self.network is None:
             self.network = SASRecNetwork(len(self.dataset.catalog), *self.sizes, self.max_history)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SASRec:
+        if shortens(fn):
+            raise GenrecError(
+                "SASRec learns in full, and cannot with weights of 16 bits: use `trainer.precision: 32-true`"
+            )
+        super()._apply(fn, recurse)
+        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Every position of the history predicts the item after it; the last one predicts the target."""

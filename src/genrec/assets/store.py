@@ -51,7 +51,8 @@ class AssetStore:
                 shutil.copy(scratch / DIAGNOSTICS, folder)
 
         folder = build_once(self.root, asset.name, _fingerprint(asset, dataset), build)
-        return {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+        # Mapped: the processes of a machine share one copy, and nobody's changes reach the file.
+        return {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in folder.glob("*.npy")}
 
     def has(self, asset: Asset, dataset: Dataset) -> bool:
         """Whether an asset has been built."""

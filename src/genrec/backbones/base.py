@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from genrec.backbones.encoder import TextEncoder
 from genrec.backbones.lora import own_parameters
 from genrec.backbones.tree import Tree
+from genrec.devices import SHORT, shortens
 from genrec.errors import GenrecError
 from genrec.types import Packed, Tokens
 
@@ -24,9 +25,6 @@ STEP = 8
 
 KINDS = 32
 """Graphs of one kind of layer, at most."""
-
-SHORT = (torch.bfloat16, torch.float16)
-"""Numbers too short to learn in: a small step does not change them."""
 
 
 class Read(NamedTuple):
@@ -167,8 +165,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             GenrecError: if weights of the language model that learn would.
         """
-        shortens = fn(torch.empty(0, dtype=torch.float32)).dtype in SHORT
-        if shortens and any(weight.requires_grad for _, weight in own_parameters(self)):
+        if shortens(fn) and any(weight.requires_grad for _, weight in own_parameters(self)):
             raise GenrecError(
                 "a language model that learns in full cannot have weights of 16 bits, in which small steps are lost: "
                 "use `trainer.precision: bf16-mixed`, or `tuning: lora` or `frozen` of a CausalBackbone"

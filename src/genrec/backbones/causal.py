@@ -22,11 +22,12 @@ from genrec.backbones import masks
 from genrec.backbones.attention import Attention, Branches, Sight, flex, pattern, uses_flex
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.attention.sight import TRUNK
-from genrec.backbones.base import SHORT, Backbone, Context, Read
+from genrec.backbones.base import Backbone, Context, Read
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
 from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
+from genrec.devices import SHORT
 from genrec.errors import GenrecError
 from genrec.types import ORDERED, Packed, Tokens
 

@@ -18,7 +18,7 @@ from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
 from genrec.evaluation.watch import Watch, refuse_nan
-from genrec.sharding import keep_whole, shard
+from genrec.sharding import keep_whole, shard, take_from_first
 from genrec.types import PAD, Batch, Ranking
 
 ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
@@ -126,9 +126,15 @@ class RankingModule(L.LightningModule, ABC):
                 print(f"{setting} is left out of the measuring: {candidates}, fewer than k = {k} (`ks` of the model)")
 
     def configure_model(self) -> None:
-        """Share the parameters out, where the strategy wants it (`genrec.sharding.FullySharded`)."""
+        """Share the parameters out, where the strategy wants it (`genrec.sharding.FullySharded`).
+
+        Otherwise several processes take the buffers of the first, once: a process that built an asset may have drawn
+        other random numbers. Parameters are seen to by the strategy.
+        """
         if self.device_mesh is not None:
             shard(self, self.device_mesh["data_parallel"], self.layers(), ENTRIES)
+        elif self.trainer.world_size > 1:
+            take_from_first(self.buffers(), self.trainer.strategy.root_device)
 
     def on_train_start(self) -> None:
         """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""

@@ -80,6 +80,8 @@ def test_who_decides() -> None:
     assert uses_flex("flex", host, 64, 0.1)
     assert not uses_flex("dense", card, 64, 0)  # type: ignore[arg-type]
     assert uses_flex("auto", card, 64, 0)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        assert not uses_flex("auto", card, 64, 0), "a ranking is over before it is compiled"  # type: ignore[arg-type]
     assert not uses_flex("auto", card, 8, 0), "no kernel for so narrow a head"  # type: ignore[arg-type]
     assert not uses_flex("auto", card, 64, 0.1), "FlexAttention has no dropout"  # type: ignore[arg-type]
 

@@ -40,9 +40,11 @@ def uses_flex(attention: Attention, example: Tensor, head: int, dropout: float) 
         head: the width of an attention head.
         dropout: of the attention's weights. FlexAttention has none: ``auto`` takes a dense mask then, ``flex`` leaves
             the dropout out.
+
+    Its kernels are compiled for every few lengths, which takes minutes: ``auto`` takes it to learn, never to rank.
     """
     if attention == "auto":
-        return example.device.type == "cuda" and head >= SMALLEST and not dropout
+        return example.device.type == "cuda" and head >= SMALLEST and not dropout and torch.is_grad_enabled()
     return attention == "flex"
 
 

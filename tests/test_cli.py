@@ -206,7 +206,7 @@ def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> Non
     for verb in ("fit", "test"):
         subprocess.run([command, verb, "--config", "mine.yaml", "--trainer.max_epochs=1", *QUICK], check=True)
     assert load_results(here / "runs" / "mine")["method"] == "Atomic"
-    subprocess.run([command, "inspect", "runs/mine", "--items", "2"], check=True)
+    subprocess.run([command, "inspect", "runs/mine", "--items", "2", "--trust"], check=True)
 
 
 # Killed

@@ -9,7 +9,7 @@ import pytest
 from genrec import Served, load
 from genrec.cli import main
 from genrec.errors import GenrecError
-from genrec.recommend import read_items
+from genrec.recommend import read_history, read_items
 
 from .served import SETREC, TIGER, make_run, recommender
 
@@ -144,6 +144,32 @@ def test_a_bad_line_of_new_items(line: str, message: str) -> None:
     Path("new.jsonl").write_text('{"item": "good", "categories": ["Toys"], "price": 1.5}\n\n' + line)
     with pytest.raises(GenrecError, match=rf"^new\.jsonl, {message}"):
         read_items(Path("new.jsonl"))
+
+
+def test_half_a_character() -> None:
+    Path("new.jsonl").write_text('{"item": "good"}\n{"item": "a", "title": "\\ud800"}')
+    with pytest.raises(GenrecError, match=r"^new\.jsonl, line 2: a text has half of a character"):
+        read_items(Path("new.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("", []),
+        (" , ,", []),
+        ("a, b ,c", ["a", "b", "c"]),
+        ('"a,b", c', ["a,b", "c"]),
+        ('"say ""yes""",b', ['say "yes"', "b"]),
+        ("a'b", ["a'b"]),
+    ],
+)
+def test_a_history_by_hand(text: str, keys: list[str]) -> None:
+    assert read_history(text) == keys
+
+
+def test_a_quote_that_is_not_closed() -> None:
+    with pytest.raises(GenrecError, match="is no list of keys between commas"):
+        read_history('"a,b')
 
 
 def test_no_new_items() -> None:

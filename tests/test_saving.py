@@ -208,7 +208,7 @@ def test_what_is_not_whole(saved: Path, tmp_path: Path) -> None:
         with pytest.raises(GenrecError, match=f"{name}` is missing"):
             from_pretrained(folder)
     about = json.loads((saved / "recommender.json").read_text())
-    for text, complaint in (("{", "damaged"), (json.dumps({**about, "format": 2}), "has format 2")):
+    for text, complaint in (("{", "damaged"), (json.dumps({**about, "format": 3}), "has format 3")):
         (folder / "recommender.json").write_text(text)
         with pytest.raises(GenrecError, match=complaint):
             from_pretrained(folder)

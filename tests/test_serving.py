@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,45 @@ def test_a_text_is_no_history(served: Served, histories: Any) -> None:
         served.recommend(histories)
     with pytest.raises(GenrecError, match=r'allowed as one such list: \["m1", "m7"\]'):
         served.recommend([[]], allowed="m1")
+
+
+WRONG: dict[str, tuple[Callable[[Served], object], str]] = {
+    "no histories": (lambda served: served.recommend(None), "list of histories"),  # type: ignore[arg-type]
+    "a number of histories": (lambda served: served.recommend(3), "list of histories"),  # type: ignore[arg-type]
+    "a mapping": (lambda served: served.recommend({"m1": 1}), "list of histories"),  # type: ignore[arg-type]
+    "no history": (lambda served: served.recommend([None]), "list of histories"),  # type: ignore[list-item]
+    "k is a text": (lambda served: served.recommend([[]], k="5"), "not '5'"),  # type: ignore[arg-type]
+    "k is a truth": (lambda served: served.recommend([[]], k=True), "not True"),
+    "k is half": (lambda served: served.recommend([[]], k=2.5), "not 2.5"),  # type: ignore[arg-type]
+    "allowed is a number": (lambda served: served.recommend([[]], allowed=1), "one such list"),  # type: ignore[arg-type]
+    "items are a mapping": (lambda served: served.add_items({}), "polars DataFrame"),  # type: ignore[arg-type]
+    "no items": (lambda served: served.add_items(None), "polars DataFrame"),  # type: ignore[arg-type]
+    "no path": (lambda served: load(None), "as a text or a path, not None"),  # type: ignore[arg-type]
+    "a number for a path": (lambda served: genrec.from_pretrained(3), "not 3"),  # type: ignore[arg-type]
+    "half a path": (lambda served: load("a\0b"), "as a text or a path"),
+    "an index of nothing": (lambda served: served.build_index("approximate", k=0), "k at least 1"),
+    "another index": (lambda served: served.build_index("best"), "exact or approximate"),  # type: ignore[arg-type]
+    "no recall": (lambda served: served.build_index("approximate", recall=0), "recall above 0"),
+    "the working folder": (lambda served: served.save_pretrained("."), "give the name of a new folder"),
+    "above it": (lambda served: served.save_pretrained(".."), "give the name of a new folder"),
+    "everything": (lambda served: served.save_pretrained("/"), "give the name of a new folder"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments(name: str, served: Served) -> None:
+    call, message = WRONG[name]
+    with pytest.raises(GenrecError, match=re.escape(message)) as caught:
+        call(served)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_items_are_left_out_and_said(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = served.catalog.keys
+    found = served.recommend([[keys[1], "gone"], [keys[2]], ["gone", "too"]], k=3, skip_unknown=True)
+    expected = served.recommend([[keys[1]], [keys[2]], []], k=3)
+    assert found.equals(expected)
+    assert capsys.readouterr().err == "left out 3 unknown items of 2 of 3 histories, such as `gone`\n"
 
 
 def test_only_allowed_items(served: Served) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,16 @@ DEFAULT_MONITOR = "val/ndcg@max(ks)"
 """Stands for NDCG at the model's largest cut-off, which is known when all arguments are."""
 
 
-def compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
+def compose(
+    arguments: list[str], accept: Callable[[dict[str, Any], Path, bool], dict[str, Any]] = lambda config, *_: config
+) -> tuple[list[str], str, Path | None]:
     """Replace every ``--config NAME`` by the composed config; the last one's name becomes the run's.
 
     A run's own ``config.yaml`` stands for that run.
+
+    Args:
+        arguments: of the command line.
+        accept: is given every config, its path and whether it is a run's own; what it returns is taken.
     """
     args, name, run_folder = [], "run", None
     rest = iter(arguments)
@@ -53,10 +59,11 @@ def compose(arguments: list[str]) -> tuple[list[str], str, Path | None]:
         config = value if equals else next(rest, None)
         if config is None:
             raise GenrecError("--config takes the name of a config file")
-        args += ["--config", yaml.safe_dump(load_config(config))]
         path = Path(config)
+        of_run = path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir()
+        args += ["--config", yaml.safe_dump(accept(load_config(config), path, of_run))]
         name = path.stem
-        if path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir():
+        if of_run:
             run_folder, name = path.parent, path.resolve().parent.parent.name
     return args, name, run_folder
 

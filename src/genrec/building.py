@@ -6,11 +6,9 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
@@ -18,16 +16,14 @@ from torch import Tensor
 import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, short class names of a config are known
-from genrec import runs
+from genrec import restoring, runs
 from genrec.arguments import explain
 from genrec.assets import Assets
 from genrec.configuration import find_config, load_config
-from genrec.data import SequenceData
+from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
-
-SECTIONS = ("model", "data", "assets")
-"""What of a config a recommender is made of; the rest is about its training."""
+from genrec.trusted import SECTIONS, checked, plugins
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def find_run(path: Path) -> Path:
     )
 
 
-def config_of(run: Path, data_root: str | Path | None) -> dict[str, Any]:
+def config_of(run: Path, data_root: str | Path | None, trust: bool = False) -> dict[str, Any]:
     """The `SECTIONS` of a run's config, with folders that are found from here.
 
     Relative folders are those of the working folder that the run was made in, which is where its ``runs`` are; what is
@@ -67,6 +63,10 @@ def config_of(run: Path, data_root: str | Path | None) -> dict[str, Any]:
     Args:
         run: its folder. Without a config in it, the config of the run's name is looked up.
         data_root: the folder of the data; None takes the config's.
+        trust: see `genrec.trusted.checked`.
+
+    Raises:
+        GenrecError: if there is no config, or it is not to be trusted.
     """
     kept = run / runs.CONFIG
     if not kept.is_file():
@@ -76,12 +76,19 @@ def config_of(run: Path, data_root: str | Path | None) -> dict[str, Any]:
             raise GenrecError(f"`{run}` has no {runs.CONFIG}, and {error}") from error
     config = load_config(str(kept))
     made_in = _working_folder(run, str(config.get("runs", "runs")))
-    sections = {name: dict(config.get(name) or {}) for name in SECTIONS}
-    for name, root in (("data", "data"), ("assets", "data/assets")):
-        root = sections[name].get("root") or root
-        sections[name]["root"] = str(made_in / root if (made_in / root).exists() else root)
+    sections = checked({name: config.get(name) or {} for name in SECTIONS}, kept, trust)
     if data_root is not None:
         sections["data"]["root"] = str(data_root)
+    for name, usual in (("data", "data"), ("assets", "data/assets")):
+        root = Path(sections[name].get("root") or usual)
+        root = made_in / root if (made_in / root).exists() else root
+        inside = any(root.resolve().is_relative_to(place.resolve()) for place in (made_in, Path()))
+        if not (trust or inside or root.exists()):
+            raise GenrecError(
+                f"{kept}: `{name}.root` is `{root}`, which is not there: make the folder, say where the data are "
+                "(`data_root=`, --data.root), or trust the run (`trust=True`, --trust)"
+            )
+        sections[name]["root"] = str(root)
     return sections
 
 
@@ -101,14 +108,32 @@ def build(config: Mapping[str, Any]) -> Namespace:
     Raises:
         GenrecError: if a key or class is unknown, or a value is of the wrong type.
     """
-    for entry in entry_points(group="genrec.identifiers"):
-        entry.load()
+    plugins()
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_lightning_class_args(RankingModule, "model", subclass_mode=True)
     if "data" in config:
         parser.add_lightning_class_args(SequenceData, "data")
     parser.add_class_arguments(Assets, "assets")
     parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
+    return _instantiated(parser, config)
+
+
+def data_of(source: Source, options: Mapping[str, Any]) -> SequenceData:
+    """The data module of a source that is there already.
+
+    Args:
+        source: gives the data set.
+        options: the other arguments, as in a config file.
+
+    Raises:
+        GenrecError: if an argument is unknown, or of the wrong type.
+    """
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(SequenceData, "data", skip={"source"}, instantiate=False)
+    return SequenceData(source, **_instantiated(parser, {"data": options}).data)
+
+
+def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) -> Namespace:
     try:
         return parser.instantiate_classes(parser.parse_object(dict(config)))
     except GenrecError:
@@ -135,12 +160,7 @@ def restore(model: RankingModule, checkpoint: Path) -> None:
     Raises:
         GenrecError: if the checkpoint is missing, damaged, or that of another model.
     """
-    try:
-        contents = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise GenrecError(f"there is no checkpoint file `{checkpoint}`: train with `genrec fit` first") from error
-    except Exception as error:
-        raise GenrecError(f"`{checkpoint}` is not a checkpoint, or not a whole one") from error
+    contents = restoring.read(checkpoint)
     model.on_load_checkpoint(contents)
     load_weights(model, contents["state_dict"], checkpoint)
 

@@ -29,6 +29,7 @@ USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
 CONFIG is a file, or the name of a packaged config (below). Any key of it can be given on the command line:
   genrec fit --config toys_setrec_small.yaml --data.root DIR --trainer.max_epochs 3
   genrec fit --config toys_setrec_small.yaml --ckpt_path last      resumes the newest run of that config
+  genrec test --config RUN/config.yaml --trust                     a run of your own, with classes of your own
   genrec fit --help                                                lists all keys; so do report --help, compare --help
 """
 
@@ -50,8 +51,6 @@ def main(args: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{USAGE}\n{_packaged()}")
         return
-    # A config may name a class of the user's own, in a module beside it: `class_path: my_module.MyIdentifier`.
-    sys.path.append(os.getcwd())
     try:
         if arguments[0] in COMMANDS:
             module, function = COMMANDS[arguments[0]]

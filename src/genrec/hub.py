@@ -9,6 +9,7 @@ import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError
 
 from genrec.errors import GenrecError
+from genrec.manifest import KINDS
 
 # Which HTTP library the client uses depends on its version; that library's error is a base of the client's own.
 ERRORS: Any = (OSError, ValueError, *HfHubHTTPError.__bases__)
@@ -22,7 +23,7 @@ def fetch(name: str) -> Path:
         GenrecError: if there is no such repository, or it cannot be reached.
     """
     try:
-        return Path(huggingface_hub.snapshot_download(name))
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=[f"*{kind}" for kind in KINDS]))
     except ERRORS as error:
         raise GenrecError(
             f"`{name}` is no folder, and cannot be fetched from the Hugging Face hub ({_reason(error)}): check the "

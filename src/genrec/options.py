@@ -24,6 +24,11 @@ class Options(argparse.ArgumentParser):
         told = "the folder of the data, if not that of the run's config"
         self.add_argument("--data.root", dest="data_root", metavar="DIR", help=told)
 
+    def add_trust(self) -> None:
+        """``--trust``, see `genrec.trusted`."""
+        told = "the run is your own: import the modules of its classes, also from the working folder"
+        self.add_argument("--trust", action="store_true", help=told)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line.
 

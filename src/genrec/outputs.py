@@ -20,6 +20,8 @@ def write_new(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         GenrecError: if it cannot be written.
     """
+    if path.is_dir():
+        raise GenrecError(f"`{path}` is a folder: give the name of a file")
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

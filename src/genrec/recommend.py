@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,11 +38,15 @@ def command(arguments: Sequence[str]) -> None:
         raise GenrecError(f"recommend writes .parquet or .jsonl, not `{output.name}` (--output)")
     new = read_items(Path(chosen.new_items)) if chosen.new_items else None
     allowed = _read_keys(Path(chosen.allow)) if chosen.allow else None
-    served = load(chosen.run, chosen.data_root)
+    histories = [read_history(history) for history in chosen.history]
+    if chosen.k < 1:
+        raise GenrecError(f"--k is the number of items per user, at least 1, not {chosen.k}")
+    served = load(chosen.run, chosen.data_root, chosen.trust)
     if new is not None:
         served.add_items(new)
         print(f"added {len(new):,} {'item' if len(new) == 1 else 'items'} of {chosen.new_items}", file=sys.stderr)
-    histories = [[key.strip() for key in history.split(",") if key.strip()] for history in chosen.history]
+    if chosen.skip_unknown:
+        histories = served.known(histories)
     # Before what takes long.
     _check(served, [key for history in histories for key in history], "--history")
     _check(served, allowed or [], f"{chosen.allow} (--allow)")
@@ -63,8 +69,10 @@ def _options() -> Options:
         action="append",
         required=True,
         metavar="ITEM,ITEM,...",
-        help="what a user took, oldest first; give it once for every user, empty for one of whom nothing is known",
+        help="what a user took, oldest first; give it once for every user, empty for one of whom nothing is known; a "
+        "key with a comma stands in quotes: '\"a,b\",c'",
     )
+    options.add_argument("--skip-unknown", action="store_true", help="leave out unknown items, and say how many")
     options.add_argument("--k", type=int, default=10, help="items per user (%(default)s)")
     options.add_argument("--allow", metavar="FILE", help="recommend only these items: a key a line")
     options.add_argument("--repeats", action="store_true", help="recommend items of a user's history too")
@@ -75,6 +83,7 @@ def _options() -> Options:
         "--index", choices=("exact", "approximate"), help="search a vector index (methods of one inner product)"
     )
     options.add_data_root()
+    options.add_trust()
     options.add_argument("--output", metavar="FILE", help="write the recommendations: .parquet or .jsonl")
     return options
 
@@ -93,6 +102,19 @@ def _table(served: Served, user: int, history: Sequence[str], found: pl.DataFram
     return table
 
 
+def read_history(text: str) -> list[str]:
+    """Item keys between commas; one that has commas itself stands in quotes, as in a csv file.
+
+    Raises:
+        GenrecError: if a quote is not closed.
+    """
+    try:
+        cells = next(csv.reader([text], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise GenrecError(f"--history {text!r:.80} is no list of keys between commas ({error})") from error
+    return [cell.strip() for cell in cells if cell.strip()]
+
+
 def read_items(path: Path) -> pl.DataFrame:
     """New items from a file of one JSON object a line, with the fields of `genrec.data.Catalog`; others are dropped.
 
@@ -103,6 +125,8 @@ def read_items(path: Path) -> pl.DataFrame:
         raise GenrecError(f"there is no file `{path}` (--new-items)")
     records = []
     for number, record in json_lines(path):
+        if not _encodes(record):
+            raise GenrecError(f"{path}, line {number}: a text has half of a character (such as \\ud800)")
         wrong = next((name for name in SCHEMA if not _fits(name, record.get(name))), None)
         if wrong is not None:
             kind = KINDS.get(wrong, "a text")
@@ -111,6 +135,15 @@ def read_items(path: Path) -> pl.DataFrame:
     if not records:
         raise GenrecError(f"`{path}` holds no items (--new-items)")
     return pl.DataFrame(records, schema=SCHEMA)
+
+
+def _encodes(record: object) -> bool:
+    """Whether texts are whole: JSON can name halves of characters, which no file can hold."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fits(name: str, value: object) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from genrec import hub, runs, saving
+from genrec import hub, manifest, runs, saved, saving
 from genrec.building import build, config_of, find_run, restore, set_up
 from genrec.data import Catalog, Dataset, Ragged, SequenceData
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
@@ -27,21 +28,25 @@ PROBES = 256
 """Users on whom an approximate index is tuned, and as many others on whom it is measured."""
 
 
-def load(path: str | Path, data_root: str | Path | None = None) -> Served:
+def load(path: str | Path, data_root: str | Path | None = None, trust: bool = False) -> Served:
     """The recommender of a run, with its best checkpoint, or one that `Served.save_pretrained` wrote.
+
+    The folder is data, whoever made it: nothing that its config names is imported, see `genrec.trusted`.
 
     Args:
         path: the folder of a run, or of runs: the newest that has a best checkpoint counts. Or a saved folder.
         data_root: the folder of the data; None takes that of the run's config. A saved folder needs none.
+        trust: import the modules of classes that the folder names, as for a run of your own with a class of your own.
 
     Raises:
-        GenrecError: if there is no such run, or its files or data are missing or damaged.
+        GenrecError: if there is no such run, or its files or data are missing or damaged, or its config names what is
+            no known class.
     """
-    folder = Path(path)
-    if saving.is_saved(folder):
-        return Served(*saving.read(folder))
+    folder = _folder(path)
+    if manifest.is_saved(folder):
+        return Served(*saved.read(folder, trust))
     run = find_run(folder)
-    config = config_of(run, data_root)
+    config = config_of(run, data_root, trust)
     made = build(config)
     set_up(made.model, made.data)
     if made.model.learns:
@@ -49,19 +54,28 @@ def load(path: str | Path, data_root: str | Path | None = None) -> Served:
     return Served(made.model, made.data, config)
 
 
-def from_pretrained(name: str | Path) -> Served:
+def from_pretrained(name: str | Path, trust: bool = False) -> Served:
     """A recommender that `Served.save_pretrained` wrote into a folder, or `Served.push_to_hub` to the hub.
 
     Args:
         name: the folder, or else the name on the Hugging Face hub, such as ``someone/toys-setrec``.
+        trust: see `load`.
 
     Raises:
-        GenrecError: if there is none, or it cannot be fetched.
+        GenrecError: if there is none, it cannot be fetched, or it is not what `save_pretrained` wrote.
     """
-    folder = Path(name) if Path(name).is_dir() else hub.fetch(str(name))
-    if not saving.is_saved(folder):
-        raise GenrecError(f"`{name}` holds no {saving.FILE}: give what `save_pretrained` or `push_to_hub` wrote")
-    return Served(*saving.read(folder))
+    folder = _folder(name)
+    if not folder.is_dir():
+        folder = hub.fetch(str(name))
+    if not manifest.is_saved(folder):
+        raise GenrecError(f"`{name}` holds no {manifest.FILE}: give what `save_pretrained` or `push_to_hub` wrote")
+    return Served(*saved.read(folder, trust))
+
+
+def _folder(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise GenrecError(f"give the folder of a run, or of a saved recommender, as a text or a path, not {path!r:.80}")
+    return Path(path)
 
 
 class Served:
@@ -103,12 +117,24 @@ class Served:
         Raises:
             GenrecError: if they are no list of texts, and as `Catalog.rows`.
         """
-        if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
-            raise GenrecError(
-                'give a list of histories, each a list of item keys, which are texts: [["m1", "m7"]]; and the items '
-                'that are allowed as one such list: ["m1", "m7"]'
+        return self.catalog.rows(_texts(keys))
+
+    def known(self, histories: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Histories without the keys of items that are not in the catalogue; what is left out is said once.
+
+        Raises:
+            GenrecError: if they are no lists of texts.
+        """
+        there = set(self.catalog.keys)
+        kept = [[key for key in _texts(history) if key in there] for history in _list(histories)]
+        left = [key for history in histories for key in history if key not in there]
+        if left:
+            users = sum(len(old) > len(new) for old, new in zip(histories, kept, strict=True))
+            print(
+                f"left out {len(left):,} unknown items of {users:,} of {len(kept):,} histories, such as `{left[0]}`",
+                file=sys.stderr,
             )
-        return self.catalog.rows(keys)
+        return kept
 
     def recommend(
         self,
@@ -116,6 +142,7 @@ class Served:
         k: int = 10,
         allowed: Sequence[str] | None = None,
         repeats: bool = False,
+        skip_unknown: bool = False,
     ) -> pl.DataFrame:
         """The best items for users who are known by what they took.
 
@@ -126,6 +153,7 @@ class Served:
             allowed: the keys of the items that may be recommended; None allows all.
             repeats: whether items of a user's history may be recommended to him again, as they may when metrics are
                 measured.
+            skip_unknown: leave out keys of histories that are not in the catalogue, and say how many.
 
         Returns:
             ``user`` (0, 1, ...), ``rank`` (1, 2, ...), ``item`` (its key), ``title`` and ``score``, a row per
@@ -134,6 +162,9 @@ class Served:
         Raises:
             GenrecError: if a key is unknown, or fewer than ``k`` items may be recommended to a user.
         """
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise GenrecError(f"k is the number of items per user, a whole number such as 10, not {k!r:.80}")
+        histories = self.known(histories) if skip_unknown else _list(histories)
         lists = Ragged.from_lists([self.rows(history).tolist() for history in histories])
         candidates = np.ones(len(self.catalog), bool)
         if allowed is not None:
@@ -202,6 +233,8 @@ class Served:
             GenrecError: if a key is there already, a column is of the wrong kind, or the method knows nothing but the
                 items it was trained on.
         """
+        if not isinstance(items, pl.DataFrame):
+            raise GenrecError(f"new items come as a polars DataFrame with a column `item`, not as {items!r:.80}")
         if not isinstance(self.model, Recommender):
             raise GenrecError(f"{self.model.method} knows nothing of items that it was not trained on: train it again")
         self.model.add_items(items)
@@ -223,8 +256,13 @@ class Served:
             the share that it does find, for as many other users.
 
         Raises:
-            GenrecError: if the method does not rank by one inner product.
+            GenrecError: if the method does not rank by one inner product, or there is no such index.
         """
+        if kind not in get_args(Kind) or k < 1 or not 0 < recall <= 1:
+            raise GenrecError(
+                f"an index is {' or '.join(get_args(Kind))}, k at least 1 and recall above 0 and at most 1; got "
+                f"{kind!r:.80}, {k} and {recall}"
+            )
         index = VectorIndex(self._identifier.item_vectors(), kind)
         if kind == "exact":
             self.index = index
@@ -283,6 +321,25 @@ class Served:
             folder = Path(scratch) / "recommender"
             self.save_pretrained(folder)
             hub.upload(folder, name)
+
+
+def _list(values: Any) -> Sequence[Any]:
+    """Lists of keys as they are, of whatever kind of list.
+
+    Raises:
+        GenrecError: if it is something else.
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise GenrecError(
+            'give a list of histories, each a list of item keys, which are texts: [["m1", "m7"]]; and the items '
+            'that are allowed as one such list: ["m1", "m7"]'
+        )
+    return list(values)
+
+
+def _texts(keys: Any) -> Sequence[str]:
+    values = _list(keys)
+    return values if all(isinstance(key, str) for key in values) else _list(None)
 
 
 def _check(lists: Ragged, candidates: np.ndarray, k: int, repeats: bool) -> None:

@@ -57,10 +57,13 @@ def folder_of(root: Path, name: str, fingerprint: Mapping[str, Any]) -> Path:
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether the folder has a manifest and exactly the files that it names."""
+    """Whether the folder has a manifest that names files, and has them as they were made."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        return all(_describe(folder / name) == entry for name, entry in files.items())
+        # Names alone: a manifest is no way out of its folder.
+        return bool(files) and all(
+            Path(name).name == name and _describe(folder / name) == entry for name, entry in files.items()
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         # No such folder, or a manifest that is cut off or is something else.
         return False

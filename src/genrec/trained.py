@@ -7,20 +7,22 @@ was trained: model, data and assets are those of its ``config.yaml``. What is ty
 from __future__ import annotations
 
 import os
-import zipfile
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from genrec import runs
-from genrec.building import SECTIONS
+from genrec import restoring, runs
 from genrec.checkpoints import OF_SLURM
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
 from genrec.report.variants import flat
 from genrec.study.settings import changes
+from genrec.trusted import SECTIONS, checked, look_here
+
+_WORD = re.compile(r"[\w-]+")
 
 SHOWN = 3
 """Changes that are told one by one."""
@@ -64,14 +66,52 @@ def check(checkpoint: Path) -> None:
     """
     if not checkpoint.is_file():
         raise GenrecError(f"there is no checkpoint file `{checkpoint}`")
-    if not zipfile.is_zipfile(checkpoint):
-        raise GenrecError(f"`{checkpoint}` is not a checkpoint, or not a whole one")
+    restoring.read(checkpoint, whole=False)
 
 
-def settings(run: Path) -> dict[str, Any] | None:
-    """Model, data and assets of a run, with every default; None if it did not keep its config."""
+def settings(run: Path, trust: bool) -> dict[str, Any] | None:
+    """Model, data and assets of a run, with every default; None if it did not keep its config.
+
+    Args:
+        run: its folder.
+        trust: take them as they are; otherwise as `genrec.trusted.checked`, since somebody may have handed it over.
+    """
     path = run / runs.CONFIG
-    return _sections(load_config(str(path))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    config = load_config(str(path))
+    if not trust:
+        return checked(config, path)
+    look_here(config)
+    return _sections(config)
+
+
+def untrusted(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What an evaluation takes of a run's own config that somebody may have handed over.
+
+    Args:
+        config: the whole of it.
+        file: where it is from.
+
+    Returns:
+        model, data and assets, see `genrec.trusted.checked`; the seed, and the trainer's numbers and words. Where to
+        write is none of the run's business.
+
+    Raises:
+        GenrecError: if the trainer has callbacks, loggers or the like.
+    """
+    trainer = config.get("trainer")
+    kept = {key: value for key, value in (trainer if isinstance(trainer, dict) else {}).items() if value not in (None, [], {})}
+    kept.pop("default_root_dir", None)
+    for key, value in kept.items():
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, bool | int | float) or _WORD.fullmatch(str(item)) for item in values):
+            raise GenrecError(
+                f"{file}: `trainer.{key!s:.80}` is more than numbers and words, and a run that somebody handed over "
+                "could have anything run with it: give --trust if it is your own"
+            )
+    seed = {"seed_everything": config["seed_everything"]} if isinstance(config.get("seed_everything"), int) else {}
+    return {**checked(config, file), **seed, "trainer": kept}
 
 
 def stand_in(arguments: Sequence[str], kept: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,8 +45,11 @@ from genrec.record import record
 from genrec.report import print_table
 from genrec.sharding import strategy_of
 from genrec.trainer import Trainer, make_loggers
+from genrec.trusted import look_here, plugins
 
 EVALUATIONS = ("test", "validate", "predict")
+TRUST = "--trust"
+"""The run that is evaluated may name classes in modules of the user's own; see `genrec.trusted`."""
 
 
 class GenrecCLI(LightningCLI):
@@ -56,8 +58,9 @@ class GenrecCLI(LightningCLI):
     datamodule: SequenceData
     model: RankingModule
 
-    def __init__(self, name: str, run: Path | None, args: list[str]) -> None:
+    def __init__(self, name: str, run: Path | None, args: list[str], trust: bool) -> None:
         self.name = name
+        self.trust = trust
         self.run_folder = run
         self.overrides: list[str] = []
         try:
@@ -115,7 +118,9 @@ class GenrecCLI(LightningCLI):
         super().parse_arguments(parser, args)
         of_run = self.run_folder is not None
         self.run_folder = self._run_in_use()
-        kept = trained.settings(self.run_folder) if self.run_folder else None
+        # Who trains on has looked at what he trains; whose the checkpoint of an evaluation is, nobody knows.
+        trust = self.trust or self.config.subcommand not in EVALUATIONS
+        kept = trained.settings(self.run_folder, trust) if self.run_folder else None
         if kept is None:
             return
         asked = config = self._whole_config()
@@ -125,6 +130,9 @@ class GenrecCLI(LightningCLI):
         self.overrides = trained.overrides(kept, config)
         if self.run_folder and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             trained.tell(self.run_folder, trained.overrides(asked, config), self.overrides)
+
+    def _parse_ckpt_path(self) -> None:
+        """A checkpoint is parameters: Lightning would build the class that its `hyper_parameters` name."""
 
     def _whole_config(self) -> dict[str, Any]:
         command = self.config.subcommand
@@ -166,6 +174,8 @@ class GenrecCLI(LightningCLI):
             assert self.run_folder is not None
             config.ckpt_path = str(self.run_folder / runs.CHECKPOINTS / runs.BEST)
             print(f"using {config.ckpt_path}, the best checkpoint of the newest run of {self.name}")
+        if config.get("ckpt_path"):
+            trained.check(Path(config.ckpt_path))
         if self.subcommand != "prepare" and self.run_folder is None:
             # Only the first of several processes writes into it.
             first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
@@ -280,12 +290,23 @@ def run(arguments: list[str]) -> None:
     Raises:
         GenrecError: for every kind of bad input.
     """
-    for entry in entry_points(group="genrec.identifiers"):
-        entry.load()
-    args, name, run_folder = compose(arguments)
+    plugins()
+    trust = TRUST in arguments
+    if trust and arguments[0] not in EVALUATIONS:
+        raise GenrecError(f"{TRUST} is for {', '.join(EVALUATIONS)}: what is trained is trusted anyway")
+    own: list[Any] = [argument.partition("=")[2] or argument for argument in arguments]
+
+    def accept(config: dict[str, Any], path: Path, of_run: bool) -> dict[str, Any]:
+        if of_run and not trust and arguments[0] in EVALUATIONS:
+            return trained.untrusted(config, path)
+        own.append(config)
+        return config
+
+    args, name, run_folder = compose([argument for argument in arguments if argument != TRUST], accept)
+    look_here(own)
     quieten()
     try:
-        GenrecCLI(name, run_folder, args)
+        GenrecCLI(name, run_folder, args, trust)
     except GenrecError:
         raise
     except Exception as error:

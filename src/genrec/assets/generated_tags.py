@@ -103,7 +103,10 @@ class TagWriter:
             GenrecError: if it cannot be had.
         """
         try:
-            writer = cls(AutoModelForSeq2SeqLM.from_pretrained(name), AutoTokenizer.from_pretrained(name))
+            writer = cls(
+                AutoModelForSeq2SeqLM.from_pretrained(name, trust_remote_code=False),
+                AutoTokenizer.from_pretrained(name, trust_remote_code=False),
+            )
         except (OSError, ValueError) as error:
             raise GenrecError(
                 f"cannot load the tag generator `{name}`: {str(error).strip().splitlines()[0]} Check the name and the "

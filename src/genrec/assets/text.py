@@ -95,7 +95,7 @@ def _load(model: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(model)
+        return SentenceTransformer(model, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise GenrecError(
             f"cannot load the sentence encoder `{model}`: check the name and the connection, give a local folder, or "

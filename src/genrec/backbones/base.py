@@ -50,6 +50,7 @@ class Backbone(nn.Module, ABC):
         start: token id of the word that opens what is written; there after `setup`.
         end: token id of the word that closes it; there after `setup`.
         multiple: sequences are padded to a multiple of this length.
+        only_safetensors: refuse a model whose weights come in a format that is a pickle.
         head_scale: what a hidden state is multiplied with before it is compared with the rows of `head`.
     """
 
@@ -59,6 +60,7 @@ class Backbone(nn.Module, ABC):
     end: int
     head_scale: float = 1.0
     multiple: int = 1
+    only_safetensors: bool = False
 
     @abstractmethod
     def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:

@@ -105,7 +105,9 @@ class CausalBackbone(Backbone):
         if self.pretrained is None:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
             config = AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
-            self.model = AutoModel.from_config(config, attn_implementation=ATTENTION, dtype=self.dtype)
+            self.model = AutoModel.from_config(
+                config, attn_implementation=ATTENTION, dtype=self.dtype, trust_remote_code=False
+            )
         else:
             self._load(self.pretrained)
         self.width = self.model.config.hidden_size
@@ -124,8 +126,11 @@ class CausalBackbone(Backbone):
     def _load(self, name: str) -> None:
         if name.startswith(PACKAGE):
             name = _package_folder(name.removeprefix(PACKAGE))
-        files = {"gguf_file": self.gguf_file} if self.gguf_file else {}
+        files: dict[str, Any] = {"trust_remote_code": False}
+        if self.gguf_file:
+            files["gguf_file"] = self.gguf_file
         options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": self.dtype, **files}
+        options["use_safetensors"] = self.only_safetensors or None
         if self.bits is not None:
             from transformers import BitsAndBytesConfig
 
@@ -321,7 +326,8 @@ class _CausalTree(Tree):
 
 
 def _package_folder(package: str) -> str:
-    found = find_spec(package)
+    # A name with a dot would import what stands before it.
+    found = find_spec(package) if package.isidentifier() else None
     if found is None or found.origin is None:
         raise GenrecError(f"the model of package `{package}` is not there: install it with pip")
     return str(Path(found.origin).parent)

@@ -121,9 +121,12 @@ class T5Backbone(Backbone):
         """See `Backbone.setup`."""
         if self.pretrained is not None:
             try:
-                self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained)
+                self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained, trust_remote_code=False)
                 loaded = T5ForConditionalGeneration.from_pretrained(
-                    self.pretrained, attn_implementation=ATTENTION, dtype=torch.float32
+                    self.pretrained,
+                    attn_implementation=ATTENTION,
+                    dtype=torch.float32,
+                    use_safetensors=self.only_safetensors or None,
                 )
             except (OSError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]

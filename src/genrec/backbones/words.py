@@ -8,7 +8,7 @@ from itertools import chain, repeat
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, first_line
 
 VOCABULARY = 8192
 SPECIAL = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -32,9 +32,9 @@ def load_tokenizer(name: str | None, texts: Sequence[str], whole: Sequence[str] 
         often = 1 + sum(len(text.split()) for text in texts)
         return _learn_tokenizer(chain(texts, chain.from_iterable(repeat(whole, often))))
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise GenrecError(f"cannot load a tokenizer from `{name}`: {str(error).strip().splitlines()[0]}") from error
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # the readers of tokenizers raise bare exceptions
+        raise GenrecError(f"cannot load a tokenizer from `{name}`: {first_line(error)}") from error
 
 
 def _learn_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:

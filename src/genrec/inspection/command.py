@@ -28,7 +28,9 @@ def command(arguments: Sequence[str]) -> None:
     """
     quieten()
     chosen = _parse(arguments)
-    inspection = Inspection(load(chosen.run, chosen.data_root), chosen.neighbours, chosen.seed, chosen.text)
+    inspection = Inspection(
+        load(chosen.run, chosen.data_root, chosen.trust), chosen.neighbours, chosen.seed, chosen.text
+    )
     console = wide_console()
     results: dict[str, Any] = {"run": chosen.run}
     if chosen.item:
@@ -63,6 +65,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         help="whose embeddings tell what is near by text (the run's own if they are built, or else tfidf)",
     )
     options.add_data_root()
+    options.add_trust()
     options.add_argument("--output", metavar="FILE.json", help="write the numbers too")
     chosen = options.parse_args(arguments)
     if chosen.items < 0 or (chosen.output and not chosen.output.endswith(".json")):

@@ -71,14 +71,14 @@ def test_the_folder_of_the_data_is_given_as_to_every_command(
 ) -> None:
     asked = []
 
-    def load(*arguments: str) -> None:
+    def load(*arguments: object) -> None:
         asked.append(arguments)
         raise GenrecError("no more is asked here")
 
     monkeypatch.setattr(f"{module}.load", load)
     with pytest.raises(SystemExit):
         main([*command, "--data.root", "DIR"])
-    assert asked == [("RUN", "DIR")]
+    assert asked == [("RUN", "DIR", False)]
 
 
 def test_new_items_are_added_before(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,11 @@ def untrusted(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
         GenrecError: if the trainer has callbacks, loggers or the like.
     """
     trainer = config.get("trainer")
-    kept = {key: value for key, value in (trainer if isinstance(trainer, dict) else {}).items() if value not in (None, [], {})}
+    kept = {
+        key: value
+        for key, value in (trainer if isinstance(trainer, dict) else {}).items()
+        if value not in (None, [], {})
+    }
     kept.pop("default_root_dir", None)
     for key, value in kept.items():
         values = value if isinstance(value, list) else [value]

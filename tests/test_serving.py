@@ -214,7 +214,7 @@ def test_an_index_finds_what_scoring_every_item_finds(identifier: dict[str, Any]
     scored = served.recommend(histories, **options)
     assert served.build_index("exact") == 1.0
     assert served.recommend(histories, **options)["item"].to_list() == scored["item"].to_list()
-    share = served.build_index("approximate", k=6, recall=0.7)
+    share = served.build_index("approximate", k=6, recall=0.8)
     found = served.recommend(histories, **options)
     same = sum(len(set(a) & set(b)) for a, b in zip(_by_user(found), _by_user(scored), strict=True))
     assert 0.6 <= share <= 1

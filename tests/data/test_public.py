@@ -17,6 +17,7 @@ import pytest
 from genrec.cli import main
 from genrec.data import Amazon, Dataset, MovieLens, Public, Steam, download
 from genrec.data.card import card
+from genrec.data.files import compressed
 from genrec.errors import GenrecError
 
 from .server import FileServer, running
@@ -287,3 +288,103 @@ def test_a_named_config_goes_from_nothing_to_ready_data(
     main(["prepare", *command])
     assert "built" not in capsys.readouterr().out
     assert len(server.requests) == requests == 2
+
+
+def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name.removesuffix(".gz"): gzip.decompress(content) for name, content in files.items()}
+
+
+def members(name: str, **renamed: str) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(movielens()[name])) as archive:
+        return {renamed.get(Path(each).suffix[1:], each): archive.read(each) for each in archive.namelist()}
+
+
+def ratings(order: str) -> bytes:
+    rows = ({"u": f"A{u}", "i": f"B00{i}", "r": "5.0", "t": str(START + DAY * t)} for u, i, t in visits())
+    return "".join(",".join(row[part] for part in order) + "\n" for row in rows).encode()
+
+
+MILLISECONDS = b"user_id,parent_asin,rating,timestamp\n" + ratings("uirt").replace(b"\n", b"000\n")
+FLOATS = {
+    "ratings.csv": b"userId,movieId,rating,timestamp\n"
+    + "".join(f"{u}.0,{i}.0,4.0,{START + DAY * t}\n" for u, i, t in visits()).encode(),
+    "movies.csv": b"movieId,title,genres\n" + "".join(f"{i},T{i},War\n" for i in range(ITEMS)).encode(),
+}
+
+
+def in_utf8(text: bytes) -> str:
+    """Text that `zipped` writes as UTF-8."""
+    return text.decode("latin-1").encode().decode("latin-1")
+
+
+TEN = {"x.zip": zipped(**{f"ml-10M100K/{Path(n).name}": in_utf8(text) for n, text in members("ml-1m.zip").items()})}
+PRESENT = {
+    "amazon unpacked": (Amazon("Pens"), unpacked(amazon(2014)), True),
+    "amazon renamed": (Amazon("Pens"), dict(zip(("a.json.gz", "b.json.gz"), amazon(2014).values(), strict=True)), True),
+    "amazon 2023 renamed": (Amazon("Pens", 2023), dict(zip("ab", amazon(2023).values(), strict=True)), True),
+    "ratings of 2014": (Amazon("Pens"), {"ratings_Pens.csv": ratings("uirt")}, False),
+    "ratings of 2018": (Amazon("Pens", 2018), {"Pens.csv": ratings("iurt")}, False),
+    "ratings of 2023": (Amazon("Pens", 2023), {"any.csv": MILLISECONDS}, False),
+    "steam unpacked": (Steam(k_core=5), unpacked(steam()), True),
+    "movielens in its folder": (MovieLens("1m"), members("ml-1m.zip"), True),
+    "movielens renamed": (MovieLens("1m"), {"mine.zip": movielens()["ml-1m.zip"]}, True),
+    "movielens 10m": (MovieLens("10m"), TEN, True),
+    "ids that were floats": (MovieLens("latest-small"), FLOATS, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_files_that_are_there_are_found_by_name_or_content(tmp_path: Path, name: str) -> None:
+    source, files, text = PRESENT[name]
+    for file, content in files.items():
+        path = tmp_path / "mine" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    source.files = str(tmp_path / "mine")
+    dataset = source.load(tmp_path)
+    found = card(dataset)
+    assert (found["users"], found["items"], found["interactions"]["total"]) == (USERS, ITEMS, USERS * EVENTS)
+    assert found["text"]["title"] == text
+    if "10m" in name:
+        assert dataset.catalog.titles[dataset.catalog.keys.index("3")] == "Caf\xe9 3 (1999)"
+    assert ("findings" in found) == (not text), "what is missing is said"
+
+
+def test_several_files_that_may_be_it(tmp_path: Path) -> None:
+    reviews, meta = amazon(2014).values()
+    for name, content in {"a": reviews, "b": reviews, "c": meta}.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(
+        GenrecError, match=r"several files that may be the reviews: a, b; name the right one reviews_Pens"
+    ):
+        Amazon("Pens", files=str(tmp_path)).load(tmp_path)
+
+
+def test_ratings_below_are_left_out_and_repetitions_kept(tmp_path: Path) -> None:
+    rows = [(u, i, 4 if i else 2, START + DAY * t) for u, i, t in visits()]
+    rows += [(u, 7, 5, START + DAY * 200 + u) for u in range(USERS)]
+    (tmp_path / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    )
+    (tmp_path / "movies.csv").write_bytes(FLOATS["movies.csv"])
+    source = MovieLens("latest-small", k_core=1, files=str(tmp_path), min_rating=3, repeats="all")
+    found = card(source.load(tmp_path))
+    low = sum(row[2] < 3 for row in rows)
+    assert found["findings"] == {"interactions rated below 3, left out": low}
+    assert found["interactions"]["total"] == len(rows) - low
+    assert found["repeated"] > 0
+
+
+def test_archives_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(movielens()["ml-1m.zip"])
+    for start in (content.find(b"PK\x03\x04"), content.find(b"PK\x01\x02")):
+        content[start + (6 if content[start + 2] == 3 else 8)] |= 1  # the flag of an encrypted member
+    (tmp_path / "ml-1m.zip").write_bytes(content)
+    with pytest.raises(GenrecError, match=r"`ml-1m/ratings\.dat` of .* cannot be unpacked: .*encrypted"):
+        MovieLens("1m", files=str(tmp_path)).load(tmp_path)
+    monkeypatch.setattr(compressed, "HARMLESS", 10_000)
+    with zipfile.ZipFile(tmp_path / "ml-1m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ml-1m/ratings.dat", b"1::1::1::1\n" * 1_000_000)
+    with pytest.raises(GenrecError, match="unpacks to 11,000,000 or more: that is no file of records"):
+        MovieLens("1m", files=str(tmp_path)).load(tmp_path)
+    assert not list((tmp_path / "prepared").glob("movielens*"))

@@ -209,7 +209,7 @@ def extract(archive: Path, member: str, folder: Path) -> Path:
     try:
         with (
             zipfile.ZipFile(archive) as contents,
-            open_member(contents, member, archive) as source,
+            open_member(contents, _named(contents, member), archive) as source,
             unfinished.open("wb") as target,
         ):
             copyfileobj(source, target)
@@ -219,3 +219,11 @@ def extract(archive: Path, member: str, folder: Path) -> Path:
         raise GenrecError(f"`{archive}` has no member `{member}`: is it another data set?") from error
     unfinished.replace(path)
     return path
+
+
+def _named(archive: zipfile.ZipFile, member: str) -> str:
+    """A member of this name, or the only one with the same last name."""
+    if member in archive.namelist():
+        return member
+    alike = [name for name in archive.namelist() if PurePosixPath(name).name == PurePosixPath(member).name]
+    return alike[0] if len(alike) == 1 else member

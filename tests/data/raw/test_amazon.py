@@ -108,8 +108,11 @@ def test_reviews_of_2023(tmp_path: Path) -> None:
         frame, bad = amazon.reviews(write(tmp_path / name, table), 2023)
         assert frame.rows() == [("AE", "0007", 1_588_687_728.923, 1), ("AF", "B0", 1_588_687_728.0, 2)]
         assert bad.total == 2
-    with pytest.raises(GenrecError, match="only those of 2023 hold times"):
+    with pytest.raises(GenrecError, match="is no csv of 2018: those of 2023 begin with the names"):
         amazon.reviews(tmp_path / "x.csv", 2018)
+    for version, row in ((2014, "A1,0001,5.0,1400000000"), (2018, "0001,A1,5.0,1400000000")):
+        frame, _ = amazon.reviews(write(tmp_path / "y.csv", [row, row.replace("5.0", "2.0")]), version, least=4)
+        assert frame.rows() == [("A1", "0001", 1.4e9, 0)]
     broken = table[:1] + table[1:2] * 150 + ["AE,B0,5.0", "AE,,5.0,1588687728923"] + table[1:2] * 60
     frame, bad = amazon.reviews(write(tmp_path / "x.csv", broken), 2023)
     assert (len(frame), bad.count, bad.total, bad.first) == (210, 2, 212, (152, 153))

@@ -6,11 +6,11 @@ import polars as pl
 
 from genrec.data.columns.rows import Rows
 from genrec.data.files import Findings
+from genrec.data.raw.text import whole
 from genrec.errors import GenrecError
 
 MISSING = ("nan", "NaN", "NAN", "None", "none", "null", "NULL", "<NA>", "NaT", "#N/A")
 """What programs write where a value is missing."""
-FLOAT = r"^[+-]?\d+\.0*$"
 EXACT = 2**53
 """Whole numbers below this one are not rounded by being floats."""
 
@@ -52,7 +52,6 @@ def keys(column: pl.Series, name: str, rows: Rows, findings: Findings) -> pl.Ser
     if missing.any():
         raise GenrecError(f"{rows.at(int(missing.arg_max() or 0))}: no value in column `{name}`")
     refuse(key.is_in(MISSING), "is a missing value that was written as text: leave such rows out")
-    if key.str.contains(r"\.").any() and key.str.contains(FLOAT).all():
-        findings.count(f"keys in `{name}` such as 12.0 read as 12", len(key))
-        key = key.str.replace(r"\.0*$", "")
-    return key.rename(name)
+    short = whole(key)
+    findings.count(f"keys in `{name}` such as 12.0 read as 12", int((short != key).sum()))
+    return short.rename(name)

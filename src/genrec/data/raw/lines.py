@@ -155,6 +155,14 @@ def blocks(path: Path) -> Iterator[tuple[int, bytes]]:
         raise GenrecError(f"cannot read `{path}` to its end ({reason}): get the file again") from error
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether all of a file is text in UTF-8."""
+    try:
+        return all(block.decode() is not None for _, block in blocks(path))
+    except UnicodeDecodeError:
+        return False
+
+
 def _fast_json(block: bytes, start: int, schema: Schema) -> pl.DataFrame | None:
     """The block as polars reads it, None if that cannot be trusted: some lines may be bad, polars does not say which.
 

@@ -9,7 +9,7 @@ import polars as pl
 from genrec.data.catalog import CATEGORIES, KEY, TITLE
 from genrec.data.interactions import ITEM, ROW, TIME, USER
 from genrec.data.raw import text
-from genrec.data.raw.lines import BadLines
+from genrec.data.raw.lines import EVERY, BadLines, is_utf8
 from genrec.data.raw.separated import read_separated_lines
 
 GENRES = (
@@ -35,14 +35,25 @@ GENRES = (
 )
 """The flags of a movie of 100K, in the order of its ``u.genre``."""
 
+FIRST_LINES = {
+    ("csv", 0): "userId,movieId,rating,timestamp",
+    ("csv", 1): "movieId,title,genres",
+    ("dat", 0): r"\d+::\d+::[\d.]+::\d+$",
+    ("dat", 1): r"\d+::.*::",
+    ("data", 0): r"\d+\t\d+\t\d+\t\d+$",
+    ("item", 1): r"\d+\|",
+}
+"""What ratings (0) and movies (1) begin with, by the ending of their file."""
+
 NO_GENRES = "(no genres listed)"
 
 
-def ratings(path: Path) -> tuple[pl.DataFrame, BadLines]:
-    """Read who rated what when, whatever the rating.
+def ratings(path: Path, least: float | None = None) -> tuple[pl.DataFrame, BadLines]:
+    """Read who rated what when.
 
     Args:
         path: ``ratings.csv``, ``ratings.dat`` (1M, 10M) or, with any other ending, ``u.data`` (100K); gzipped or not.
+        least: the lowest rating that is wanted; None: whatever the rating.
 
     Returns:
         ``user`` and ``item`` (text), ``time`` (float64, seconds since 1970), ``row`` (the line from 0), in the file's
@@ -55,7 +66,9 @@ def ratings(path: Path) -> tuple[pl.DataFrame, BadLines]:
     valid = text.present("userId", "movieId") & pl.col("timestamp").is_finite()
     ending = _ending(path)
     separator = {".csv": ",", ".dat": "::"}.get(ending, "\t")
-    frame, bad = read_separated_lines(path, schema, separator, header=ending == ".csv", valid=valid)
+    keep = EVERY if least is None else pl.col("rating") >= least
+    frame, bad = read_separated_lines(path, schema, separator, header=ending == ".csv", valid=valid, keep=keep)
+    frame = frame.with_columns(text.whole(frame[name].str.strip_chars()) for name in ("userId", "movieId"))
     names = {"userId": USER, "movieId": ITEM, "timestamp": TIME}
     return frame.rename(names).select(USER, ITEM, TIME, ROW), bad
 
@@ -85,9 +98,10 @@ def movies(path: Path) -> tuple[pl.DataFrame, BadLines]:
         schema,
         separator={".csv": ",", ".dat": "::"}.get(ending, "|"),
         header=ending == ".csv",
-        encoding="utf-8" if ending == ".csv" else "latin-1",
+        encoding="utf-8" if ending == ".csv" or is_utf8(path) else "latin-1",  # 100K and 1M are latin-1, 10M is not
         valid=text.present("movieId"),
     )
+    frame = frame.with_columns(text.whole(frame["movieId"].str.strip_chars()))
     title = pl.col("title").str.strip_chars()
     genres = genres.list.eval(pl.element().filter(~pl.element().is_in(["", NO_GENRES])))
     items = frame.unique("movieId", keep="first", maintain_order=True).select(

@@ -19,6 +19,7 @@ def read_separated_lines(
     header: bool = False,
     encoding: str = "utf-8",
     valid: pl.Expr = EVERY,
+    keep: pl.Expr = EVERY,
 ) -> tuple[pl.DataFrame, BadLines]:
     """Read a file of lines such as ``1::Toy Story (1995)::Animation|Comedy``.
 
@@ -31,6 +32,7 @@ def read_separated_lines(
         header: whether the first line names the fields.
         encoding: of the text.
         valid: false or null for a bad line.
+        keep: false or null for a good line that is not wanted.
 
     Returns:
         As of `read_json_lines`.
@@ -57,7 +59,7 @@ def read_separated_lines(
         columns[PARSED] = pl.col("fields").list.len() == len(names)
         return frame.select(ROW, fields=fields).select(ROW, **columns)
 
-    return gather(path, read, valid, EVERY)
+    return gather(path, read, valid, keep)
 
 
 def _unquoted(line: str) -> list[str]:

@@ -21,6 +21,13 @@ def present(*columns: str) -> pl.Expr:
     return pl.all_horizontal(pl.col(column).str.contains(r"\S") for column in columns)
 
 
+def whole(keys: pl.Series) -> pl.Series:
+    """Keys that are all written as ``12.0`` or ``12.``, as floats are, become ``12``; others stay."""
+    if keys.str.contains(".", literal=True).any() and keys.str.contains(r"^[+-]?\d+\.0*$").all():
+        return keys.str.replace(r"\.0*$", "")
+    return keys
+
+
 def select(frame: pl.DataFrame, *columns: pl.Expr) -> pl.DataFrame:
     """As ``frame.select``, a slice at a time: cleaning text takes several times the text's memory."""
     slices = range(0, max(1, len(frame)), SLICE)

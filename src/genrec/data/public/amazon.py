@@ -1,0 +1,88 @@
+"""Amazon Reviews of 2014, 2018 and 2023."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from genrec.data.build import Repeats
+from genrec.data.download import RemoteFile
+from genrec.data.interactions import ITEM
+from genrec.data.public.base import Public, Read
+from genrec.data.raw import amazon
+from genrec.data.raw.present import pick
+from genrec.data.splits import Split
+
+
+class Amazon(Public):
+    """A category of Amazon Reviews: 2014 (5-core), 2018 (5-core) or 2023.
+
+    Args:
+        category: as in the files' names, such as ``Toys_and_Games``.
+        version: the year of the collection.
+        name: what the data set is called; the category in lower case if None.
+        k_core: see `Public`.
+        split: see `Public`.
+        mirror: see `Public`.
+        files: see `Public`.
+        expected: see `Public`.
+        repeats: see `Public`.
+        min_rating: reviews with a lower rating are left out.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        version: Literal[2014, 2018, 2023] = 2014,
+        name: str | None = None,
+        k_core: int = 5,
+        split: Split | None = None,
+        mirror: str | None = None,
+        files: str | None = None,
+        expected: dict[str, int] | None = None,
+        repeats: Repeats = "first",
+        min_rating: float | None = None,
+    ) -> None:
+        super().__init__(k_core, split, mirror, files, expected, repeats)
+        self.min_rating = min_rating
+        self.category = category
+        self.version = version
+        self.name = name or category.lower()
+        self.collection = f"amazon-{version}"
+
+    def remote_files(self) -> list[RemoteFile]:
+        """The reviews and the metadata of the category."""
+        category = self.category
+        urls = {
+            2014: [
+                f"https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_{category}_5.json.gz",
+                f"https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/meta_{category}.json.gz",
+            ],
+            2018: [
+                f"https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/categoryFilesSmall/{category}_5.json.gz",
+                f"https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/metaFiles2/meta_{category}.json.gz",
+            ],
+            2023: [
+                f"https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories/{category}.jsonl.gz",
+                f"https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/meta_categories/meta_{category}.jsonl.gz",
+            ],
+        }
+        return [RemoteFile(url) for url in urls[self.version]]
+
+    def present(self, folder: Path) -> list[Path]:
+        """Reviews, or ratings alone, and the metadata if they are there too; known by their names or their content."""
+        reviews, products = (file.name for file in self.remote_files())
+        table = f"ratings_{self.category}.csv" if self.version == 2014 else f"{self.category}.csv"
+        found = pick(folder, [reviews, table], lambda path: amazon.are_reviews(path, self.version), "the reviews")
+        known = pick(folder, [products], lambda path: amazon.are_products(path, self.version), "the metadata")
+        if found is not None and known is None and found.name.removesuffix(".gz").endswith(".csv"):
+            return [found]
+        return self._all(folder, [(reviews, found), (products, known)])
+
+    def read(self, files: list[Path], scratch: Path) -> Read:
+        """See `Public.read`."""
+        interactions, bad_reviews = amazon.reviews(files[0], self.version, self.min_rating)
+        if len(files) == 1:
+            return interactions, None, (bad_reviews,)
+        items, bad_items = amazon.metadata(files[1], self.version, interactions[ITEM].unique())
+        return interactions, items, (bad_reviews, bad_items)

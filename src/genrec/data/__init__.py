@@ -6,6 +6,7 @@ from genrec.data.module import SequenceData
 from genrec.data.public import Amazon, MovieLens, Public, Steam
 from genrec.data.ragged import Ragged
 from genrec.data.release import Release
+from genrec.data.sequences import Sequences
 from genrec.data.splits import DateSplit, GivenSplit, LeaveOneOut, QuantileSplit, Split
 from genrec.data.synthetic import Synthetic
 from genrec.data.table import Table
@@ -24,6 +25,7 @@ __all__ = [
     "Ragged",
     "Release",
     "SequenceData",
+    "Sequences",
     "Source",
     "Split",
     "Steam",

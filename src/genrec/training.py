@@ -244,6 +244,7 @@ class GenrecCLI(LightningCLI):
         path = Path(self.config[self.subcommand].assets.root) / "cards" / f"{contents['name']}.json"
         runs.write_text(path, json.dumps(contents, indent=2) + "\n")
         print_card(contents)
+        self.datamodule.told = True
         print(f"wrote {path}")
 
     def after_fit(self) -> None:

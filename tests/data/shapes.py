@@ -37,6 +37,8 @@ class Shape:
         refused: what the error says, in place of counts.
         titles: titles of some items, by key.
         categories: categories of some items, by key.
+        prices: prices of some items, by key.
+        texts: all that is said of some items, by key.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Shape:
     titles: dict[str, str] = field(default_factory=dict)
     categories: dict[str, list[str]] = field(default_factory=dict)
     prices: dict[str, float | None] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 def text(rows: list[tuple[Any, ...]] = ROWS, separator: str = ",", names: tuple[str, ...] = NAMES) -> bytes:
@@ -329,6 +332,25 @@ SHAPES = [
         "items under other keys",
         text([("9", "T")], names=("item", "title")),
         refused="none of the items that were taken is in",
+    ),
+    shelf(
+        "RecBole's `.item` with sequences",
+        text(
+            [(i, f"T {i}", "'A', 'B'" if i == "i1" else "'A'") for i in ITEMS],
+            "\t",
+            ("item:token", "title:token_seq", "categories:token_seq"),
+        ),
+        "toys.item",
+        said={"`categories` written as lists, read as such": 6},
+        titles={"i2": "T i2"},
+        categories={"i1": ["A", "B"], "i2": ["A"]},
+    ),
+    shelf(
+        "descriptions as lists, `features`",
+        lines([{"item": i, "title": i, "description": ["D."], "features": ["F.", "G."]} for i in ITEMS]),
+        "items.jsonl",
+        said={"column `features`": "read as description"},
+        texts={"i1": "i1. D. F. G."},
     ),
     shelf(
         "LETTER's `item.json`",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -194,3 +195,10 @@ def test_an_epoch_of_real_batches_is_fast(shared: Path) -> None:
 def test_numbers_that_are_too_small(key: str) -> None:
     with pytest.raises(GenrecError, match=rf"data\.{key} is -1: give [01] or more"):
         SequenceData(InMemory(tiny()), **{key: -1})
+
+
+def test_what_the_reading_found_out_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    data = SequenceData(InMemory(replace(tiny(), notes={"findings": {"blank lines": 3, "separator": "tab"}})))
+    data.setup("fit")
+    data.setup("test")
+    assert capsys.readouterr().err == "tiny: blank lines: 3; separator: tab\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def test_shape(tmp_path: Path, shape: Shape) -> None:
     assert {key: known[key]["title"] or "" for key in shape.titles} == shape.titles
     assert {key: known[key]["categories"] for key in shape.categories} == shape.categories
     assert {key: known[key]["price"] for key in shape.prices} == shape.prices
+    if shape.texts:
+        texts = dict(zip(keys, dataset.catalog.texts(), strict=True))
+        assert {key: texts[key] for key in shape.texts} == shape.texts
 
 
 def test_the_page_has_this_table() -> None:
@@ -59,3 +63,39 @@ def test_the_page_has_this_table() -> None:
     found = re.search(r"\| file \| comes to \|\n.*?\n(?=\n|$)", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     assert found[0] == page(), "python -m tests.data.shapes writes it"
+
+
+DAMAGE = (
+    b"",
+    b"nan",
+    b"\xff",
+    b"\0",
+    b'"',
+    b"'",
+    b"[",
+    b"}",
+    b",",
+    b"\n",
+    b"\r",
+    b"1e999",
+    b"\\ud800",
+    b"9" * 40,
+    b"inf",
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(100):
+        shape = rng.choice(SHAPES)
+        table, file = source(shape, tmp_path), tmp_path / rng.choice(list(shape.files))
+        content = bytearray(file.read_bytes())
+        for _ in range(rng.randint(1, 3)):
+            start = rng.randint(0, len(content))
+            content[start : start + rng.randint(0, 9)] = rng.choice(DAMAGE)
+        file.write_bytes(content)
+        try:
+            table.load(tmp_path)
+        except GenrecError as error:
+            assert "\n" not in str(error)

@@ -16,7 +16,7 @@ ROWS = [(user, f"00{item}", 10 * item + ord(user)) for user in "ab" for item in 
 FRAME = pl.DataFrame(ROWS, ["who", "what", "when"], orient="row")
 
 
-def table(file: str, **options) -> Table:
+def table(file: str | dict[str, str], **options) -> Table:
     columns = {"user": "who", "item": "what", "timestamp": "when"}
     return Table(file, **{**columns, "k_core": 2, "split": LeaveOneOut(), **options})
 
@@ -210,5 +210,10 @@ def test_bombs_are_refused_before_they_go_off(root: Path, monkeypatch: pytest.Mo
 
 def test_a_table_without_times_cannot_be_cut_by_time(root: Path) -> None:
     assert "set split to LeaveOneOut" in error_of(table("log.csv", timestamp=None, split=QuantileSplit()), root)
+    three = dict.fromkeys(("test", "valid", "train"), "log.csv")
+    assert "not cut again" in error_of(table(three), root)
+    assert table(three, split=None).load(root).name == "log"
+    (root / "train.csv").write_bytes((root / "log.csv").read_bytes())
+    assert table({**three, "train": "train.csv"}, split=None).load(root).name == root.name
     files = {"train": "log.csv", "test": "log.csv"}
     assert "a file for each of training, validation, test" in error_of(Table(files), root)

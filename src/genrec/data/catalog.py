@@ -141,7 +141,16 @@ def _conform(items: pl.DataFrame) -> pl.DataFrame:
     try:
         return items.select(columns)
     except pl.exceptions.PolarsError as error:
-        got = ", ".join(f"{name}: {items.schema[name]}" for name in SCHEMA if name in items.columns)
+        wrong = next(name for name, column in zip(SCHEMA, columns, strict=True) if not _casts(items, column))
         raise GenrecError(
-            f"an item table holds text, lists of text as {CATEGORIES} and numbers as {PRICE}; got {got}"
+            f"an item table holds text, lists of text as {CATEGORIES} and numbers as {PRICE}; its column `{wrong}` is "
+            f"{items.schema[wrong]}, such as {str(items[wrong].drop_nulls().head(1).to_list())[:80]}"
         ) from error
+
+
+def _casts(items: pl.DataFrame, column: pl.Expr) -> bool:
+    try:
+        items.select(column)
+    except pl.exceptions.PolarsError:
+        return False
+    return True

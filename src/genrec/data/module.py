@@ -78,6 +78,7 @@ class SequenceData(L.LightningDataModule):
         for (key, smallest), value in zip(least.items(), given, strict=True):
             if value < smallest:
                 raise GenrecError(f"data.{key} is {value}: give {smallest} or more")
+        self.told = False  # whether what the reading found out was said: by `setup`, or on a data card
         self.source = source
         self.root = Path(root)
         self.batch_size = batch_size
@@ -100,11 +101,12 @@ class SequenceData(L.LightningDataModule):
         return self.source.load(self.root)
 
     def setup(self, stage: str) -> None:
-        """Load the data, so that bad input is known before training starts, and say what its reading found out."""
+        """Load the data, so that bad input is known before training starts, and say once what its reading found out."""
         found = self.dataset.notes.get("findings", {})
-        if found and (self.trainer is None or self.trainer.is_global_zero):
+        if found and not self.told and (self.trainer is None or self.trainer.is_global_zero):
             said = "; ".join(f"{what}: {count}" for what, count in found.items())
             print(f"{self.dataset.name}: {said}", file=sys.stderr)
+        self.told = True
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training samples in a new order every epoch.

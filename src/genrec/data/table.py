@@ -91,6 +91,10 @@ class Table(Source):
         """
         if self.timestamp is None and self.split.hides_the_future:
             raise GenrecError("without timestamps nothing can be cut by time: set split to LeaveOneOut or GivenSplit")
+        if isinstance(self.interactions, dict) and self.split.column is None:
+            raise GenrecError(
+                "interactions that come already cut, in three files, are not cut again: leave `split` out"
+            )
         findings = Findings()
         frame = self._interactions(Path(root), findings)
         items = None
@@ -98,11 +102,16 @@ class Table(Source):
             items = read_items(find(self.items, Path(root)), self.item, self.reading, findings)
             frame = listed(frame, items, self.unlisted, self.items, findings)
         notes = {FINDINGS: dict(findings)} if findings else {}
-        return build(self._name(), frame, items, self.k_core, self.split, notes=notes, repeats=self.repeats)
+        name = self._name(Path(root))
+        return build(name, frame, items, self.k_core, self.split, notes=notes, repeats=self.repeats)
 
-    def _name(self) -> str:
-        files = self.interactions if isinstance(self.interactions, dict) else {"": self.interactions}
-        return name_of(next(iter(files.values())))
+    def _name(self, root: Path) -> str:
+        """After the file, or after the folder where the files are called after their splits."""
+        if isinstance(self.interactions, str):
+            return name_of(self.interactions)
+        file = dict(self._files(self.interactions))[NAMES[0]]
+        name = name_of(file)
+        return name if name.lower() not in WORDS else Path(file).parent.name or root.resolve().name or "table"
 
     def _interactions(self, root: Path, findings: Findings) -> pl.DataFrame:
         if isinstance(self.interactions, str):
@@ -211,6 +220,8 @@ def _read(
         require(table, [*named, *(wanted or ())], part.name)
         tables.append(table if wanted is None else table.select(*dict.fromkeys([*named, *wanted])))
     rows = Rows([part.name for part in parts], [len(table) for table in tables])
+    if not sum(rows.counts):
+        raise GenrecError(f"`{parts[0].name}` holds no rows")
     if len(tables) == 1:
         return tables[0], rows
     findings["parts of the table"] = ", ".join(f"{Path(part.name).name}" for part in parts[:3]) + (

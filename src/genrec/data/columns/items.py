@@ -141,6 +141,7 @@ def _read(cell: str, bars: bool) -> Any:
     for reader in (json.loads, ast.literal_eval):
         try:
             value = reader(cell)
+            str(value).encode()
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
         return value

@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,7 +60,10 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self.inner.read(len(buffer))
+        try:
+            data = self.inner.read(len(buffer))
+        except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+            raise OSError(str(error)) from error
         self.seen += len(data)
         check_size(self.name, self.seen, self.size)
         buffer[: len(data)] = data
@@ -92,7 +96,7 @@ def _only_member(file: IO[bytes], name: str) -> IO[bytes]:
                 f"the archive `{name}` holds {len(members)} files: unpack it, and name the one to be read"
             )
         return open_member(archive, members[0].filename, name)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise GenrecError(f"the archive `{name}` is broken ({error})") from error
 
 
@@ -107,5 +111,5 @@ def open_member(archive: zipfile.ZipFile, member: str, name: str | Path) -> IO[b
     check_size(f"{name}: {member}", info.file_size, info.compress_size)
     try:
         return archive.open(info)
-    except RuntimeError as error:  # zipfile's word for a missing password, and for an unknown compression
+    except (RuntimeError, EOFError) as error:  # zipfile's word for a missing password, and for an unknown compression
         raise GenrecError(f"`{member}` of `{name}` cannot be unpacked: {error}") from error

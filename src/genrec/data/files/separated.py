@@ -121,7 +121,10 @@ def _separator(header: str, wanted: Sequence[str], quote: str | None) -> str:
 
 
 def _names(header: str, separator: str, quote: str | None) -> list[str]:
-    fields = next(csv.reader([header], delimiter=separator), [header]) if quote else header.split(separator)
+    try:
+        fields = next(csv.reader([header], delimiter=separator), [header]) if quote else header.split(separator)
+    except csv.Error:
+        fields = header.split(separator)
     return [TYPED.sub("", field.strip()).strip() for field in fields]
 
 

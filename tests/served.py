@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from genrec.building import build, set_up
+from genrec.seeds import closed
 
 QWEN = {
     "hidden_size": 32,
@@ -19,6 +20,7 @@ QWEN = {
     "intermediate_size": 64,
 }
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
+SEED = {"seed_everything": 0}
 T5_BACKBONE = {"class_path": "genrec.backbones.T5Backbone", "init_args": {"sizes": T5}}
 LORA_BACKBONE = {
     "class_path": "genrec.backbones.CausalBackbone",
@@ -58,8 +60,8 @@ def make_run(folder: Path, model: dict[str, Any]) -> Path:
         },
     }
     run.mkdir(parents=True)
-    (run / "config.yaml").write_text(yaml.safe_dump({**config, "runs": "runs"}))
-    made = build(copy.deepcopy(config))
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, **SEED, "runs": "runs"}))
+    made = build(copy.deepcopy(closed(config, SEED)))
     torch.manual_seed(0)
     set_up(made.model, made.data)
     for name, parameter in made.model.named_parameters():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from genrec import Served, load
 from genrec.cli import main
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.recommender import Recommender
 from genrec.types import PAD
 
 from .served import DREAMREC, E4SREC, SETREC, TIGER, make_run, recommender
@@ -79,6 +81,25 @@ def test_the_best_checkpoint_is_restored_and_nothing_is_written(
     assert capsys.readouterr().out == ""
     assert sorted(path for path in run.parents[2].rglob("*") if path.suffix != ".lock") == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_finds_its_assets_from_anywhere_whatever_the_seed_is_by_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "there", recommender(TIGER))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("PL_GLOBAL_SEED", "9")
+    capsys.readouterr()
+    served = load(run)
+    assert "building" not in "".join(capsys.readouterr())
+    (codes,) = (tmp_path / "there" / "data" / "assets").glob("codes-rqvae-*/manifest.json")
+    assert json.loads(codes.read_text())["fingerprint"]["training"]["seed"] == 0, "that of the run"
+    served.save_pretrained("saved")
+    assert json.loads(Path("saved/recommender.json").read_text())["assets"]["seed"] == 0
+    kept = load("saved").model
+    assert isinstance(kept, Recommender)
+    assert kept.assets.store.seed == 0
 
 
 def test_the_newest_run_of_a_folder(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from genrec import trained
 from genrec.cli import main
 from genrec.report import load_run, report
+from genrec.seeds import closed
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140", "--trainer.max_epochs=1"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -56,6 +57,17 @@ def test_a_run_is_tested_as_it_was_trained(run: Path, capsys: pytest.CaptureFixt
     assert "tested with data.max_history: 5 -> 2" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_run_keeps_its_assets_whatever_seed_is_typed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for config in ("synthetic_setrec.yaml", run / "config.yaml"):
+        genrec(f"test --config {config} --seed_everything 7")
+        assert "building" not in capsys.readouterr().out
+        assert metrics(run)["overrides"] == []
+    genrec("test --config synthetic_setrec.yaml --assets.seed 7")
+    assert "building text-tfidf" in capsys.readouterr().out
+    assert metrics(run)["overrides"] == ["assets.seed: 42 -> 7"]
+
+
 def test_a_run_goes_on_as_it_began(run: Path) -> None:
     genrec("fit --config synthetic_setrec.yaml --ckpt_path last --trainer.max_epochs 2")
     assert json.loads((run / "fit.json").read_text())["epochs"] == 2
@@ -97,3 +109,5 @@ def test_what_counts_as_another_setting() -> None:
     }
     assert trained.overrides(kept, config) == ["model.beams: 20 -> 50"]
     assert trained.overrides(kept, kept) == []
+    assert trained.overrides(kept, {**kept, "seed_everything": 1}) == ["data.seed: 42 -> 1", "assets.seed: 42 -> 1"]
+    assert trained.overrides(closed(kept, kept), kept) == []

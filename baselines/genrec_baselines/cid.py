@@ -78,13 +78,12 @@ class CID(TokenSequence):
         """
         paths = assets.get(self.clusters)[PATHS]
         paths = np.pad(paths, ((0, len(catalog) - len(paths)), (0, 0)), constant_values=-1)
-        numbers = self._numbers(paths).tolist()
+        numbers = self._numbers(paths, np.random.default_rng(assets.seeded(self.clusters).seed)).tolist()
         rows = [self._name(path[path >= 0].tolist(), number) for path, number in zip(paths, numbers, strict=True)]
         return Ragged.from_lists(rows[len(known) :]).padded(np.arange(len(rows) - len(known)))
 
-    def _numbers(self, paths: np.ndarray) -> np.ndarray:
+    def _numbers(self, paths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What tells the items of a leaf apart, int64 [N]; the cold items are a leaf like the others."""
-        rng = np.random.default_rng(self.clusters.seed)
         leaves, rows = np.unique(paths, axis=0, return_inverse=True)
         numbers = np.empty(len(paths), np.int64)
         for leaf, path in enumerate(leaves):

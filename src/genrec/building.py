@@ -23,6 +23,7 @@ from genrec.configuration import find_config, load_config
 from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.seeds import closed
 from genrec.trusted import SECTIONS, checked, plugins
 
 
@@ -76,7 +77,7 @@ def config_of(run: Path, data_root: str | Path | None, trust: bool = False) -> d
             raise GenrecError(f"`{run}` has no {runs.CONFIG}, and {error}") from error
     config = load_config(str(kept))
     made_in = _working_folder(run, str(config.get("runs", "runs")))
-    sections = checked({name: config.get(name) or {} for name in SECTIONS}, kept, trust)
+    sections = closed(checked({name: config.get(name) or {} for name in SECTIONS}, kept, trust), config)
     if data_root is not None:
         sections["data"]["root"] = str(data_root)
     for name, usual in (("data", "data"), ("assets", "data/assets")):

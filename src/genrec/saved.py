@@ -98,7 +98,7 @@ def _build(folder: Path, about: dict[str, Any], trust: bool) -> tuple[RankingMod
     dataset = Anonymous(about["dataset"], Catalog(known), known[COUNT].to_numpy())
     data = data_of(InMemory(dataset), config["data"])
     if isinstance(model, Recommender):
-        model.assets.store = SavedStore(folder / ASSETS)
+        model.assets.store = SavedStore(folder / ASSETS, model.assets.store.seed)
         model.backbone.only_safetensors = True
     set_up(model, data)
     if isinstance(model, Recommender) and len(added):

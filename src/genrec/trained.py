@@ -19,6 +19,7 @@ from genrec.checkpoints import OF_SLURM
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
 from genrec.report.variants import flat
+from genrec.seeds import closed
 from genrec.study.settings import changes
 from genrec.trusted import SECTIONS, checked, look_here
 
@@ -70,7 +71,7 @@ def check(checkpoint: Path) -> None:
 
 
 def settings(run: Path, trust: bool) -> dict[str, Any] | None:
-    """Model, data and assets of a run, with every default; None if it did not keep its config.
+    """Model, data and assets of a run, with every default and seed; None if it did not keep its config.
 
     Args:
         run: its folder.
@@ -81,7 +82,7 @@ def settings(run: Path, trust: bool) -> dict[str, Any] | None:
         return None
     config = load_config(str(path))
     if not trust:
-        return checked(config, path)
+        return closed(checked(config, path), config)
     look_here(config)
     return _sections(config)
 
@@ -141,7 +142,7 @@ def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
     Where things lie and how they are computed does not count, nor does a key that the run does not know.
     """
-    old, new = flat(kept), flat(_sections(config))
+    old, new = flat(_sections(kept)), flat(_sections(config))
     return changes(old, {key: new.get(key, value) for key, value in old.items()})
 
 
@@ -159,4 +160,4 @@ def _shown(found: Sequence[str]) -> str:
 
 
 def _sections(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in SECTIONS if name in config}
+    return closed({name: config[name] for name in SECTIONS if name in config}, config)

@@ -43,6 +43,7 @@ from genrec.failures import explained, one_line
 from genrec.quiet import quieten
 from genrec.record import record
 from genrec.report import print_table
+from genrec.seeds import SEED, SEEDED
 from genrec.sharding import strategy_of
 from genrec.trainer import Trainer, make_loggers
 from genrec.trusted import look_here, plugins
@@ -71,7 +72,7 @@ class GenrecCLI(LightningCLI):
                 parser_class=Parser,
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"save_to_log_dir": False},
-                seed_everything_default=42,
+                seed_everything_default=SEED,
                 auto_configure_optimizers=False,
                 subclass_mode_model=True,
                 # No abbreviations: half a key is a mistake, and what it means could change with the next option.
@@ -124,9 +125,13 @@ class GenrecCLI(LightningCLI):
         if kept is None:
             return
         asked = config = self._whole_config()
-        if not of_run:
+        if of_run:
+            for name in SEEDED:
+                part = self.config[self.config.subcommand][name]
+                part.seed = kept[name]["seed"] if part.seed is None else part.seed
+        else:
             super().parse_arguments(parser, trained.stand_in(args, kept))
-            config = self._whole_config()
+        config = self._whole_config()
         self.overrides = trained.overrides(kept, config)
         if self.run_folder and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             trained.tell(self.run_folder, trained.overrides(asked, config), self.overrides)

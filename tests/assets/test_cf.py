@@ -12,7 +12,7 @@ from genrec.data import Dataset, Ragged, Release
 from genrec.errors import GenrecError
 
 COLD = [4, 5, 10, 11]
-TINY = SASRecCF(dim=8, dropout=0.2, max_epochs=2, patience=1)
+TINY = SASRecCF(dim=8, dropout=0.2, max_epochs=2, patience=1, seed=0)
 
 
 def with_splits(dataset: Dataset, train: Ragged, validation: Ragged, test: Ragged) -> Dataset:

@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from genrec.data import Synthetic
 from genrec.assets import CooccurrenceClusters
-print(CooccurrenceClusters(4, 20).build(Synthetic(200, 200).load("."), Path(sys.argv[1]))["paths"].tolist())
+print(CooccurrenceClusters(4, 20, seed=0).build(Synthetic(200, 200).load("."), Path(sys.argv[1]))["paths"].tolist())
 """
 
 
@@ -69,7 +69,7 @@ def test_cooccurrences_count_pairs_of_positions(lists: list[list[int]]) -> None:
 
 
 def test_two_cliques_are_told_apart(dataset: Dataset, tmp_path: Path) -> None:
-    paths = CooccurrenceClusters(branching=2, leaf=4).build(dataset, tmp_path)["paths"]
+    paths = CooccurrenceClusters(branching=2, leaf=4, seed=0).build(dataset, tmp_path)["paths"]
     first, second = paths[[0, 1, 2, 3]], paths[[6, 7, 8, 9]]
     assert (first == first[0]).all()
     assert (second == second[0]).all()
@@ -131,7 +131,7 @@ def test_a_single_item_is_a_cluster() -> None:
 
 
 def test_the_order_of_users_makes_no_difference(dataset: Dataset, tmp_path: Path) -> None:
-    asset = CooccurrenceClusters(branching=3, leaf=4)
+    asset = CooccurrenceClusters(branching=3, leaf=4, seed=0)
     lists = [list(items) for items in np.random.default_rng(0).integers(0, 12, (30, 4)).tolist()]
     there = asset.build(with_train(dataset, Ragged.from_lists(lists)), tmp_path)["paths"]
     back = asset.build(with_train(dataset, Ragged.from_lists(lists[::-1])), tmp_path)["paths"]
@@ -140,7 +140,7 @@ def test_the_order_of_users_makes_no_difference(dataset: Dataset, tmp_path: Path
 
 @pytest.mark.slow
 def test_the_hash_seed_makes_no_difference(tmp_path: Path) -> None:
-    here = CooccurrenceClusters(4, 20).build(Synthetic(200, 200).load("."), tmp_path)["paths"]
+    here = CooccurrenceClusters(4, 20, seed=0).build(Synthetic(200, 200).load("."), tmp_path)["paths"]
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -148,7 +148,7 @@ def test_the_hash_seed_makes_no_difference(tmp_path: Path) -> None:
 
 
 def test_only_the_training_split_counts(dataset: Dataset, tmp_path: Path) -> None:
-    asset = CooccurrenceClusters(branching=2, leaf=3)
+    asset = CooccurrenceClusters(branching=2, leaf=3, seed=0)
     other = with_train(dataset, dataset.train, Ragged.from_lists([[4, 10, 0, 6]] * 8))
     assert asset.fingerprint(other) == asset.fingerprint(dataset)
     np.testing.assert_array_equal(asset.build(other, tmp_path)["paths"], asset.build(dataset, tmp_path)["paths"])

@@ -18,7 +18,7 @@ from genrec.errors import GenrecError
 
 Arrays = dict[str, np.ndarray]
 
-SHORT = Training(steps=30, batch_size=64, evaluate_every=10, reset_every=10)
+SHORT = Training(steps=30, batch_size=64, evaluate_every=10, reset_every=10, seed=0)
 ONCE = replace(SHORT, steps=1)
 TIGER = RQVAECodes(levels=3, size=16, dim=8, training=SHORT)
 LETTER = LETTERCodes(levels=3, size=16, training=SHORT)
@@ -61,7 +61,7 @@ def build(recipe: RQVAECodes | LETTERCodes, folder: Path, text: np.ndarray, cf: 
 @pytest.fixture(scope="module")
 def thousands(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """TIGER's codes, 3 x 256, of 2,000 clustered vectors."""
-    training = Training(steps=400, batch_size=256, lr=3e-3, evaluate_every=50, reset_every=25)
+    training = Training(steps=400, batch_size=256, lr=3e-3, evaluate_every=50, reset_every=25, seed=0)
     text = clustered(2000, dim=32, kinds=32)
     return build(RQVAECodes(training=training), tmp_path_factory.mktemp("built"), text, text, 1000)
 

@@ -14,7 +14,7 @@ from genrec.assets.fitting import Checkpoint, Checkpoints, Objective, Training, 
 from genrec.assets.letter import Alignment, Diversity
 from genrec.assets.rqvae import RQVAE, Quantized, quantization_loss, quantize, reconstruction_loss
 
-TINY = Training(steps=20, batch_size=32, evaluate_every=5)
+TINY = Training(steps=20, batch_size=32, evaluate_every=5, seed=0)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -110,7 +110,7 @@ def test_what_training_tells_is_what_the_network_does() -> None:
 def test_it_stops_when_nothing_gets_better() -> None:
     # A learning rate of nothing: the first evaluation is never beaten.
     text = drawn(20, 8)
-    idle = Training(steps=100, batch_size=32, lr=0.0, evaluate_every=5, patience=3, reset_every=0)
+    idle = Training(steps=100, batch_size=32, lr=0.0, evaluate_every=5, patience=3, reset_every=0, seed=0)
     _, trained = fit(objective, text, idle, balanced=False)
     assert trained["kept"] == 5
     assert trained["steps"] == 5 + 3 * 5
@@ -118,7 +118,7 @@ def test_it_stops_when_nothing_gets_better() -> None:
 
 def test_it_stops_when_nothing_is_left_to_learn() -> None:
     text = drawn(3, 8)
-    network, trained = fit(objective, text, Training(steps=2000, evaluate_every=10), balanced=False)
+    network, trained = fit(objective, text, Training(steps=2000, evaluate_every=10, seed=0), balanced=False)
     assert trained["kept"] == trained["steps"] < 1000
     assert trained["reconstruction"] < 1e-3
     assert collision_rate(network.codes(text)) == 0

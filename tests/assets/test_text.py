@@ -24,7 +24,7 @@ def with_titles(dataset: Dataset, titles: list[str | None]) -> Dataset:
 
 
 def test_tfidf_puts_items_of_a_series_side_by_side(dataset: Dataset, tmp_path: Path) -> None:
-    table = TfidfText().build(dataset, tmp_path)["embeddings"]
+    table = TfidfText(seed=0).build(dataset, tmp_path)["embeddings"]
     cosine = table @ table.T
     trains, boats = cosine[:, :6].sum(1), cosine[:, 6:].sum(1)
     # Five others of the own series against six of the other.
@@ -33,7 +33,7 @@ def test_tfidf_puts_items_of_a_series_side_by_side(dataset: Dataset, tmp_path: P
 
 
 def test_tfidf_gives_unit_rows_no_wider_than_the_catalogue(dataset: Dataset, tmp_path: Path) -> None:
-    narrow, wide = (TfidfText(dim).build(dataset, tmp_path)["embeddings"] for dim in (4, 256))
+    narrow, wide = (TfidfText(dim, seed=0).build(dataset, tmp_path)["embeddings"] for dim in (4, 256))
     assert narrow.shape == (12, 4)
     assert wide.shape == (12, 12)
     assert narrow.dtype == wide.dtype == np.float32
@@ -43,7 +43,7 @@ def test_tfidf_gives_unit_rows_no_wider_than_the_catalogue(dataset: Dataset, tmp
 def test_tfidf_without_reduction_keeps_the_cosines_of_tfidf(dataset: Dataset, tmp_path: Path) -> None:
     # As many numbers as items: the SVD is a rotation, and cosines are those of the weights, written out here.
     titles: list[str | None] = ["red train", "red boat", *["sea"] * 10]
-    table = TfidfText().build(with_titles(dataset, titles), tmp_path)["embeddings"]
+    table = TfidfText(seed=0).build(with_titles(dataset, titles), tmp_path)["embeddings"]
     once, twice, often = (np.log((1 + 12) / (1 + count)) + 1 for count in (1, 2, 10))
     assert once > twice > often
     # "red" is in two texts; "train" and the pair "red train" are in one.
@@ -64,7 +64,7 @@ def test_tfidf_encodes_texts_as_it_built_them(dataset: Dataset, tmp_path: Path) 
 
 
 def test_tfidf_encodes_new_texts_in_the_same_space(dataset: Dataset, tmp_path: Path) -> None:
-    encoder = TfidfText(dim=6)
+    encoder = TfidfText(dim=6, seed=0)
     built = encoder.build(dataset, tmp_path)
     train, boat, unheard = encoder.encode(["a green train", "a green boat", "xylophone"], built)
     similar = built["embeddings"] @ np.stack([train, boat], 1)
@@ -75,7 +75,7 @@ def test_tfidf_encodes_new_texts_in_the_same_space(dataset: Dataset, tmp_path: P
 
 def test_tfidf_gives_an_item_without_text_zeros(dataset: Dataset, tmp_path: Path) -> None:
     titles = [None if row == 5 else f"title {row}" for row in range(12)]
-    table = TfidfText().build(with_titles(dataset, titles), tmp_path)["embeddings"]
+    table = TfidfText(seed=0).build(with_titles(dataset, titles), tmp_path)["embeddings"]
     np.testing.assert_array_equal(table[5], 0)
     assert np.isfinite(table).all()
 
@@ -87,7 +87,7 @@ def test_tfidf_is_the_same_every_time(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_texts_without_words_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(GenrecError, match="no word"):
-        TfidfText().build(with_titles(dataset, ["?!"] * 12), tmp_path)
+        TfidfText(seed=0).build(with_titles(dataset, ["?!"] * 12), tmp_path)
 
 
 def test_items_without_text_are_refused(dataset: Dataset, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from genrec.assets.store import AssetStore
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.errors import GenrecError
+from genrec.seeds import Recipe, seed_of_run, with_seed
 
 EMBEDDINGS = "embeddings"
 """The array that every text and CF asset has: float32 [N, d]."""
@@ -179,12 +180,20 @@ class Assets:
         text: the text encoder.
         cf: where the collaborative embeddings come from.
         root: the folder of the store.
+        seed: of the recipes that leave theirs open, these two and those of the identifiers; None is that of
+            `seed_everything`.
     """
 
-    def __init__(self, text: TextAsset | None = None, cf: CFAsset | None = None, root: str = "data/assets") -> None:
+    def __init__(
+        self,
+        text: TextAsset | None = None,
+        cf: CFAsset | None = None,
+        root: str = "data/assets",
+        seed: int | None = None,
+    ) -> None:
         self.text = text
         self.cf = cf
-        self.store = AssetStore(root)
+        self.store = AssetStore(root, seed_of_run() if seed is None else seed)
 
     def bind(self, dataset: Dataset) -> ItemAssets:
         """The assets of one data set; nothing is built before it is asked for."""
@@ -208,6 +217,10 @@ class ItemAssets:
     def get(self, asset: Asset) -> dict[str, np.ndarray]:
         """The arrays of any recipe, from the store; they have rows for the items of the data set alone."""
         return self._assets.store.get(asset, self._dataset)
+
+    def seeded(self, recipe: Recipe) -> Recipe:
+        """A recipe as it is built: with the seed of the run where it leaves its own open."""
+        return with_seed(recipe, self._assets.store.seed)
 
     def diagnostics(self) -> dict[str, dict[str, Any]]:
         """What the building of those that were asked for told about their results, by name."""
@@ -268,6 +281,7 @@ class ItemAssets:
         Raises:
             GenrecError: if embeddings that the recipe needs are not configured.
         """
+        recipe = self.seeded(recipe)
         embeddings: dict[str, Asset] = {"text": self._encoder}
         if recipe.needs_cf:
             embeddings["cf"] = self._cf_source
@@ -292,7 +306,7 @@ class ItemAssets:
                 f"the identifier needs text embeddings of `{self._dataset.name}`, but no text encoder is configured: "
                 "give `assets.text`, such as TfidfText"
             )
-        return self._assets.text
+        return self.seeded(self._assets.text)
 
     @property
     def _cf_source(self) -> CFAsset:

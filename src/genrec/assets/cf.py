@@ -12,6 +12,7 @@ from genrec.assets.base import EMBEDDINGS, CFAsset, hash_arrays, hash_lists
 from genrec.assets.sasrec import train_embeddings
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+from genrec.seeds import number
 
 Cold = Literal["raw", "mean", "zero"]
 
@@ -28,7 +29,7 @@ class SASRecCF(CFAsset):
         max_epochs: at most.
         patience: epochs without a better NDCG@10 on validation before it stops.
         cold: what the rows of cold items hold, see `replace_cold`.
-        seed: of the training.
+        seed: of the training; None is the run's.
     """
 
     dim: int = 64
@@ -38,7 +39,7 @@ class SASRecCF(CFAsset):
     max_epochs: int = 200
     patience: int = 20
     cold: Cold = "raw"
-    seed: int = 0
+    seed: int | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class SASRecCF(CFAsset):
             network={"dim": self.dim, "blocks": self.blocks, "dropout": self.dropout, "loss": self.loss},
             max_epochs=self.max_epochs,
             patience=self.patience,
-            seed=self.seed,
+            seed=number(self.seed),
         )
         return {EMBEDDINGS: replace_cold(table, dataset, self.cold)}
 

@@ -24,6 +24,7 @@ from genrec.assets.base import Asset, hash_lists
 from genrec.assets.store import DIAGNOSTICS
 from genrec.data import Dataset, Ragged
 from genrec.errors import GenrecError
+from genrec.seeds import number
 
 PATHS = "paths"
 """The array of the asset: int64 [N, depth]."""
@@ -46,7 +47,7 @@ class CooccurrenceClusters(Asset):
     Args:
         branching: N of the paper, the clusters that a cluster is split into, at most.
         leaf: k of the paper, the size above which a cluster is split.
-        seed: of the vectors that the search for eigenvectors starts from.
+        seed: of the vectors that the search for eigenvectors starts from; None is the run's.
 
     Raises:
         GenrecError: if ``branching`` is below 2 or above ``leaf``: siblings would have the same number.
@@ -54,7 +55,7 @@ class CooccurrenceClusters(Asset):
 
     branching: int = 20
     leaf: int = 500
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.branching <= self.leaf:
@@ -76,7 +77,7 @@ class CooccurrenceClusters(Asset):
         """See `Asset.build`; what the tree looks like is printed and kept."""
         warm = np.flatnonzero(dataset.warm)
         graph = cooccurrences(dataset.train, len(dataset.catalog))[warm][:, warm]
-        of_warm = cluster_paths(graph, self.branching, self.leaf, self.seed)
+        of_warm = cluster_paths(graph, self.branching, self.leaf, number(self.seed))
         numbers = diagnose(of_warm, graph)
         (folder / DIAGNOSTICS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
         print(f"{self.name} of {dataset.name}: {describe(numbers)}")

@@ -19,6 +19,7 @@ from genrec.assets.repair import assign, settle, spread, take
 from genrec.assets.rqvae import RQVAE, Reduction
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+from genrec.seeds import number
 
 CODES = "codes"
 REFRESH = 50
@@ -148,7 +149,7 @@ class LETTERCodes(ItemCodes):
             epsilon=self.epsilon,
             regularizers={
                 "alignment": Alignment(cf, warm, dim, self.projection),
-                "diversity": Diversity(max(REFRESH, epoch), self.training.seed),
+                "diversity": Diversity(max(REFRESH, epoch), number(self.training.seed)),
             },
             weights={"alignment": self.alpha, "diversity": self.beta},
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genrec.assets.codebooks import initialize
 from genrec.assets.diagnostics import collision_rate
 from genrec.assets.rqvae import RQVAE, Quantized, Reduction, quantization_loss, quantize, reconstruction_loss
+from genrec.seeds import number
 
 WEIGHT_DECAY = 1e-4
 CLIP = 1.0
@@ -34,7 +35,7 @@ class Training:
         patience: evaluations without a better checkpoint before it stops.
         reset_every: steps between replacing the codes that went unused for an epoch by random residuals; 0 is never, as
             in the papers, and costs half of the codes of the first level.
-        seed: of weights, first centres and order.
+        seed: of weights, first centres and order; None is the run's.
     """
 
     steps: int = 4_000
@@ -43,7 +44,7 @@ class Training:
     evaluate_every: int = 100
     patience: int = 20
     reset_every: int = 100
-    seed: int = 0
+    seed: int | None = None
 
 
 class Objective(nn.Module):
@@ -139,12 +140,13 @@ def fit(
         The network, on the CPU, and what `train` tells.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    seed = number(training.seed)
     with torch.random.fork_rng():
-        torch.manual_seed(training.seed)
+        torch.manual_seed(seed)
         objective, text = make().to(device), text.to(device)
         network = objective.network
         network.fit_scale(text)
-        initialize(network, text, balanced, training.seed)
+        initialize(network, text, balanced, seed)
         trained = train(objective, network.standardize(text), training)
     return network.cpu().eval(), trained
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrec.data import Dataset
+from genrec.seeds import with_seed
 from genrec.store import build_once, folder_of, is_intact
 
 if TYPE_CHECKING:
@@ -24,19 +25,21 @@ class AssetStore:
 
     Args:
         root: the folder.
+        seed: of the recipes that leave theirs open.
 
     Attributes:
         asked: the recipes that a recommender cannot do without, by name: those it asked for, and what these need for
             items that are added.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, seed: int = 0) -> None:
         self.root = Path(root)
+        self.seed = seed
         self.asked: dict[str, Asset] = {}
 
     def get(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
         """The arrays of an asset, built if they are not there yet."""
-        before = dict(self.asked)
+        asset, before = with_seed(asset, self.seed), dict(self.asked)
         arrays = self._arrays(asset, dataset)
         # What else was asked for meanwhile was needed to build it.
         self.asked = {**before, **{recipe.name: recipe for recipe in (asset, *asset.for_new_items())}}
@@ -56,12 +59,16 @@ class AssetStore:
 
     def has(self, asset: Asset, dataset: Dataset) -> bool:
         """Whether an asset has been built."""
-        return is_intact(folder_of(self.root, asset.name, _fingerprint(asset, dataset)))
+        return is_intact(self._folder(asset, dataset))
 
     def diagnostics(self, asset: Asset, dataset: Dataset) -> dict[str, Any]:
         """What the building of an asset told about its result; empty if nothing, or if it was not built."""
-        path = folder_of(self.root, asset.name, _fingerprint(asset, dataset)) / DIAGNOSTICS
+        path = self._folder(asset, dataset) / DIAGNOSTICS
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def _folder(self, asset: Asset, dataset: Dataset) -> Path:
+        asset = with_seed(asset, self.seed)
+        return folder_of(self.root, asset.name, _fingerprint(asset, dataset))
 
 
 def _fingerprint(asset: Asset, dataset: Dataset) -> dict[str, object]:

@@ -19,6 +19,7 @@ from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.progress import in_parts
+from genrec.seeds import number
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -153,11 +154,11 @@ class TfidfText(TextAsset):
 
     Args:
         dim: numbers per item, fewer where the catalogue is too small for that.
-        seed: of the randomised SVD.
+        seed: of the randomised SVD; None is the run's.
     """
 
     dim: int = 256
-    seed: int = 0
+    seed: int | None = None
 
     @property
     def name(self) -> str:
@@ -180,7 +181,7 @@ class TfidfText(TextAsset):
             weights = vectorizer.fit_transform(texts)
         except ValueError as error:
             raise GenrecError(f"{dataset.name}: the items' texts hold no word: TfidfText needs words") from error
-        svd = TruncatedSVD(min(self.dim, *weights.shape), random_state=self.seed).fit(weights)
+        svd = TruncatedSVD(min(self.dim, *weights.shape), random_state=number(self.seed)).fit(weights)
         built = {
             "vocabulary": vectorizer.get_feature_names_out().astype(str),
             "idf": vectorizer.idf_,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,6 +16,7 @@ from genrec.data.dataset import Dataset, Source
 from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
 from genrec.errors import GenrecError
+from genrec.seeds import seed_of_run
 from genrec.types import Batch
 
 
@@ -86,8 +86,7 @@ class SequenceData(L.LightningDataModule):
         self.max_history = max_history
         self.empty_history = empty_history
         self.samples = {"prefixes": prefixes, "windows": windows, "users": last_positions}[samples]
-        # What Lightning's `seed_everything` was told.
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.seed = seed_of_run() if seed is None else seed
         self.num_workers = num_workers
         self.val_users = val_users
 

@@ -106,7 +106,8 @@ class Inspection:
 
     def _text(self, encoder: TextAsset | None) -> Tensor:
         """Text embeddings [N, d]."""
-        assets = Assets(encoder, root=str(self.model.assets.store.root)).bind(self.served.dataset)
+        store = self.model.assets.store
+        assets = Assets(encoder, root=str(store.root), seed=store.seed).bind(self.served.dataset)
         # What has to be built says so where results are not.
         with redirect_stdout(sys.stderr):
             return assets.extend(self.catalog).text

@@ -42,7 +42,7 @@ def serve(identifier: ItemIdentifier, dataset: Dataset, folder: Path, text: Tfid
 def loaded(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the command loads."""
     place = SimpleNamespace(served=None)
-    monkeypatch.setattr("genrec.inspection.command.load", lambda run, data_root: place.served)
+    monkeypatch.setattr("genrec.inspection.command.load", lambda run, data_root, trust: place.served)
     return place
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from genrec.types import PAD
 from .served import DREAMREC, E4SREC, SETREC, TIGER, make_run, recommender
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+EXACT = {**TIGER, "init_args": {**TIGER["init_args"], "search": {"exact": True}}}
+CODES = {**TIGER["init_args"]["codes"], "levels": 4, "size": 4}
+NARROW = {**TIGER, "init_args": {"codes": CODES, "search": {"beams": 1}}}
 REFERENCES = ("genrec.references.Popularity", "genrec.references.ItemKNN", "genrec.assets.sasrec.SASRec")
 
 
@@ -140,6 +144,21 @@ def test_a_users_own_items_are_left_out_unless_repeats_are_wanted(served: Served
     assert found.filter(user=1).height == total - 2
     with pytest.raises(GenrecError, match=rf"cannot recommend {total} items of {total}, 2 of which user 1 has taken"):
         served.recommend([[], [keys[1], keys[2]]], k=total)
+
+
+@pytest.mark.parametrize("identifier", [SETREC, NARROW, EXACT, DREAMREC], ids=["SETRec", "TIGER", "exact", "DreamRec"])
+def test_a_list_does_not_depend_on_who_else_is_asked(identifier: dict[str, Any], tmp_path: Path) -> None:
+    """Forty users of every length, up to nearly the whole catalogue, together and each alone."""
+    served = load(make_run(tmp_path, recommender(identifier)))
+    draw = random.Random(0)
+    lengths = [130, 40, *(draw.randrange(8) for _ in range(38))]
+    histories = [draw.sample(served.catalog.keys, length) for length in lengths]
+    together = served.recommend(histories, k=2)
+    for user, history in enumerate(histories):
+        alone, among = served.recommend([history], k=2), together.filter(user=user)
+        assert alone["item"].to_list() == among["item"].to_list(), user
+        assert alone["score"].to_list() == pytest.approx(among["score"].to_list(), abs=1e-4)
+        assert not set(alone["item"]) & set(history)
 
 
 @pytest.mark.parametrize("histories", ["m1", ["m1", "m7"], [[], "m7"], [[1, 7]]])

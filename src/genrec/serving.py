@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from genrec import hub, manifest, runs, saved, saving
+from genrec import hub, manifest, own_items, runs, saved, saving
 from genrec.building import build, config_of, find_run, restore, set_up
 from genrec.data import Catalog, Dataset, Ragged, SequenceData
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
@@ -144,7 +144,7 @@ class Served:
         repeats: bool = False,
         skip_unknown: bool = False,
     ) -> pl.DataFrame:
-        """The best items for users who are known by what they took.
+        """The best items for users who are known by what they took; nobody's depend on who else is asked.
 
         Args:
             histories: the item keys of every user, oldest first; an empty one is a user of whom nothing is known. The
@@ -169,34 +169,16 @@ class Served:
         candidates = np.ones(len(self.catalog), bool)
         if allowed is not None:
             candidates = np.isin(np.arange(len(self.catalog)), self.rows(allowed))
-        _check(lists, candidates, k, repeats)
-        # Users with histories of about the same length together: little of a batch is padding.
-        order = np.argsort(-lists.lengths, kind="stable")
-        found = [self._batch(lists, users, k, candidates, repeats) for users in self._parts(order)]
-        empty = (np.empty((0, k), np.int64), np.empty((0, k), np.float32))
-        places = np.argsort(order)
-        items, scores = (np.concatenate(parts)[places] for parts in zip(empty, *found, strict=True))
+        own = own_items.own_items(lists, candidates, repeats)
+        own_items.check(own, candidates, k)
+        items, scores = np.empty((len(lists), k), np.int64), np.empty((len(lists), k), np.float32)
+        for part in own_items.parts(lists, own, candidates, k, self.data.rank_batch_size):
+            history = lists.windows(part.users, lists.lengths[part.users], self.data.max_history)
+            found, values = self._rank(history, part.depth, part.candidates)
+            kept = own_items.without(found, own, part.users, k)
+            items[part.users] = np.take_along_axis(found, kept, 1)
+            scores[part.users] = np.take_along_axis(values, kept, 1)
         return self._frame(items, scores)
-
-    def _parts(self, users: np.ndarray) -> Iterator[np.ndarray]:
-        """Users who are ranked together."""
-        size = self.data.rank_batch_size
-        return (users[start : start + size] for start in range(0, len(users), size))
-
-    def _batch(
-        self, lists: Ragged, users: np.ndarray, k: int, candidates: np.ndarray, repeats: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Items and scores, [B, k] each."""
-        history = lists.windows(users, lists.lengths[users], self.data.max_history)
-        if repeats:
-            return self._rank(history, k, candidates)
-        taken = lists.unique().padded(users)
-        # So many more that k are left, whatever a user has taken.
-        wide = min(k + taken.shape[1], int(candidates.sum()))
-        items, scores = self._rank(history, wide, candidates)
-        again = (items[:, :, None] == taken[:, None, :]).any(2)
-        kept = np.argsort(again, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(items, kept, 1), np.take_along_axis(scores, kept, 1)
 
     @torch.inference_mode()
     def _rank(self, history: np.ndarray, k: int, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -294,7 +276,9 @@ class Served:
         if not len(known):
             known = Ragged.from_lists([[item] for item in range(len(self.catalog))])
         drawn = np.random.default_rng(0).permutation(len(known))[: 2 * PROBES]
-        histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in self._parts(drawn))
+        size = self.data.rank_batch_size
+        batches = (drawn[start : start + size] for start in range(0, len(drawn), size))
+        histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in batches)
         return torch.cat([self._vectors(torch.from_numpy(part).to(self.model.device)) for part in histories])
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -340,20 +324,3 @@ def _list(values: Any) -> Sequence[Any]:
 def _texts(keys: Any) -> Sequence[str]:
     values = _list(keys)
     return values if all(isinstance(key, str) for key in values) else _list(None)
-
-
-def _check(lists: Ragged, candidates: np.ndarray, k: int, repeats: bool) -> None:
-    """Whether there are k items for every user.
-
-    Raises:
-        GenrecError: if not.
-    """
-    if k < 1:
-        raise GenrecError(f"k is the number of items per user, at least 1, not {k}")
-    total = int(candidates.sum())
-    own = lists.unique()
-    taken = np.bincount(own.rows[candidates[own.values]], minlength=len(lists)) if not repeats else np.zeros(len(lists))
-    short = np.flatnonzero(total - taken < k)
-    if total < k or len(short):
-        own_items = f", {int(taken[short[0]])} of which user {short[0]} has taken" if total >= k else ""
-        raise GenrecError(f"cannot recommend {k} items of {total}{own_items}: ask for a smaller k, or allow more items")

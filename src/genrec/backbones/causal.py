@@ -23,6 +23,7 @@ from genrec.backbones.attention import Attention, Branches, Sight, flex, pattern
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.attention.sight import TRUNK
 from genrec.backbones.base import Backbone, Context, Read
+from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
 from genrec.backbones.tree import Tree
@@ -118,6 +119,7 @@ class CausalBackbone(Backbone):
             self.requires_grad_(False)
         if self.tuning == "lora":
             self.lora.insert(self.model)
+        take_place(self.model)
         if self.activation_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         if self.compile_model:

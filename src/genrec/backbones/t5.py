@@ -30,6 +30,8 @@ from genrec.backbones import masks
 from genrec.backbones.attention import Attention, Sight, flex, pattern, uses_flex
 from genrec.backbones.attention.bias import additive_mask, distance_table
 from genrec.backbones.base import Backbone
+from genrec.backbones.dropout import dropout as drop
+from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
 from genrec.backbones.tree import Tree, take_columns
 from genrec.backbones.words import load_tokenizer
@@ -54,6 +56,11 @@ def _attend(
     """PyTorch's kernels; T5's own position bias is left out because the mask, or ``distances``, holds the right one."""
     if isinstance(attention_mask, BlockMask):
         out = flex.attend(query, key, value, attention_mask, scaling, distances)
+    elif dropout and query.device.type == "cpu":
+        # With dropout PyTorch has no kernel for a CPU either.
+        logits = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5 if scaling is None else scaling)
+        weights = (logits if attention_mask is None else logits + attention_mask).softmax(3)
+        out = drop(weights, dropout) @ value
     else:
         out = F.scaled_dot_product_attention(
             query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, is_causal=False
@@ -150,6 +157,7 @@ class T5Backbone(Backbone):
             )
             config._attn_implementation = ATTENTION
             self.t5 = T5Model(config)
+        take_place(self.t5)
         self.width = self.t5.config.d_model
         self.start, self.end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         # The first T5 divides by sqrt(d_model) before its tied head; versions 1.1 do not, and have one of their own.

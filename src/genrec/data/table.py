@@ -218,7 +218,12 @@ def _read(
     for part in parts:
         table = read_table(part, named, wanted or (), reading, findings)
         require(table, [*named, *(wanted or ())], part.name)
-        tables.append(table if wanted is None else table.select(*dict.fromkeys([*named, *wanted])))
+        if wanted is not None:
+            unread = [name for name in table.columns if name not in (*named, *wanted)]
+            if unread:
+                findings["columns of the interactions that are not read"] = ", ".join(unread)
+            table = table.select(*dict.fromkeys([*named, *wanted]))
+        tables.append(table)
     rows = Rows([part.name for part in parts], [len(table) for table in tables])
     if not sum(rows.counts):
         raise GenrecError(f"`{parts[0].name}` holds no rows")

@@ -148,7 +148,7 @@ def test_a_bad_line_of_new_items(line: str, message: str) -> None:
 
 def test_half_a_character() -> None:
     Path("new.jsonl").write_text('{"item": "good"}\n{"item": "a", "title": "\\ud800"}')
-    with pytest.raises(GenrecError, match=r"^new\.jsonl, line 2: a text has half of a character"):
+    with pytest.raises(GenrecError, match=r"^new\.jsonl, line 2: half a character"):
         read_items(Path("new.jsonl"))
 
 

@@ -54,7 +54,7 @@ def test_alignment_alone_makes_codes_point_to_their_own_items() -> None:
     alignment = {"alignment": Alignment(cf, np.ones(64, dtype=bool), 64, "none")}
     objective = Objective(network, "mean", regularizers=alignment, weights={"alignment": 1.0})
     optimizer = torch.optim.AdamW(objective.parameters(), 1e-3)
-    for _ in range(300):
+    for _ in range(600):
         parts, found = objective(text, rows)
         optimizer.zero_grad()
         # It reaches the encoder alone: the quantisation term lets the codes follow.

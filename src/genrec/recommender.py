@@ -11,6 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from genrec.assets import Assets
+from genrec.assets.kept import KeptStore
 from genrec.backbones import Backbone, Memory, Read
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError
@@ -38,6 +39,8 @@ class Recommender(RankingModule):
         identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
         ks: the cut-offs of the metrics.
     """
+
+    extends = True
 
     def __init__(
         self,
@@ -70,13 +73,19 @@ class Recommender(RankingModule):
             raise GenrecError("`data.samples: users` is for SASRec: a language model takes `prefixes` or `windows`")
         if self._created:
             return
-        self.catalog = self.dataset.catalog
-        self.item_assets = self.assets.bind(self.dataset)
+        if data.origin:
+            self.assets.store = KeptStore(self.assets.store, data.origin.assets)
+        self.catalog = self.known.catalog
+        self.item_assets = self.assets.bind(self.known)
         self.backbone.setup(self.catalog.titles, self.prompt.texts)
         self.prompt.setup(self.backbone)
         self.identifier.setup(self.catalog, self.item_assets, self.backbone)
         # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.
         self.train()
+        if len(self.catalog) < len(self.dataset.catalog):
+            # Items that came since the training; their rows are filled when its parameters are there.
+            self.catalog = self.dataset.catalog
+            self.item_assets = self.item_assets.extend(self.catalog)
         self._created = True
 
     @property
@@ -165,14 +174,21 @@ class Recommender(RankingModule):
         self.refresh()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what the backbone brings along itself."""
+        """See `RankingModule.on_save_checkpoint`; leave out what the backbone brings along itself."""
+        super().on_save_checkpoint(checkpoint)
         for name in self.backbone.kept_elsewhere():
             del checkpoint["state_dict"][f"backbone.{name}"]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put it back in."""
+        """See `RankingModule.on_load_checkpoint`; put it back in."""
+        super().on_load_checkpoint(checkpoint)
         mine = self.backbone.state_dict()
         checkpoint["state_dict"].update({f"backbone.{name}": mine[name] for name in self.backbone.kept_elsewhere()})
+
+    def kept_assets(self) -> dict[str, str]:
+        """See `RankingModule.kept_assets`."""
+        store = self.assets.store
+        return {name: store.folder(asset, self.dataset).name for name, asset in store.asked.items()}
 
     def configure_optimizers(self) -> Any:
         """The optimiser over everything trainable, and the schedule of its learning rate."""

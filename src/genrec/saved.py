@@ -20,8 +20,9 @@ from genrec import manifest
 from genrec.assets import Asset, AssetStore
 from genrec.assets.base import WithoutUsers
 from genrec.building import build, data_of, load_weights, set_up
-from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
+from genrec.data import Catalog, Dataset, InMemory, SequenceData
 from genrec.data.catalog import SCHEMA
+from genrec.data.dataset import Anonymous
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.recommender import Recommender
@@ -48,24 +49,6 @@ class SavedStore(AssetStore):
         if isinstance(asset, WithoutUsers):
             return asset.build(dataset, self.root)
         raise GenrecError(f"`{path}` is missing: save the recommender again")
-
-
-class Anonymous(Dataset):
-    """A data set whose users are left out: items, and how often each was taken in training.
-
-    Args:
-        name: of the data set.
-        catalog: N items.
-        counts: int64 [N].
-    """
-
-    def __init__(self, name: str, catalog: Catalog, counts: np.ndarray) -> None:
-        nobody = Ragged.from_lists([])
-        super().__init__(name, catalog, [], nobody, nobody, nobody)
-        self.__dict__["frequency"] = counts
-
-    def _splits(self) -> Any:
-        return iter(())
 
 
 def read(folder: Path, trust: bool = False) -> tuple[RankingModule, SequenceData, dict[str, Any]]:

@@ -72,7 +72,7 @@ def save(model: RankingModule, data: SequenceData, config: Mapping[str, Any], fo
 
 def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], folder: Path) -> None:
     config = checked(config, folder)
-    dataset, catalog = model.dataset, model.catalog if isinstance(model, Recommender) else model.dataset.catalog
+    dataset, catalog = model.known, model.catalog if isinstance(model, Recommender) else model.dataset.catalog
     counts = np.pad(dataset.frequency, (0, len(catalog) - len(dataset.catalog)))
     catalog.items.with_columns(pl.Series(COUNT, counts)).write_parquet(folder / ITEMS)
     brought: list[str] = []
@@ -119,7 +119,7 @@ def _write_assets(model: Recommender, folder: Path) -> None:
     store = model.assets.store
     folder.mkdir()
     for name, asset in list(store.asked.items()):
-        arrays = store.get(asset, model.dataset)
+        arrays = store.get(asset, model.known)
         words = {key: array.tolist() for key, array in arrays.items() if array.dtype.kind == "U"}
         numbers = {key: np.ascontiguousarray(array) for key, array in arrays.items() if key not in words}
         save_arrays(numbers, folder / f"{name}.safetensors", {"words": json.dumps(words)})

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from genrec import hub, manifest, own_items, runs, saved, saving
+from genrec import hub, manifest, own_items, restoring, runs, saved, saving, trained
 from genrec.building import build, config_of, find_run, restore, set_up
 from genrec.data import Catalog, Dataset, Ragged, SequenceData
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
@@ -48,9 +48,12 @@ def load(path: str | Path, data_root: str | Path | None = None, trust: bool = Fa
     run = find_run(folder)
     config = config_of(run, data_root, trust)
     made = build(config)
+    checkpoint = run / runs.CHECKPOINTS / runs.BEST
+    if made.model.learns:
+        trained.tell_data(restoring.adopt(made.model, made.data, checkpoint))
     set_up(made.model, made.data)
     if made.model.learns:
-        restore(made.model, run / runs.CHECKPOINTS / runs.BEST)
+        restore(made.model, checkpoint)
     return Served(made.model, made.data, config)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,12 @@ def tell(run: Path, kept: Sequence[str], overridden: Sequence[str]) -> None:
         print(f"{run} keeps the settings of its training: {_shown(kept)}")
     if overridden:
         print(f"other settings than those of its training: {_shown(overridden)}")
+
+
+def tell_data(changed: Sequence[str]) -> None:
+    """Say on standard error in which the data are not those of the training."""
+    if changed:
+        print(f"the data are not those of the training: {', '.join(changed)}; items are found by keys", file=sys.stderr)
 
 
 def _shown(found: Sequence[str]) -> str:

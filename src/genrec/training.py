@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, the modules' short class names are known to the command line
-from genrec import ranks, runs, trained
+from genrec import ranks, restoring, runs, trained
 from genrec.arguments import (
     DEFAULT_MONITOR,
     Parser,
@@ -224,6 +224,8 @@ class GenrecCLI(LightningCLI):
             return
         # Read before the loggers open files: bad input leaves no trace.
         self.datamodule.setup("fit")
+        if kwargs.get("ckpt_path"):
+            restoring.check_same(self.datamodule, Path(kwargs["ckpt_path"]))
         try:
             self.trainer.fit(**kwargs)
         except SIGTERMException:
@@ -233,15 +235,26 @@ class GenrecCLI(LightningCLI):
 
     def validate(self, **kwargs: Any) -> None:
         """Validate; the table of `after_validate` takes the place of Lightning's."""
+        self._adopt(kwargs)
         self.trainer.validate(**{**kwargs, "verbose": False})
 
     def test(self, **kwargs: Any) -> None:
         """Test; the table of `after_test` takes the place of Lightning's."""
+        self._adopt(kwargs)
         self.trainer.test(**{**kwargs, "verbose": False})
 
     def predict(self, **kwargs: Any) -> None:
         """Predict; the callback writes, so nothing is returned."""
+        self._adopt(kwargs)
         self.trainer.predict(**{**kwargs, "return_predictions": False})
+
+    def _adopt(self, kwargs: dict[str, Any]) -> None:
+        """Use the data as those of the training, and say in which they are others."""
+        if kwargs.get("ckpt_path") and self.model.learns:
+            changed = restoring.adopt(self.model, self.datamodule, Path(kwargs["ckpt_path"]))
+            self.overrides = [*self.overrides, *(f"other data: {what}" for what in changed)]
+            if self.trainer.is_global_zero:
+                trained.tell_data(changed)
 
     def before_prepare(self) -> None:
         """Print the data card, and keep it beside the assets: whatever the model will need, the data are there."""

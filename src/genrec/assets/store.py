@@ -53,22 +53,26 @@ class AssetStore:
             if (scratch / DIAGNOSTICS).exists():
                 shutil.copy(scratch / DIAGNOSTICS, folder)
 
-        folder = build_once(self.root, asset.name, _fingerprint(asset, dataset), build)
+        return self._load(build_once(self.root, asset.name, _fingerprint(asset, dataset), build))
+
+    @staticmethod
+    def _load(folder: Path) -> dict[str, np.ndarray]:
         # Mapped: the processes of a machine share one copy, and nobody's changes reach the file.
         return {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in folder.glob("*.npy")}
 
+    def folder(self, asset: Asset, dataset: Dataset) -> Path:
+        """Where an asset is, or will be."""
+        asset = with_seed(asset, self.seed)
+        return folder_of(self.root, asset.name, _fingerprint(asset, dataset))
+
     def has(self, asset: Asset, dataset: Dataset) -> bool:
         """Whether an asset has been built."""
-        return is_intact(self._folder(asset, dataset))
+        return is_intact(self.folder(asset, dataset))
 
     def diagnostics(self, asset: Asset, dataset: Dataset) -> dict[str, Any]:
         """What the building of an asset told about its result; empty if nothing, or if it was not built."""
-        path = self._folder(asset, dataset) / DIAGNOSTICS
+        path = self.folder(asset, dataset) / DIAGNOSTICS
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-    def _folder(self, asset: Asset, dataset: Dataset) -> Path:
-        asset = with_seed(asset, self.seed)
-        return folder_of(self.root, asset.name, _fingerprint(asset, dataset))
 
 
 def _fingerprint(asset: Asset, dataset: Dataset) -> dict[str, object]:

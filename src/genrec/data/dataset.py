@@ -81,6 +81,24 @@ class Dataset:
         return self.frequency > 0
 
 
+class Anonymous(Dataset):
+    """A data set whose users are left out: items, and how often each was taken in training.
+
+    Args:
+        name: of the data set.
+        catalog: N items.
+        counts: int64 [N].
+    """
+
+    def __init__(self, name: str, catalog: Catalog, counts: np.ndarray) -> None:
+        nobody = Ragged.from_lists([])
+        super().__init__(name, catalog, [], nobody, nobody, nobody)
+        self.__dict__["frequency"] = counts
+
+    def _splits(self) -> Any:
+        return iter(())
+
+
 def check_name(name: str) -> None:
     """Files are called after data sets, so a name must not lead out of a folder.
 

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from genrec.data.dataset import Dataset, Source
+from genrec.data.origin import Origin
 from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
 from genrec.errors import GenrecError
@@ -53,6 +54,9 @@ class SequenceData(L.LightningDataModule):
         val_users: so many of the users with validation items, drawn at random, are looked at in a validation; None is
             all of them. What validation decides is then decided by them.
 
+    Attributes:
+        origin: what the checkpoint in use was trained on, if `dataset` has changed since (`genrec.restoring.adopt`).
+
     Raises:
         GenrecError: if a number is too small.
     """
@@ -89,6 +93,7 @@ class SequenceData(L.LightningDataModule):
         self.seed = seed_of_run() if seed is None else seed
         self.num_workers = num_workers
         self.val_users = val_users
+        self.origin: Origin | None = None
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genrec.data import Dataset
+from genrec.data.origin import ENTRY, Origin
 from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
@@ -47,14 +49,18 @@ class RankingModule(L.LightningModule, ABC):
 
     Attributes:
         learns: whether there is anything to train.
+        extends: whether items can come that it was not trained on.
         dataset: the data, there from `setup` on.
+        known: what of them it was trained on; all, unless they have changed since.
         results: the means of the last validation or test by setting (`RankingMetrics.compute`).
         ranks: where every target stood in the last test, a row per user and target (`genrec.ranks`).
         rank_seconds: wall-clock seconds that it spent on preparing tables and ranking.
     """
 
     learns = True
+    extends = False
     dataset: Dataset
+    known: Dataset
     results: dict[str, dict[str, float]]
     ranks: pl.DataFrame
     rank_seconds: float
@@ -112,7 +118,9 @@ class RankingModule(L.LightningModule, ABC):
         Raises:
             GenrecError: if there are fewer items than the largest cut-off.
         """
-        self.dataset = self.trainer.datamodule.dataset  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.dataset = data.dataset
+        self.known = data.origin.known(data.dataset) if data.origin else data.dataset
         k, items = max(self.ks), len(self.dataset.catalog)
         if k > items:
             raise GenrecError(
@@ -124,6 +132,30 @@ class RankingModule(L.LightningModule, ABC):
             for setting, size in self._new_metrics().left_out.items():
                 candidates = "1 candidate" if size == 1 else f"{size} candidates"
                 print(f"{setting} is left out of the measuring: {candidates}, fewer than k = {k} (`ks` of the model)")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what it was trained on; a module that serves was not."""
+        if isinstance(self._trainer, L.Trainer):
+            checkpoint[ENTRY] = self._trained_on
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Look whether the data are those of the training.
+
+        Raises:
+            GenrecError: if they are not, and were not made to fit.
+        """
+        data = self._trainer.datamodule if isinstance(self._trainer, L.Trainer) else None  # type: ignore[attr-defined]
+        origin = Origin.read(checkpoint)
+        if data and origin and not data.origin and (changed := origin.changes(data.dataset)):
+            raise GenrecError(f"the checkpoint was trained on other data: {', '.join(changed)}")
+
+    @cached_property
+    def _trained_on(self) -> dict[str, Any]:
+        return Origin.of(self.dataset, self.kept_assets()).state()
+
+    def kept_assets(self) -> dict[str, str]:
+        """The folders of the assets that it was made with, by the names of their recipes."""
+        return {}
 
     def configure_model(self) -> None:
         """Share the parameters out, where the strategy wants it (`genrec.sharding.FullySharded`).

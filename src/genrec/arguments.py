@@ -104,6 +104,17 @@ def forget_monitors(config: Namespace) -> None:
         )
 
 
+def check_seed(config: Namespace) -> None:
+    """Look for a seed that no generator takes.
+
+    Raises:
+        GenrecError: if it is one.
+    """
+    seed = config.get("seed_everything")
+    if not isinstance(seed, bool) and isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise GenrecError(f"`seed_everything` is a whole number from 0 to {2**32 - 1}, not {seed}")
+
+
 def check_trains(config: Namespace) -> None:
     """Look for keys with which a training would end before it begins.
 
@@ -118,7 +129,7 @@ def check_trains(config: Namespace) -> None:
 def check_monitors(config: Namespace) -> None:
     """Look for monitors that are set to a cut-off that is not measured.
 
-    A metric without a cut-off may be logged by a module or callback of the user's own.
+    A module or callback of the user's own may log any without a cut-off.
 
     Raises:
         GenrecError: if there is one.
@@ -129,12 +140,18 @@ def check_monitors(config: Namespace) -> None:
     measured = [f"val/{name}@{k}" for k in sorted(ks) for name in ("recall", "ndcg")]
     measured += [f"val/{setting}/ndcg@{max(ks)}" for setting in ("warm", "cold")]
     names = {key: str(config[key]) for key in _monitors(config)}
-    unknown = [f"`{key}: {name}`" for key, name in names.items() if re.match("val/.*@", name) and name not in measured]
+    logged = re.compile("val/(?!.*@)|val_sweep/|train/" if _may_log(config) else "val/(loss|chosen)$|val_sweep/|train/")
+    unknown = [f"`{key}: {name}`" for key, name in names.items() if name not in measured and not logged.match(name)]
     if unknown:
         raise GenrecError(
             f"{' and '.join(unknown)} will not be measured with `model.init_args.ks: {list(ks)}`: there are "
             f"{', '.join(measured)}, and a Recommender's val/loss; a monitor that is not set is val/ndcg@{max(ks)}"
         )
+
+
+def _may_log(config: Namespace) -> bool:
+    """Whether a module or callback of the user's own may log what ours do not."""
+    return bool(config.trainer.callbacks) or not str(config.model.class_path).startswith("genrec.")
 
 
 def explain(message: str) -> str:
@@ -156,14 +173,21 @@ def explain(message: str) -> str:
     if inner:
         key, problem = inner[-2:]
         value = re.search(r"Got value: (.+?)(?= - Expected|$)", problem) or re.search(r"Given value: (.+)$", problem)
-        types = re.findall(r"Expected an? <class '(\w+)'>", problem[: value.start()] if value else problem)
+        types = re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", problem[: value.start()] if value else problem)
         options = dict.fromkeys(option for found in _LITERAL.findall(problem) for option in _options(found))
+        if value and not options and set(types) == {"NoneType"}:
+            # Of a class that may be missing, all that is said is that this is not missing.
+            nested = _NESTED.search(value[1])
+            key, given = (nested[1], nested[2]) if nested else (key, value[1])
+            return f"config key `{key}` cannot be `{'null' if given == 'None' else given}`"
         if value and (types or options):
-            all_ = [*options, *("nothing" if name == "NoneType" else name for name in types)]
+            all_ = [*options, *(_NAMES.get(name, name) for name in types)]
             names = " or ".join([", ".join(all_[:-1]), all_[-1]] if len(all_) > 1 else all_)
             return f"config key `{key}`: expected {names}, not `{value[1]}`"
     if found := re.search(r"Parser key \"([\w.]+)\": Unable to load config [\"']null", line):
         return f"config key `{found[1]}` cannot be null"
+    if found := re.search(r"Parser key \"([\w.]+)\": Unable to load config '(.+?)' - ", line):
+        return f"config key `{found[1]}` holds other keys: it cannot be `{found[2]}`"
     if "arguments are required" in line:
         return f"{line}: give a config file with --config, such as --config synthetic_setrec.yaml"
     return line
@@ -176,6 +200,8 @@ _UNKNOWN_KEY = re.compile(
     r"|Option ['\"`]([\w.]+)['\"`] is not accepted"
 )
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_NESTED = re.compile(r"NestedArg\(key='([\w.]+)', val=(.*)\)")
+_NAMES = {"NoneType": "nothing", "Sequence": "a list", "Mapping": "a mapping"}
 _WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":')
 
 

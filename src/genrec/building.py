@@ -17,12 +17,12 @@ import genrec.assets.sasrec
 import genrec.recommender
 import genrec.references  # noqa: F401 - imported, short class names of a config are known
 from genrec import restoring, runs
-from genrec.arguments import explain
 from genrec.assets import Assets
 from genrec.configuration import find_config, load_config
 from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.failures import constructing
 from genrec.seeds import closed
 from genrec.trusted import SECTIONS, checked, plugins
 
@@ -137,11 +137,9 @@ def data_of(source: Source, options: Mapping[str, Any]) -> SequenceData:
 def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) -> Namespace:
     try:
         return parser.instantiate_classes(parser.parse_object(dict(config)))
-    except GenrecError:
-        raise
     except Exception as error:
-        if type(error).__name__ == "ArgumentError":
-            raise GenrecError(explain(str(error))) from error
+        if said := constructing(error):
+            raise GenrecError(said) from error
         raise
 
 

@@ -8,8 +8,10 @@ import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import groupby
+from typing import NoReturn
 
 from genrec.configuration import PACKAGED
+from genrec.disk import cannot_write
 from genrec.errors import GenrecError
 
 USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
@@ -47,6 +49,8 @@ COMMANDS = {
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     arguments = list(sys.argv[1:] if args is None else args)
+    if sys.stdout is None:  # closed by who called us: nobody wants to read
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     # torch and transformers take seconds to import: not for the sake of a few lines of help.
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{USAGE}\n{_packaged()}")
@@ -62,11 +66,29 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         # Who reads has seen enough, such as `head`; what Python still holds is not to complain at its end either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         sys.exit(1)
     except GenrecError as error:
-        print(f"genrec: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except Exception as error:
+        # Where a library writes, a disk may be full as well.
+        if reason := cannot_write(error):
+            _refuse(reason)
+        raise
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"genrec: error: {reason}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _hush()
+    sys.exit(2)
+
+
+def _hush() -> None:
+    """Let what Python still holds for standard output be lost."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _packaged() -> str:

@@ -12,6 +12,7 @@ A config may name parts under ``compose``; they are merged in order, then the co
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,34 +39,61 @@ def find_config(name: str, beside: Path | None = None) -> Path:
         GenrecError: if there is no such file, naming similar packaged ones.
     """
     places = [*([beside] if beside else []), Path(), PACKAGED]
-    for place in places:
-        if (place / name).is_file():
-            return place / name
+    with suppress(OSError, ValueError):  # a name too long, or with a NUL, is that of no file
+        for place in places:
+            if (place / name).is_file():
+                return place / name
     known = sorted(path.relative_to(PACKAGED).as_posix() for path in PACKAGED.rglob("*.yaml"))
     similar = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; did you mean {', '.join(similar)}?" if similar else "; `genrec --help` lists the packaged ones"
-    raise GenrecError(f"there is no config file `{name}`, neither here nor among the packaged configs{hint}")
+    raise GenrecError(f"there is no config file `{name:.200}`, neither here nor among the packaged configs{hint}")
 
 
-def load_config(name: str, beside: Path | None = None) -> dict[str, Any]:
+def load_config(name: str, beside: Path | None = None, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A config with its parts merged in.
 
+    Args:
+        name: see `find_config`.
+        beside: see `find_config`.
+        above: the configs that it is a part of.
+
     Raises:
-        GenrecError: if a file is missing, is not valid YAML, or holds no mapping.
+        GenrecError: if a file is missing, cannot be read, is not valid YAML, holds no mapping, or is a part of itself.
     """
     path = find_config(name, beside)
+    if path.resolve() in above:
+        raise GenrecError(f"{path}: the config is a part of itself (`compose`)")
+    config = _read(path)
+    parts = config.pop("compose", None) or []
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise GenrecError(f"{path}: `compose` is a list of config files, not `{parts!s:.80}`")
+    merged: dict[str, Any] = {}
+    for part in parts:
+        merged = merge(merged, load_config(part, path.parent, (*above, path.resolve())))
+    return merge(merged, config)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise GenrecError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise GenrecError(f"{path}{where}: not valid YAML ({problem})") from error
+    except UnicodeDecodeError as error:
+        raise GenrecError(f"{path}: a config is a text in UTF-8, which this is not (byte {error.start})") from error
+    except OSError as error:
+        raise GenrecError(f"cannot read `{path}`: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise GenrecError(f"{path}: a config is not nested so deeply") from error
+    except ValueError as error:  # a date or number that is none
+        raise GenrecError(f"{path}: not valid YAML ({error})") from error
     if not isinstance(config, dict):
         raise GenrecError(f"{path}: a config is a mapping of keys to values, not {type(config).__name__}")
-    merged: dict[str, Any] = {}
-    for part in config.pop("compose", []):
-        merged = merge(merged, load_config(part, path.parent))
-    return merge(merged, config)
+    if wrong := [key for key in config if not isinstance(key, str)]:
+        raise GenrecError(f"{path}: a key is a text, not `{wrong[0]!s:.80}`")
+    return config
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -8,3 +8,19 @@ def first_line(error: Exception) -> str:
 
 class GenrecError(ValueError):
     """Bad input, told to a person in one sentence: what is wrong, where, what to do."""
+
+
+def at_least(least: float, who: str, **values: float) -> None:
+    """Whether arguments are large enough.
+
+    Args:
+        least: the smallest value that they may have.
+        who: whose they are.
+        values: by name.
+
+    Raises:
+        GenrecError: if one is smaller.
+    """
+    for name, value in values.items():
+        if value < least:
+            raise GenrecError(f"`{name}` of {who} is {value}: give {least} or more")

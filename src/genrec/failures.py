@@ -8,11 +8,14 @@ import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from genrec.arguments import explain
+from genrec.errors import GenrecError
 
 OUT_OF_MEMORY = (
     "out of memory: in training, lower `data.batch_size` (and raise `trainer.accumulate_grad_batches` as much: a step "
     "stays the same) or `data.max_history`; in ranking, `data.rank_batch_size`"
 )
+_REASONS = re.compile(r"Errors:\n(.*?)(?=\n *Given value type|\Z)", re.DOTALL)
+"""What a parser says of a class that may be missing, and could not be made."""
 _PACKAGE = re.compile(r"given class_path '[\w.]*?(\w+)':\s+Requirement '([\w-]+)[^']*' not met")
 
 
@@ -23,10 +26,14 @@ def one_line(error: Exception) -> str:
 
 def explained(error: Exception) -> str | None:
     """The line; None for what nobody can help by other keys."""
+    if isinstance(error, GenrecError):
+        return str(error)
     if type(error).__name__ == "ArgumentError":
         return explain(str(error))
     if missing := _PACKAGE.search(str(error)):
         return f"`{missing[1]}` needs a package that is not there: pip install {missing[2]}"
+    if reason := _reason(str(error)):
+        return reason
     if isinstance(error, torch.OutOfMemoryError):
         return OUT_OF_MEMORY
     if isinstance(error, MisconfigurationException):
@@ -37,3 +44,16 @@ def explained(error: Exception) -> str | None:
             f"({one_line(error)[:200]} ...)"
         )
     return None
+
+
+def constructing(error: Exception) -> str | None:
+    """The line for what went wrong while the classes of a config were made: their arguments are to blame."""
+    wrong = isinstance(error, ValueError | TypeError)
+    return explained(error) or (f"a class cannot be made with these keys: {one_line(error)}" if wrong else None)
+
+
+def _reason(said: str) -> str | None:
+    """The innermost of several reasons, each in a line, for which a class could not be made."""
+    found = _REASONS.findall(said)
+    reasons = [line.strip().removeprefix("- ") for line in found[-1].splitlines()] if found else []
+    return next((line for line in reasons if "<class 'NoneType'>" not in line), None)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import threading
 import warnings
+from collections.abc import Callable
 
 from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from transformers.utils.logging import disable_progress_bar
+
+from genrec.disk import cannot_write
 
 NOISE = (
     "GPU available: ",
@@ -46,9 +50,21 @@ def quieten() -> None:
     disable_progress_bar()
     if downloads:
         enable_progress_bars()
+    if threading.excepthook is not _of_thread:
+        _before.append(threading.excepthook)
+        threading.excepthook = _of_thread
     # In a file or a pipe, lines would wait for kilobytes of others.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+
+
+_before: list[Callable[[threading.ExceptHookArgs], object]] = []
+
+
+def _of_thread(arguments: threading.ExceptHookArgs) -> None:
+    """A logger's thread meets a full disk as we do, who say it in one line."""
+    if not cannot_write(arguments.exc_value):
+        _before[-1](arguments)
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:

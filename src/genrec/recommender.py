@@ -14,7 +14,7 @@ from genrec.assets import Assets
 from genrec.assets.kept import KeptStore
 from genrec.backbones import Backbone, Memory, Read
 from genrec.data.samples import last_positions
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, at_least
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
 from genrec.optimizers import Schedule, make_schedule, parameter_groups
@@ -55,6 +55,9 @@ class Recommender(RankingModule):
         ks: Sequence[int] = (5, 10),
     ) -> None:
         super().__init__(ks)
+        at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0)
+        # It refuses arguments that make no sense: now, and not after all that comes before the first step.
+        optimizer([nn.Parameter(torch.zeros(1))])
         self.identifier = identifier
         self.backbone = backbone
         self.assets = assets or Assets()

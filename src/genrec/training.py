@@ -27,6 +27,7 @@ from genrec.arguments import (
     Stopping,
     all_subclasses,
     check_monitors,
+    check_seed,
     check_trains,
     compose,
     follow_cut_offs,
@@ -39,7 +40,7 @@ from genrec.data import SequenceData
 from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
-from genrec.failures import explained, one_line
+from genrec.failures import constructing, explained, one_line
 from genrec.quiet import quieten
 from genrec.record import record
 from genrec.report import print_table
@@ -117,6 +118,7 @@ class GenrecCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a run that was trained already stand in for what is not typed (`genrec.trained`)."""
         super().parse_arguments(parser, args)
+        check_seed(self.config[self.config.subcommand])
         of_run = self.run_folder is not None
         self.run_folder = self._run_in_use()
         # Who trains on has looked at what he trains; whose the checkpoint of an evaluation is, nobody knows.
@@ -188,6 +190,15 @@ class GenrecCLI(LightningCLI):
         folder = self.run_folder or root / self.name
         config.trainer.default_root_dir = str(folder)
         config.checkpoint.dirpath = str(folder / runs.CHECKPOINTS)
+
+    def instantiate_classes(self) -> None:
+        """Make model, data and trainer; what their constructors refuse is told in their own words."""
+        try:
+            super().instantiate_classes()
+        except Exception as error:
+            if said := constructing(error):
+                raise GenrecError(said) from error
+            raise
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers and callbacks that write into the run's folder."""

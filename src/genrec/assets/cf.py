@@ -11,7 +11,7 @@ import numpy as np
 from genrec.assets.base import EMBEDDINGS, CFAsset, hash_arrays, hash_lists
 from genrec.assets.sasrec import train_embeddings
 from genrec.data import Dataset
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, at_least
 from genrec.seeds import number
 
 Cold = Literal["raw", "mean", "zero"]
@@ -40,6 +40,11 @@ class SASRecCF(CFAsset):
     patience: int = 20
     cold: Cold = "raw"
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {"dim": self.dim, "blocks": self.blocks, "max_epochs": self.max_epochs}
+        at_least(1, "SASRecCF", **sizes)
+        at_least(0, "SASRecCF", dropout=self.dropout, patience=self.patience)
 
     @property
     def name(self) -> str:

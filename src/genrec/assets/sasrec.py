@@ -21,7 +21,7 @@ from genrec.callbacks import EpochLines
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.data.samples import last_positions
 from genrec.devices import shortens
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, at_least
 from genrec.evaluation import RankingModule, inner_products, top_k
 from genrec.losses import linear_cross_entropy
 from genrec.types import PAD, Batch, Ranking
@@ -122,6 +122,8 @@ class SASRec(RankingModule):
         ks: Sequence[int] = (5, 10),
     ) -> None:
         super().__init__(ks)
+        at_least(1, "SASRec", dim=dim, blocks=blocks, heads=heads, max_history=max_history)
+        at_least(0, "SASRec", dropout=dropout, lr=lr)
         self.sizes = (dim, blocks, heads, dropout)
         self.max_history = max_history
         self.objective = {"ce": self._softmax_loss, "bce": self._binary_loss}[loss]

@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 
 from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
 from genrec.data import Dataset
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, at_least
 from genrec.progress import in_parts
 from genrec.seeds import number
 
@@ -159,6 +159,9 @@ class TfidfText(TextAsset):
 
     dim: int = 256
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, "TfidfText", dim=self.dim)
 
     @property
     def name(self) -> str:

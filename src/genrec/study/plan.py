@@ -101,7 +101,7 @@ def load_study(name: str, keys: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     contents = load_config(str(path))
     if unknown := [key for key in contents if key not in keys]:
         raise GenrecError(f"{path}: a study has no key `{unknown[0]}`; it may have {', '.join(keys)}")
-    name = str(contents.setdefault("name", path.stem))
+    contents["name"] = name = str(contents.get("name", path.stem))
     if name != slug(name):
         raise GenrecError(f"{path}: the name of a study is that of a folder, such as {slug(name) or 'ablation'}")
     return path, contents
@@ -159,6 +159,8 @@ def _configs(path: Path, contents: Mapping[str, Any]) -> Iterator[tuple[Path, di
     if not isinstance(entries, list) or not entries or ("config" in contents and "configs" in contents):
         raise GenrecError(f"{path}: a study has `config: NAME` or `configs: [NAME, ...]`")
     for entry in entries:
+        if not isinstance(entry, str | dict):
+            raise GenrecError(f"{path}: a config is the name of a file, not `{entry}`")
         names = entry if isinstance(entry, dict) else {entry: {}}
         for name, keys in names.items():
             yield find_config(str(name), path.parent), _mapping(path, str(name), keys)

@@ -123,8 +123,11 @@ def _search(
         raise GenrecError(f"{path}: `trials` is a positive number, not `{trials}`")
     for key, values in space.items():
         _check_values(path, key, values)
-    config, seed = find_config(str(contents["config"]), path.parent), int(contents.get("seed", 42))
-    shared = {"trainer.enable_progress_bar": False, **(contents.get("set") or {})}
+    seed, keys = contents.get("seed", 42), contents.get("set") or {}
+    if type(seed) is not int or not isinstance(keys, dict):
+        raise GenrecError(f"{path}: `seed` is a whole number and `set` a mapping of keys, not `{seed}` and `{keys}`")
+    config = find_config(str(contents["config"]), path.parent)
+    shared = {"trainer.enable_progress_bar": False, **keys}
     arguments = [*flags(shared), *extra, f"--seed_everything={seed}"]
     point = {key: values[0] if isinstance(values, list) else values["low"] for key, values in space.items()}
     settings = resolve(["--config", str(config), *arguments, *flags(point)])

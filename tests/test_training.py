@@ -8,17 +8,21 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
+from genrec import load, runs
 from genrec.assets.sasrec import SASRec
 from genrec.checkpoints import WholeFiles
 from genrec.cli import main
+from genrec.errors import GenrecError
 from genrec.references import ItemKNN
 from genrec.report import load_results
 
@@ -316,3 +320,64 @@ def test_what_slurm_made_lightning_write_is_gone_on_from(here: Path, monkeypatch
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     genrec("fit --config tiny.yaml --trainer.max_epochs 1 --requeue true")
     assert the_run() == run
+
+
+# Damaged checkpoints
+
+
+def cut(file: Path) -> None:
+    """What `head -c 1000` leaves."""
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def flip(file: Path) -> None:
+    """One bit of the largest tensor."""
+    with zipfile.ZipFile(file) as parts:
+        largest = max(parts.infolist(), key=lambda part: part.file_size)
+    content = bytearray(file.read_bytes())
+    content[largest.header_offset + largest.file_size // 2 + 100] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_a_training_goes_on_from_the_newest_whole_checkpoint(
+    damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    genrec("fit --config tiny.yaml --trainer.max_epochs 1")
+    checkpoints = the_run() / "checkpoints"
+    damage(checkpoints / "last.ckpt")
+    genrec("fit --config tiny.yaml --trainer.max_epochs 2 --ckpt_path last")
+    said = capsys.readouterr().out
+    assert f"damaged in {the_run()}: last.ckpt; going on from best.ckpt, the newest that is whole" in said
+    assert torch.load(checkpoints / "last.ckpt", weights_only=True)["global_step"] == 2 * BATCHES
+
+    for file in checkpoints.iterdir():
+        damage(file)
+    for command, file in (("test", "best.ckpt"), ("fit --ckpt_path last", "last.ckpt"), ("predict", "best.ckpt")):
+        with pytest.raises(SystemExit) as exit_:
+            genrec(f"{command} --config tiny.yaml")
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert exit_.value.code == 2
+        assert re.match(r"genrec: error: .*(damaged|is not a checkpoint, or not a whole one)", line), line
+        assert file in line
+    with pytest.raises(GenrecError, match=r"best.ckpt` is (damaged|not a checkpoint)"):
+        load(the_run())
+
+
+# Two that write together
+
+
+def test_a_run_that_is_being_trained_is_not_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("fit --config tiny.yaml --trainer.max_epochs 1")
+    run = the_run()
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with FileLock(run / runs.LOCK):
+        before[run / runs.LOCK] = 0
+        with pytest.raises(SystemExit) as exit_:
+            genrec("fit --config tiny.yaml --trainer.max_epochs 2 --ckpt_path last")
+        after = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert exit_.value.code == 2
+    assert f"another process trains in {run}" in capsys.readouterr().err.splitlines()[-1]
+    assert {**after, run / runs.LOCK: 0} == before
+    genrec("fit --config tiny.yaml --trainer.max_epochs 2 --ckpt_path last")
+    assert not (run / runs.LOCK).exists()

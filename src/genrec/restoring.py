@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
+from genrec import runs
 from genrec.data import SequenceData
 from genrec.data.origin import Origin
 from genrec.errors import GenrecError
@@ -27,16 +30,59 @@ def read(path: Path, whole: bool = True) -> dict[str, Any]:
     """
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=None if whole else True)
+        about = path.stat()
+        damaged = _damaged(path, about.st_size, about.st_mtime_ns)
     except FileNotFoundError as error:
         raise GenrecError(f"there is no checkpoint file `{path}`: train with `genrec fit` first") from error
     except Exception as error:  # a broken file can raise almost anything
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f", but asks for {asked[1]} when it is read, which genrec refuses" if asked else ", or not a whole one"
         raise GenrecError(f"`{path}` is not a checkpoint{reason}") from error
+    if damaged:
+        raise GenrecError(f"`{path}` is damaged: `{damaged}` in it is not what was written; take another checkpoint")
     weights = contents.get("state_dict") if isinstance(contents, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
         raise GenrecError(f"`{path}` is not a checkpoint of genrec: it holds no `state_dict` of tensors")
     return contents
+
+
+@lru_cache
+def _damaged(path: Path, size: int, time: int) -> str | None:
+    """The part of a checkpoint whose checksum is another one than when it was written; torch does not always look.
+
+    Of a file of this size and time it is asked several times in a command.
+    """
+    with zipfile.ZipFile(path) as file:
+        return file.testzip()
+
+
+def to_resume(run: Path) -> tuple[Path | None, list[Path]]:
+    """The checkpoint that a training goes on from: its last one, or else the newest that is whole.
+
+    Args:
+        run: its folder.
+
+    Returns:
+        the checkpoint, if there is one; and those that are newer, and damaged.
+    """
+    last = run / runs.CHECKPOINTS / runs.LAST
+    damaged: list[Path] = []
+    if not last.exists():
+        return None, []
+    found = sorted(last.parent.glob("*.ckpt"), key=lambda path: (path == last, path.stat().st_mtime_ns), reverse=True)
+    for path in found:
+        if _can_go_on(path):
+            return path, damaged
+        damaged.append(path)
+    return None, damaged
+
+
+def _can_go_on(path: Path) -> bool:
+    """Whether a checkpoint is whole, and more than parameters."""
+    try:
+        return "optimizer_states" in read(path, whole=False)
+    except GenrecError:
+        return False
 
 
 def adopt(model: RankingModule, data: SequenceData, path: Path) -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from genrec.errors import GenrecError
 
@@ -15,6 +18,7 @@ LAST = "last.ckpt"
 CONFIG = "config.yaml"
 FIT = "fit.json"
 METRICS = "metrics.json"
+LOCK = ".lock"
 VALIDATION = "validation.json"
 
 
@@ -29,6 +33,28 @@ def new_run(root: Path, name: str) -> Path:
             continue
         return run
     raise GenrecError(f"cannot make a new run folder under {root / name}")
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Let nobody else train in a run meanwhile; whoever is killed holds it no longer.
+
+    Raises:
+        GenrecError: if somebody does, or nothing can be written there.
+    """
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise GenrecError(f"another process trains in {run}: wait for it to end, or stop it") from error
+    except OSError as error:
+        raise GenrecError(f"cannot write into `{run}`: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        # Before it is given up: what is waited for is another file then.
+        (run / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def remove_if_empty(run: Path) -> None:

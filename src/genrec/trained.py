@@ -60,6 +60,24 @@ def unfinished(folder: Path, config: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def checkpoint_to_resume(run: Path) -> str | None:
+    """The checkpoint that a training goes on from; None where SLURM requeued its job before, and Lightning wrote one.
+
+    Raises:
+        GenrecError: if there are some, but all are damaged.
+    """
+    found, damaged = restoring.to_resume(run)
+    if found and damaged:
+        print(f"damaged in {run}: {_names(damaged)}; going on from {found.name}, the newest that is whole")
+    elif damaged:
+        raise GenrecError(f"there is nothing whole to go on from in {run} (damaged: {_names(damaged)}): train again")
+    return str(found) if found else None
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
 def check(checkpoint: Path) -> None:
     """Look at a checkpoint's file before it is read.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,7 @@ class GenrecCLI(LightningCLI):
         self.trust = trust
         self.run_folder = run
         self.overrides: list[str] = []
+        self.held = ExitStack()
         try:
             super().__init__(
                 RankingModule,
@@ -81,6 +83,7 @@ class GenrecCLI(LightningCLI):
                 args=args,
             )
         finally:
+            self.held.close()
             if self.run_folder:
                 runs.remove_if_empty(self.run_folder)
 
@@ -173,9 +176,7 @@ class GenrecCLI(LightningCLI):
             check_monitors(config)
         root = Path(config.runs)
         if self.subcommand == "fit" and self.run_folder:
-            last = self.run_folder / runs.CHECKPOINTS / runs.LAST
-            # Where SLURM requeued the job before there was one, Lightning finds its own.
-            config.ckpt_path = str(last) if last.exists() else None
+            config.ckpt_path = trained.checkpoint_to_resume(self.run_folder)
             print(f"resuming {self.run_folder}")
         elif self.subcommand in EVALUATIONS and not config.get("ckpt_path") and _learns(config.model.class_path):
             assert self.run_folder is not None
@@ -188,6 +189,8 @@ class GenrecCLI(LightningCLI):
             first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
             self.run_folder = runs.new_run(root, self.name) if first else root / self.name
         folder = self.run_folder or root / self.name
+        if self.subcommand == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            self.held.enter_context(runs.locked(folder))
         config.trainer.default_root_dir = str(folder)
         config.checkpoint.dirpath = str(folder / runs.CHECKPOINTS)
 

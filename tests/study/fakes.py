@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import torch
 import yaml
 
 from genrec import runs
@@ -54,7 +55,7 @@ class Fake:
             run = resumed or runs.new_run(root, names[-1].stem)
             (run / runs.CHECKPOINTS).mkdir(exist_ok=True)
             runs.write_text(run / runs.CONFIG, yaml.safe_dump({**config, "ckpt_path": None}))
-            (run / runs.CHECKPOINTS / runs.LAST).write_text("")
+            torch.save({"state_dict": {}, "optimizer_states": []}, run / runs.CHECKPOINTS / runs.LAST)
             if self.dies(command, config):
                 raise KeyboardInterrupt
             (run / runs.CHECKPOINTS / runs.BEST).write_text(json.dumps(config))

@@ -168,6 +168,20 @@ def test_a_killed_study_goes_on_where_it_stopped(
     assert len(list(Path("studies/mine/toys_setrec_small/seed2").glob("*/config.yaml"))) == 1
 
 
+def test_a_cell_with_nothing_whole_to_go_on_from_begins_anew() -> None:
+    fake = Fake()
+    fake.dies = lambda command, config: config["seed_everything"] == 2
+    Path("mine.yaml").write_text(TEXT)
+    with pytest.raises(SystemExit, match="130"):
+        study(["mine.yaml"], resolve, fake)
+    (last,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/last.ckpt")
+    last.write_bytes(last.read_bytes()[:100])
+    fake.calls.clear()
+    fake.dies = lambda command, config: False
+    go(TEXT, fake)
+    assert fake.calls == ["fit toys_setrec_small/seed2", "test toys_setrec_small/seed2"]
+
+
 def test_changed_settings_are_told_and_never_mixed(capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake(lambda config: config["trainer"]["max_epochs"] / 10)
     go(TEXT, fake)

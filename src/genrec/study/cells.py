@@ -19,6 +19,7 @@ import yaml
 from genrec import runs
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
+from genrec.restoring import to_resume
 from genrec.study.plan import Cell, Plan, flags
 from genrec.study.settings import changes, learns
 
@@ -128,7 +129,7 @@ def _has_come_to(step: Step, run: Path, job: Job) -> bool:
         return step == TESTS
     if step == TESTS:
         return (run / runs.FIT).is_file() and (checkpoints / runs.BEST).is_file()
-    return (checkpoints / runs.LAST).is_file()
+    return (checkpoints / runs.LAST).is_file() and to_resume(run)[0] is not None
 
 
 def perform(job: Job, lock: IO[str], execute: Execute) -> Failure | None:

@@ -162,6 +162,56 @@ def test_files_that_may_not_be_so_large(size: int, here: Path, capsys: pytest.Ca
     assert not list(here.rglob("*.ckpt"))
 
 
+SIZES = "--data.source.init_args.users 150 --data.source.init_args.items 140"
+WRITES = {
+    f"{CHEAP} --trainer.enable_progress_bar false": "ulimit -f",
+    f"prepare --config synthetic_setrec.yaml {SIZES} --assets.root assets": "ulimit -f",
+    "report RUN --output r.md": "cannot write `r.md`: File too large",
+    "report RUN --plots plots": "cannot write `plots/synthetic_groups.png`: File too large",
+    "recommend --run RUN --history '' --output r.jsonl": "cannot write `r.jsonl`: File too large",
+    "recommend --run RUN --history '' --output r.parquet": "ulimit -f",
+    f"study study.yaml --studies s {SIZES}": "ulimit -f",
+}
+ELSEWHERE = {
+    "report RUN --output .": "`.` is a folder: give the name of a file",
+    "report RUN --output /proc/there.md": "cannot write `/proc/there.md`",
+    "report RUN --plots /etc/passwd": "cannot write `/etc/passwd/synthetic_groups.png`",
+    "report /etc/passwd": "no metrics.json in /etc/passwd",
+    "recommend --run RUN --history '' --output /etc/passwd/r.jsonl": "cannot write `/etc/passwd/r.jsonl`",
+    "recommend --run /etc/passwd --history ''": "there is no trained recommender in `/etc/passwd`",
+    "inspect /etc/passwd": "there is no trained recommender in `/etc/passwd`",
+    "compare /etc/passwd RUN": "no metrics.json in /etc/passwd",
+    "study study.yaml --studies /etc/passwd": "cannot use `/etc/passwd/study/",
+    "study study.yaml --studies /proc/there": "cannot use `/proc/there`",
+    f"{FIT} --assets.root /proc/there": "cannot use `/proc/there`",
+    f"{FIT} --ckpt_path /etc/passwd": "`/etc/passwd` is not a checkpoint",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The results of a recommender that learns nothing."""
+    root = tmp_path_factory.mktemp("refusals") / "runs"
+    main(shlex.split(f"{CHEAP} --trainer.enable_progress_bar false --runs {root}"))
+    (made,) = root.glob("*/*")
+    return str(made)
+
+
+@pytest.mark.parametrize("command", WRITES, ids=range(len(WRITES)))
+def test_whatever_writes(command: str, run: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "study.yaml").write_text("config: synthetic_popularity.yaml")
+    with files_of_at_most(10):
+        said = complaint(capsys, command.replace("RUN", run))
+    assert WRITES[command] in said
+    assert not [path for path in here.iterdir() if path.name.startswith("r.")], "half a file is none"
+
+
+@pytest.mark.parametrize("command", ELSEWHERE, ids=range(len(ELSEWHERE)))
+def test_other_places(command: str, run: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "study.yaml").write_text("config: synthetic_popularity.yaml")
+    assert complaint(capsys, command.replace("RUN", run)).startswith(ELSEWHERE[command])
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR])
 def test_what_the_system_says(number: int) -> None:
     inner = OSError(number, os.strerror(number), "runs/a")

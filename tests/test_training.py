@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import sys
@@ -308,6 +309,20 @@ def test_a_checkpoint_is_whole_or_the_one_before(here: Path, monkeypatch: pytest
     monkeypatch.setattr(torch, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         WholeFiles().save_checkpoint({"step": 2}, file)
+    assert torch.load(file, weights_only=True) == {"step": 1}
+    assert list(here.glob("*ckpt*")) == [file]
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(here: Path) -> None:
+    file = here / "last.ckpt"
+    WholeFiles().save_checkpoint({"step": 1}, file)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))
+    try:
+        with pytest.raises(GenrecError, match=r"cannot write `.*last.ckpt`: "):
+            WholeFiles().save_checkpoint({"step": torch.zeros(10_000)}, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert torch.load(file, weights_only=True) == {"step": 1}
     assert list(here.glob("*ckpt*")) == [file]
 

@@ -14,6 +14,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from genrec.errors import GenrecError
+
 OF_SLURM = "hpc_ckpt_*.ckpt"
 """What Lightning writes into a run's folder when SLURM is about to requeue its job."""
 
@@ -32,6 +34,12 @@ class WholeFiles(TorchCheckpointIO):
         try:
             torch.save(checkpoint, unfinished)
             os.replace(unfinished, target)
+        except (OSError, RuntimeError) as error:
+            # On a full disk torch speaks of positions in its container.
+            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+                raise
+            reason = getattr(error, "strerror", None) or "the disk is full, or a file may not be as large"
+            raise GenrecError(f"cannot write `{target}`: {reason}") from error
         finally:
             unfinished.unlink(missing_ok=True)
 

@@ -62,7 +62,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
         yield server
 
 
-def genrec(folder: Path, hub: HubServer, *arguments: str) -> str:
+def genrec(folder: Path, hub: HubServer, *arguments: str, launcher: tuple[str, ...] = ()) -> str:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
         "HF_ENDPOINT": hub.url,
@@ -71,7 +71,7 @@ def genrec(folder: Path, hub: HubServer, *arguments: str) -> str:
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    command = [sys.executable, "-m", "genrec", *arguments]
+    command = [sys.executable, *launcher, "-m", "genrec", *arguments]
     done = subprocess.run(
         command, cwd=folder, env=environment, timeout=500, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -97,3 +97,23 @@ def test_fit_and_test(config: str, more: list[str], toys: Path, hub: HubServer, 
     assert results["parameters"]["trained"] > 0
     assert "R@10" in told
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+RENDEZVOUS = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
+TORCHRUN = ("-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", "2", *RENDEZVOUS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "launcher"), [("ddp", ()), ("fsdp", ()), ("ddp", TORCHRUN)], ids=["ddp", "fsdp", "torchrun"]
+)
+def test_two_processes(strategy: str, launcher: tuple[str, ...], toys: Path, hub: HubServer, tmp_path: Path) -> None:
+    """README's commands for several processes, with two of them on a CPU; what they leave is tested by one."""
+    config = ["--config", "toys_setrec_qwen.yaml", "--data.root", str(toys)]
+    processes = ["--trainer.devices", "2", "--trainer.strategy", strategy, "--trainer.accelerator", "cpu"]
+    genrec(tmp_path, hub, "fit", *config, *processes, "--trainer.max_steps", "2", launcher=launcher)
+    genrec(tmp_path, hub, "test", *config)
+    (run,) = (tmp_path / "runs" / "toys_setrec_qwen").iterdir()
+    results = json.loads((run / "metrics.json").read_text())
+    assert results["settings"]["all"]["users"] == USERS
+    assert [part["processes"] for part in results["training"]] == [2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,13 @@ import polars as pl
 import pytest
 
 from genrec.data import Catalog, Dataset, Ragged
+
+
+@pytest.fixture(autouse=True)
+def no_seed_is_left() -> Iterator[None]:
+    """Lightning's `seed_everything` leaves its number in the environment, where the next test would find it."""
+    yield
+    os.environ.pop("PL_GLOBAL_SEED", None)
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     with pytest.raises(GenrecError, match=r"config.yaml, line 1"):
         report([str(run)])
     (run / "config.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(GenrecError, match=r"config.yaml is damaged"):
+    with pytest.raises(GenrecError, match=r"config.yaml: a config is a text in UTF-8"):
         report([str(run)])
     (run / "metrics.json").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(GenrecError, match=r"metrics.json cannot be read"):

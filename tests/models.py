@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import ByteLevelBPETokenizer, Tokenizer, normalizers, pre_tokenizers, trainers
 from tokenizers.models import Unigram
 from transformers import (
     AutoModelForCausalLM,
@@ -23,8 +23,6 @@ T5_WORDS, QWEN_WORDS = 32_128, 2_000
 
 def t5_tokenizer(texts: list[str], words: int) -> PreTrainedTokenizerFast:
     """Of T5's kind: pieces of words behind a mark, no beginning, an end, and padding that begins what is written."""
-    from tokenizers import Tokenizer, normalizers, pre_tokenizers, trainers
-
     tokenizer = Tokenizer(Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -38,16 +38,6 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "causal, LoRA, packed": lambda: CausalBackbone(sizes=dict(QWEN_TINY), tuning="lora", dtype="bfloat16"),
 }
 STEPS = 3
-OPTIONS: Any = {
-    "devices": 1,
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "limit_val_batches": 0,
-    "use_distributed_sampler": False,
-}
 
 
 def source() -> Dataset:
@@ -64,11 +54,10 @@ def compare(dataset: Dataset, scratch: Path, identifier: str, backbone: str) -> 
     packed = {"samples": "windows", "max_history": 10} if "packed" in backbone else {"max_history": 10}
     # A loader each: a data module belongs to one trainer.
     loaders = [SequenceData(InMemory(dataset), batch_size=16, **packed) for _ in range(3)]  # type: ignore[arg-type]
-    card = "gpu" if shop.card() == "cuda" else "cpu"
-    L.Trainer(accelerator=card, precision="bf16-mixed", max_steps=STEPS, **OPTIONS).fit(module, loaders[0])
+    shop.trainer(precision="bf16-mixed", max_steps=STEPS, limit_val_batches=0).fit(module, loaders[0])
     tables = []
-    for accelerator, loader in zip((card, "cpu"), loaders[1:], strict=True):
-        L.Trainer(accelerator=accelerator, **OPTIONS).test(module, loader, verbose=False)
+    for place, loader in zip(({}, {"accelerator": "cpu"}), loaders[1:], strict=True):
+        shop.trainer(**place).test(module, loader, verbose=False)
         tables.append(module.ranks)
     ranks = [table.select(pl.col("^rank.*$")).fill_null(0).to_numpy() for table in tables]
     return {"targets": len(ranks[0]), "same": float((ranks[0] == ranks[1]).mean())}
@@ -102,8 +91,7 @@ def attention(dataset: Dataset, scratch: Path, backbone: str) -> dict[str, Any]:
         module = Recommender(SETRec(), model, Assets(TfidfText(dim=16), ReleasedCF(), str(scratch)))
         loader = SequenceData(InMemory(dataset), batch_size=16, seed=0, **packed)  # type: ignore[arg-type]
         gradients = _Gradients()
-        card = "gpu" if shop.card() == "cuda" else "cpu"
-        L.Trainer(accelerator=card, max_steps=1, callbacks=[gradients], **OPTIONS).fit(module, loader)
+        shop.trainer(max_steps=1, limit_val_batches=0, callbacks=[gradients]).fit(module, loader)
         kept.append(gradients)
     dense, flex = kept
     assert dense.found.keys() == flex.found.keys(), "the same parameters learn"

@@ -19,24 +19,10 @@ USERS = 256
 """Who are ranked together over a million items."""
 
 
-def _trainer(precision: Any, *callbacks: L.Callback) -> L.Trainer:
-    return L.Trainer(
-        accelerator="gpu" if shop.card() == "cuda" else "cpu",
-        devices=1,
-        precision=precision,
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
 def all_users(size: Size, source: Dataset, scratch: Path, identifier: ItemIdentifier, precision: Any) -> dict[str, Any]:
     """Rank every test user in three candidate sets, twice: the first pass finds its kernels."""
     module = shop.recommender(identifier, shop.t5(size), scratch)
-    loader, trainer = shop.data(source, size.batch), _trainer(precision)
+    loader, trainer = shop.data(source, size.batch), shop.trainer(precision=precision)
     for _ in range(2):
         machine.forget_peak()
         trainer.test(module, loader, verbose=False)
@@ -69,8 +55,8 @@ def validation(size: Size, source: Dataset, scratch: Path) -> dict[str, Any]:
     if size.tiny:
         loader.rank_batch_size = 16
     watch = _Watch()
-    _trainer("bf16-mixed", watch).validate(module, loader, verbose=False)
-    trainer = _trainer("bf16-mixed")
+    shop.trainer(precision="bf16-mixed", callbacks=[watch]).validate(module, loader, verbose=False)
+    trainer = shop.trainer(precision="bf16-mixed")
     machine.wait()
     start = time.perf_counter()
     trainer.validate(module, loader, verbose=False)
@@ -83,7 +69,7 @@ def many_items(size: Size, scratch: Path) -> dict[str, Any]:
     source = shop.dataset(Size(items=size.many, users=2 * USERS, ranked=USERS))
     # Narrow text vectors: those of a million items would take a minute to draw, and ranking does not look at them.
     module = shop.recommender(shop.setrec(), shop.t5(size), scratch, text=64)
-    loader, trainer = shop.data(source, size.batch), _trainer("32-true")
+    loader, trainer = shop.data(source, size.batch), shop.trainer(precision="32-true")
     machine.forget_peak()
     trainer.test(module, loader, verbose=False)
     whole = machine.peak_gib()

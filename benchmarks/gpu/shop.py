@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import polars as pl
 import torch
@@ -146,6 +147,21 @@ def qwen(size: Size, **options: Any) -> CausalBackbone:
     """A Qwen2 of Qwen2.5-1.5B's size with adapters; its frozen weights are bfloat16 unless told otherwise."""
     sizes = dict(QWEN_TINY if size.tiny else QWEN_1_5B)
     return CausalOnCard(sizes=sizes, **{"tuning": "lora", "lora": LoRA(), "dtype": "bfloat16", **options})
+
+
+def trainer(**options: Any) -> L.Trainer:
+    """One device, where everything runs unless it is said otherwise, and nothing printed or kept."""
+    quiet = {
+        "accelerator": "gpu" if card() == "cuda" else "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+    }
+    return L.Trainer(**{**quiet, **options})
 
 
 def setrec() -> ItemIdentifier:

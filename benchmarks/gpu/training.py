@@ -151,20 +151,7 @@ def steps(size: Size, source: Dataset, scratch: Path, which: str, variant: Varia
     loader = shop.data(source, size.packed_batch if packed else size.batch, **packed)
     module: Recommender = shop.recommender(shop.setrec(), make(size, **variant.backbone), scratch)
     clock = Clock(size, variant.counted)
-    trainer = L.Trainer(
-        accelerator="gpu" if shop.card() == "cuda" else "cpu",
-        devices=1,
-        precision=variant.precision,
-        max_steps=clock.steps,
-        callbacks=[clock],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-    )
-    trainer.fit(module, loader)
+    options: dict[str, Any] = {"precision": variant.precision, "max_steps": clock.steps, "limit_val_batches": 0}
+    shop.trainer(callbacks=[clock], **options).fit(module, loader)
     parameters = sum(part.numel() for part in module.parameters())
     return {"parameters": parameters, **clock.found}

@@ -84,9 +84,9 @@ class Backbone(nn.Module, ABC):
         """Output embeddings [V, D]; a state times `head_scale`, multiplied with them, gives the next word's logits."""
 
     @property
-    @abstractmethod
     def tied(self) -> bool:
-        """Whether words are read and written with the same table."""
+        """Whether words are read and written with the same table: there is no layer ``output`` of its own."""
+        return "output" not in self._modules
 
     def writes_words(self) -> None:
         """Let the output layer learn as the rest does; an identifier that uses `head` says so in its own setup.

@@ -52,7 +52,7 @@ class CausalBackbone(Backbone):
         sparse: members of a set are hidden from each other.
         gguf_file: the file of the folder that holds the weights, where they are in this format.
         attention: how a prompt and what follows it attend: ``dense`` writes down who sees whom, unless all see what is
-            before them; ``flex`` is PyTorch's FlexAttention, which does not; ``auto`` is ``flex`` on a GPU.
+            before them; ``flex`` is PyTorch's FlexAttention, which does not; ``auto`` is ``flex`` to train on a GPU.
         compile: compile the layers for training (`torch.compile`).
 
     Raises:
@@ -177,11 +177,6 @@ class CausalBackbone(Backbone):
     def head(self) -> Tensor:
         """See `Backbone.head`."""
         return self.model.get_input_embeddings().weight if self.tied else self.output.weight
-
-    @property
-    def tied(self) -> bool:
-        """See `Backbone.tied`."""
-        return "output" not in self._modules
 
     def writes_words(self) -> None:
         """See `Backbone.writes_words`."""

@@ -92,7 +92,7 @@ class T5Backbone(Backbone):
             `genrec.backbones.masks.raw_positions`.
         attention: how the encoder attends: ``dense`` writes the mask and the bias of every pair of tokens down, once
             for all layers; ``flex`` is PyTorch's FlexAttention, which does not, and has no dropout of the attention's
-            weights; ``auto`` is ``flex`` on a GPU where no such dropout is asked for.
+            weights; ``auto`` is ``flex`` to train on a GPU where no such dropout is asked for.
         compile: compile the layers for training (`torch.compile`).
 
     Raises:
@@ -180,11 +180,6 @@ class T5Backbone(Backbone):
     def head(self) -> Tensor:
         """See `Backbone.head`."""
         return self.t5.shared.weight if self.tied else self.output.weight
-
-    @property
-    def tied(self) -> bool:
-        """See `Backbone.tied`."""
-        return "output" not in self._modules
 
     def writes_words(self) -> None:
         """See `Backbone.writes_words`."""

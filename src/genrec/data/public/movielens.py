@@ -79,10 +79,8 @@ class MovieLens(Public):
             return [packed]
         if (folder / members[0]).is_file():
             folder = folder / Path(members[0]).parent
-        kinds = [
-            (".".join(name.split(".")[-1:]), movielens.FIRST_LINES[name.split(".")[-1], n])
-            for n, name in enumerate(names)
-        ]
+        endings = [name.rpartition(".")[2] for name in names]
+        kinds = [(ending, movielens.FIRST_LINES[ending, n]) for n, ending in enumerate(endings)]
         found = [
             pick(folder, [name], lambda path, kind=kind: _looks(path, *kind), name)  # type: ignore[misc]
             for name, kind in zip(names, kinds, strict=True)

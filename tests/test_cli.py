@@ -373,7 +373,11 @@ def test_a_pickle_that_wants_more_than_data(here: Path, capsys: pytest.CaptureFi
     [
         ("trainer: {max_epochz: 3}", "trainer.max_epochz", "max_epochs"),
         ("trainr: {max_epochs: 3}", "trainr.max_epochs", "trainer"),
-        ("model: {init_args: {identifier: {init_args: {alfa: 3}}}}", "alfa", "alpha"),
+        (
+            "model: {init_args: {identifier: {init_args: {alfa: 3}}}}",
+            "model.init_args.identifier.init_args.alfa",
+            "alpha",
+        ),
         ("data: {max_hystory: 3}", "data.max_hystory", "max_history"),
         ("model: {init_args: {identifier: {class_path: SetRec}}}", "SetRec", "SETRec"),
     ],
@@ -393,7 +397,7 @@ def test_half_an_option_is_no_option(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_value_of_the_wrong_type(capsys: pytest.CaptureFixture[str]) -> None:
     said = complaint(capsys, "fit --config synthetic_setrec.yaml --trainer.max_epochs=many")
-    assert "`trainer.max_epochs`: expected int or nothing, not `many`" in said
+    assert "`trainer.max_epochs`: expected a whole number or null, not `many`" in said
 
 
 def test_a_history_with_items_that_the_item_table_lacks_is_kept_and_said(

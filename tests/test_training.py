@@ -145,10 +145,13 @@ def test_trying_out_leaves_no_run() -> None:
         ("--trainer.precision foo", "config key `trainer.precision`: expected transformer-engine, "),
         ("--trainer.max_steps 0", "with `trainer.max_steps: 0` there is nothing to train"),
         ("--trainer.limit_train_batches 0", "with `trainer.limit_train_batches: 0` there is nothing to train"),
-        ("--checkpoint null", "config key `checkpoint` cannot be null"),
-        ("--early_stopping.patience many", "`patience`: expected int, not `many`"),
+        ("--checkpoint null", "config key `checkpoint` holds other keys: it cannot be `null`"),
+        ("--early_stopping.patience many", "`early_stopping.patience`: expected a whole number, not `many`"),
         ("--float32_matmul low", "`float32_matmul`: expected highest, high or medium, not `low`"),
-        ("--trainer.logger tensorbord", "`tensorbord`; there are csv, tensorboard, wandb, mlflow"),
+        (
+            "--trainer.logger tensorbord",
+            "a class of Logger, true, false or null, not `tensorbord`; did you mean `tensorboard`?",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(capsys: pytest.CaptureFixture[str], keys: str, reason: str) -> None:

@@ -1,31 +1,24 @@
-"""The command line's arguments: configs composed, monitors that follow the cut-offs, complaints in one line."""
+"""The command line's arguments: configs composed, monitors that follow the cut-offs, keys that make no sense."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import final
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 
 from genrec import runs
-from genrec.assets import Asset, Assets
-from genrec.backbones import Backbone
-from genrec.checkpoints import LastCheckpoint
 from genrec.configuration import load_config
-from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
-from genrec.identifiers import ItemIdentifier
 
 
 @final
@@ -152,88 +145,3 @@ def check_monitors(config: Namespace) -> None:
 def _may_log(config: Namespace) -> bool:
     """Whether a module or callback of the user's own may log what ours do not."""
     return bool(config.trainer.callbacks) or not str(config.model.class_path).startswith("genrec.")
-
-
-def explain(message: str) -> str:
-    """One line for people out of an argument parser's message.
-
-    An unknown key or class comes with the nearest one that exists; a value of the wrong type with the type it should
-    have. Anything else is passed on as it is.
-    """
-    line = " ".join(message.split())
-    if found := _UNKNOWN_KEY.search(line):
-        key = next(group for group in found.groups() if group)
-        known = _known_keys()
-        wrong = next((part for part in key.split(".") if part not in known), key)
-        return f"unknown config key `{key}`" + _nearest(wrong, known)
-    if found := _UNKNOWN_CLASS.search(line):
-        names = "".join(f"; there are {', '.join(_options(options))}" for options in _LITERAL.findall(line)[:1])
-        return f"unknown class `{found[1]}`" + (names or _nearest(found[1], {cls.__name__ for cls in _components()}))
-    _, *inner = _WRONG_VALUE.split(line)
-    if inner:
-        key, problem = inner[-2:]
-        value = re.search(r"Got value: (.+?)(?= - Expected|$)", problem) or re.search(r"Given value: (.+)$", problem)
-        types = re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", problem[: value.start()] if value else problem)
-        options = dict.fromkeys(option for found in _LITERAL.findall(problem) for option in _options(found))
-        if value and not options and set(types) == {"NoneType"}:
-            # Of a class that may be missing, all that is said is that this is not missing.
-            nested = _NESTED.search(value[1])
-            key, given = (nested[1], nested[2]) if nested else (key, value[1])
-            return f"config key `{key}` cannot be `{'null' if given == 'None' else given}`"
-        if value and (types or options):
-            all_ = [*options, *(_NAMES.get(name, name) for name in types)]
-            names = " or ".join([", ".join(all_[:-1]), all_[-1]] if len(all_) > 1 else all_)
-            return f"config key `{key}`: expected {names}, not `{value[1]}`"
-    if found := re.search(r"Parser key \"([\w.]+)\": Unable to load config [\"']null", line):
-        return f"config key `{found[1]}` cannot be null"
-    if found := re.search(r"Parser key \"([\w.]+)\": Unable to load config '(.+?)' - ", line):
-        return f"config key `{found[1]}` holds other keys: it cannot be `{found[2]}`"
-    if "arguments are required" in line:
-        return f"{line}: give a config file with --config, such as --config synthetic_setrec.yaml"
-    return line
-
-
-_UNKNOWN_KEY = re.compile(
-    r"[Kk]ey ['\"`]([\w.]+)['\"`] is not expected"
-    r"|[Uu]nrecognized arguments?: --([\w.]+)"
-    r"|does not accept option ['\"`]([\w.]+)"
-    r"|Option ['\"`]([\w.]+)['\"`] is not accepted"
-)
-_UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
-_NESTED = re.compile(r"NestedArg\(key='([\w.]+)', val=(.*)\)")
-_NAMES = {"NoneType": "nothing", "Sequence": "a list", "Mapping": "a mapping"}
-_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":')
-
-
-_LITERAL = re.compile(r"Expected a typing\.Literal\[([^]]*)\]")
-
-
-def _options(literal: str) -> list[str]:
-    return [option.strip("' ") for option in literal.split(",")]
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    by_lower = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean `{by_lower[near[0]]}`?" if near else ""
-
-
-def _components() -> list[type]:
-    """Every class that a config can name."""
-    bases: list[Any] = [RankingModule, ItemIdentifier, Backbone, Source, Asset]
-    return [cls for base in bases for cls in (base, *all_subclasses(base))]
-
-
-def _known_keys() -> set[str]:
-    """The parameter names of everything that a config can name."""
-    classes = [L.Trainer, SequenceData, Assets, ModelCheckpoint, EarlyStopping, LastCheckpoint, *_components()]
-    keys = {"model", "data", "trainer", "assets", "checkpoint", "early_stopping", "seed_everything", "ckpt_path"}
-    keys |= {"runs", "output", "requeue", "float32_matmul", "last", "class_path", "init_args", "config"}
-    return keys.union(*(inspect.signature(cls).parameters for cls in classes))
-
-
-def all_subclasses(cls: Any) -> Iterator[Any]:
-    """Every class below one, at any depth."""
-    for subclass in cls.__subclasses__():
-        yield subclass
-        yield from all_subclasses(subclass)

@@ -7,7 +7,7 @@ import re
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from genrec.arguments import explain
+from genrec.complaints import explain
 from genrec.errors import GenrecError
 
 OUT_OF_MEMORY = (
@@ -29,7 +29,7 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, GenrecError):
         return str(error)
     if type(error).__name__ == "ArgumentError":
-        return explain(str(error))
+        return explain(error)
     if missing := _PACKAGE.search(str(error)):
         return f"`{missing[1]}` needs a package that is not there: pip install {missing[2]}"
     if reason := _reason(str(error)):

@@ -26,7 +26,6 @@ from genrec.arguments import (
     DEFAULT_MONITOR,
     Parser,
     Stopping,
-    all_subclasses,
     check_monitors,
     check_seed,
     check_trains,
@@ -47,6 +46,7 @@ from genrec.record import record
 from genrec.report import print_table
 from genrec.seeds import SEED, SEEDED
 from genrec.sharding import strategy_of
+from genrec.signatures import all_subclasses, cause, was_imported
 from genrec.trainer import Trainer, make_loggers
 from genrec.trusted import look_here, plugins
 
@@ -63,6 +63,7 @@ class GenrecCLI(LightningCLI):
 
     def __init__(self, name: str, run: Path | None, args: list[str], trust: bool) -> None:
         self.name = name
+        self.command = args[0] if args else ""
         self.trust = trust
         self.run_folder = run
         self.overrides: list[str] = []
@@ -87,10 +88,13 @@ class GenrecCLI(LightningCLI):
             if self.run_folder:
                 runs.remove_if_empty(self.run_folder)
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The commands and the arguments of the trainer's method that are not options."""
-        return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # of this command line
+        """The command and the arguments of the trainer's method that are not options; all, if it is none of them.
+
+        Every one has a parser of its own, which takes longer to make than to use.
+        """
+        known = {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
+        return {self.command: known[self.command]} if self.command in known else known
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The options that every command has beside model, data and trainer."""
@@ -120,7 +124,7 @@ class GenrecCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a run that was trained already stand in for what is not typed (`genrec.trained`)."""
-        super().parse_arguments(parser, args)
+        self._parse(parser, args)
         check_seed(self.config[self.config.subcommand])
         of_run = self.run_folder is not None
         self.run_folder = self._run_in_use()
@@ -135,11 +139,20 @@ class GenrecCLI(LightningCLI):
                 part = self.config[self.config.subcommand][name]
                 part.seed = kept[name]["seed"] if part.seed is None else part.seed
         else:
-            super().parse_arguments(parser, trained.stand_in(args, kept))
+            self._parse(parser, trained.stand_in(args, kept))
         config = self._whole_config()
         self.overrides = trained.overrides(kept, config)
         if self.run_folder and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             trained.tell(self.run_folder, trained.overrides(asked, config), self.overrides)
+
+    def _parse(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, which imports the modules of the classes that are named."""
+        try:
+            super().parse_arguments(parser, args)
+        except Exception as error:
+            if type(error).__name__ != "ArgumentError" and was_imported(error):
+                raise GenrecError(f"a class that is named cannot be imported: {cause(error)}") from error
+            raise
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint is parameters: Lightning would build the class that its `hyper_parameters` name."""

@@ -27,13 +27,13 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from genrec.arguments import all_subclasses
 from genrec.assets import Asset, Assets
 from genrec.backbones import Backbone
 from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
+from genrec.signatures import all_subclasses
 
 GROUP = "genrec.identifiers"
 """The entry points of plugins: modules that hold identifiers, or whatever else a config may name."""

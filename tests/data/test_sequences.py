@@ -21,6 +21,7 @@ FILES: dict[str, bytes] = {
     "sequential_data.txt": LINES.encode(),
     "commas.txt": LINES.replace(" ", ",").encode(),
     "packed.txt.gz": gzip.compress(LINES.encode()),
+    "tabs.tsv": LINES.replace(" ", "\t", 1).encode(),
     "inter.json": json.dumps(NUMBERS).encode(),
     "log.jsonl": "".join(json.dumps(record) + "\n" for record in RECORDS).encode(),
 }
@@ -46,12 +47,17 @@ def test_lists_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
     ("name", "content", "said"),
     [
         ("inter.json", "[1]", "no object of users' keys"),
-        ("inter.json", '{"1": [[2]]}', "row 1: not a user with a list"),
-        ("log.jsonl", '{"user": 1}', "row 1: not a user with a list"),
-        ("log.txt", "1 2 3\n1 4 5\n", "row 2: user `1` is there twice"),
+        ("inter.json", '{"1": [[2]]}', r"row 1: `\[2\]` is no item"),
+        ("inter.json", '{"1": 2}', "row 1: user `1` has `2`, not a list"),
+        ("inter.json", '{"1": [2], "1": [3]}', "two values of `1`"),
+        ("inter.json", '{"1": [2], " 1": [3]}', "row 2: user `1` has a list already"),
+        ("log.jsonl", '{"user": 1}', "line 1` has no column `item`"),
+        ("log.jsonl", '{"user": 1, "item": [true]}', "row 1: `True` is no item"),
+        ("log.txt", "user items\n1 2 3\n", "names in its first line"),
+        ("log.txt", "1 2 3\n1 4 5\n", "row 2: user `1` has a list already .*row 1.*: a user has one list"),
         ("log.txt", "\n", "holds no lists"),
         ("log.xml", "<a>", "none of the lists that can be read"),
-        ("log.txt", "1 2 nan 4\n", "`nan` in column `item` is a missing value"),
+        ("log.txt", "1 2 nan 4\n", "row 1: `nan` is no item"),
     ],
 )
 def test_lists_that_are_refused(tmp_path: Path, name: str, content: str, said: str) -> None:

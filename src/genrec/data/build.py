@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -40,6 +40,10 @@ def build(
     Raises:
         GenrecError: if nothing is left, or a split is empty.
     """
+    if repeats not in get_args(Repeats):
+        raise GenrecError(f"repeats is {' or '.join(get_args(Repeats))}, not `{repeats}`")
+    if interactions.is_empty():
+        raise GenrecError(f"{name}: no interaction is left: min_rating is too high, or unlisted drops all")
     frame = draw_ties(interactions)
     frame = deduplicate(frame) if repeats == "first" else _once(frame)
     kept = k_core(frame, core, core if item_core is None else item_core)

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from genrec.data.dataset import Dataset, Source
+from genrec.data.files import FINDINGS
 from genrec.data.origin import Origin
 from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
@@ -106,7 +107,7 @@ class SequenceData(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Load the data, so that bad input is known before training starts, and say once what its reading found out."""
-        found = self.dataset.notes.get("findings", {})
+        found = self.dataset.notes.get(FINDINGS, {})
         if found and not self.told and (self.trainer is None or self.trainer.is_global_zero):
             said = "; ".join(f"{what}: {count}" for what, count in found.items())
             print(f"{self.dataset.name}: {said}", file=sys.stderr)

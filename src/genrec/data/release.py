@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.data.catalog import KEY, Catalog
+from genrec.data.catalog import KEY, SCHEMA, Catalog
+from genrec.data.columns import shown
 from genrec.data.dataset import Dataset, Source
-from genrec.data.files import read_table
+from genrec.data.files import Findings, read_table
 from genrec.data.ragged import Ragged
 from genrec.data.safe_pickle import load_npy, load_pickle
 from genrec.errors import GenrecError
@@ -57,11 +58,15 @@ class Release(Source):
         train = Ragged.from_lists(training.values())
         validation, test = (_of_users(users, folder / file) for file in (VALIDATION, TEST))
         cf = _embeddings(folder / EMBEDDINGS) if (folder / EMBEDDINGS).is_file() else None
+        findings = Findings()
         if (folder / ITEMS).is_file():
-            catalog = _catalog(folder / ITEMS)
+            catalog = _catalog(folder / ITEMS, findings)
         else:
-            catalog = _numbered(np.concatenate([lists.values for lists in (train, validation, test)]), cf, folder)
-        return Dataset(self.name, catalog, [str(user) for user in users], train, validation, test.unique(), cf)
+            taken = np.unique(np.concatenate([lists.values for lists in (train, validation, test)]))
+            catalog = _numbered(taken, cf, folder)
+            findings.count("ids that nobody took, items without text like all", len(catalog) - len(taken))
+        keys = [str(user) for user in users]
+        return Dataset(self.name, catalog, keys, train, validation, test.unique(), cf, notes=findings.notes())
 
     def _folder(self, root: Path) -> Path | None:
         return next((place for place in self._places(root) if (place / TRAINING).is_file()), None)
@@ -86,12 +91,16 @@ def _lists(path: Path) -> dict[int, list[int]]:
     if not isinstance(lists, dict):
         raise GenrecError(f"`{path}` holds no dictionary of users' item lists, but {_kind(lists)}")
     for user, items in lists.items():
-        if not isinstance(items, list) or not all(isinstance(item, (int, np.integer)) for item in items):
+        if not isinstance(items, list) or not all(map(_is_id, items)):
             raise GenrecError(f"`{path}`: what user {user} took is not a list of whole numbers, but {_kind(items)}")
         outside = next((item for item in items if not 0 <= item < LARGEST), None)
         if outside is not None:
             raise GenrecError(f"`{path}`: user {user} took item {outside}, but items are numbered from 0 on")
     return lists
+
+
+def _is_id(item: object) -> bool:
+    return isinstance(item, (int, np.integer)) and not isinstance(item, bool)
 
 
 def _of_users(users: list[int], path: Path) -> Ragged:
@@ -109,6 +118,11 @@ def _embeddings(path: Path) -> np.ndarray:
         table = table.detach().numpy()
     if not isinstance(table, np.ndarray) or table.ndim != 2 or not np.issubdtype(table.dtype, np.floating):
         raise GenrecError(f"`{path}` holds no table of numbers [items, features], but {_kind(table)}")
+    wrong = ~np.isfinite(table).all(1)
+    if wrong.any():
+        raise GenrecError(
+            f"`{path}`: row {int(wrong.argmax())} holds numbers that are not finite ({wrong.sum()} such rows)"
+        )
     return np.ascontiguousarray(table, np.float32)
 
 
@@ -116,14 +130,14 @@ def _numbered(taken: np.ndarray, cf: np.ndarray | None, folder: Path) -> Catalog
     """The catalogue where nothing but numbers is known.
 
     Args:
-        taken: the items of all interactions.
+        taken: the items of all interactions, each once.
         cf: the collaborative embeddings, if there are any; there may be more than items that were taken.
         folder: where they are.
 
     Raises:
         GenrecError: if numbers are missing in great number, or the embeddings have the extra row of SASRec's tables.
     """
-    count, distinct = int(taken.max(initial=0)) + 1, len(np.unique(taken))
+    count, distinct = int(taken.max(initial=0)) + 1, len(taken)
     if count > max(SMALL, SPARSE * distinct):
         raise GenrecError(
             f"`{folder}` has {distinct:,} items with ids up to {count - 1:,}: ids are rows from 0 on; number the items "
@@ -142,14 +156,21 @@ def _numbered(taken: np.ndarray, cf: np.ndarray | None, folder: Path) -> Catalog
     return Catalog(pl.DataFrame({KEY: range(len(cf))}))
 
 
-def _catalog(path: Path) -> Catalog:
+def _catalog(path: Path, findings: Findings) -> Catalog:
     items = read_table(path)
     if "item_id" not in items.columns:
         raise GenrecError(f"`{path}` has no field `item_id`; its fields are: {', '.join(items.columns)}")
+    for name in ("item_id", "asin"):
+        if name in items.columns and items[name].dtype.is_nested():
+            value = shown(items[name].drop_nulls()[0])
+            raise GenrecError(f"`{path}`: `{value}` in field `{name}` is no key: keys are text or whole numbers")
     ids = items["item_id"].cast(pl.String).to_list()
     for row, item in enumerate(ids):
         if item != str(row):
             raise GenrecError(f"`{path}`: entry {row + 1} has item_id {item}, not {row}: ids run from 0 in order")
+    unread = [name for name in items.columns if name not in (*SCHEMA, "item_id", "asin")]
+    if unread:
+        findings["fields of the items that are not read"] = ", ".join(unread)
     key = pl.coalesce(*(pl.col(name).cast(pl.String) for name in ("asin", "item_id") if name in items.columns))
     return Catalog(items.with_columns(key.alias(KEY)))
 

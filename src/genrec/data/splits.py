@@ -154,12 +154,34 @@ class GivenSplit(Split):
         Raises:
             GenrecError: if it holds something else.
         """
-        words = frame[SPLIT].cast(pl.String).str.strip_chars().str.to_lowercase()
-        labels = words.replace_strict(WORDS, default=None, return_dtype=pl.Int8)
+        labels = labelled(frame[SPLIT])
         if labels.null_count():
             wrong = frame[SPLIT][int(labels.is_null().arg_max() or 0)]
             raise GenrecError(f"`{wrong}` in column `{self.column}` is no split: write {', '.join(WORDS)}")
         return frame.with_columns(labels.alias(SPLIT))
+
+
+def labelled(words: pl.Series) -> pl.Series:
+    """The numbers of splits, int8; null for what is none of `WORDS`."""
+    words = words.cast(pl.String).str.strip_chars().str.to_lowercase()
+    return words.replace_strict(WORDS, default=None, return_dtype=pl.Int8)
+
+
+def oddities(frame: pl.DataFrame) -> dict[str, int]:
+    """What others may have meant with their split, or not, and how often.
+
+    Args:
+        frame: interactions, the columns of `genrec.data.interactions` and `SPLIT` as it was read.
+    """
+    label, time = pl.col(SPLIT), pl.col(TIME)
+    frame = frame.with_columns(labelled(frame[SPLIT]))
+    several = frame.group_by(USER, ITEM, TIME).agg(label.n_unique()).filter(label > 1)
+    validation, test = (time.filter(label == number).min().over(USER) for number in (1, 2))
+    late = ((label == 0) & (time > pl.min_horizontal(validation, test))) | ((label == 1) & (time > test))
+    return {
+        "interactions that stand in several splits": len(several),
+        "interactions later than what the same user has in a later split": int(frame.select(late.sum()).item()),
+    }
 
 
 def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split, notes: Notes = NOTHING) -> Dataset:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
 from genrec.data.build import Repeats, build
 from genrec.data.catalog import KEY
-from genrec.data.columns import Rows, item_table, keys, require, seconds
+from genrec.data.columns import Rows, item_table, keys, seconds, shown
 from genrec.data.dataset import Dataset, Source
-from genrec.data.files import Findings, Part, Reading, find, read_table
+from genrec.data.files import Findings, Part, Reading, find, read_table, require
 from genrec.data.interactions import ITEM, ROW, TIME, USER
-from genrec.data.splits import NAMES, SPLIT, WORDS, GivenSplit, QuantileSplit, Split
+from genrec.data.splits import NAMES, SPLIT, WORDS, GivenSplit, QuantileSplit, Split, labelled, oddities
 from genrec.errors import GenrecError
 
 Unlisted = Literal["keep", "drop"]
 CORE = 5
-FINDINGS = "findings"
-"""The note of a data set that says what its reading found out."""
 
 
 class Table(Source):
@@ -101,9 +99,8 @@ class Table(Source):
         if self.items is not None:
             items = read_items(find(self.items, Path(root)), self.item, self.reading, findings)
             frame = listed(frame, items, self.unlisted, self.items, findings)
-        notes = {FINDINGS: dict(findings)} if findings else {}
         name = self._name(Path(root))
-        return build(name, frame, items, self.k_core, self.split, notes=notes, repeats=self.repeats)
+        return build(name, frame, items, self.k_core, self.split, notes=findings.notes(), repeats=self.repeats)
 
     def _name(self, root: Path) -> str:
         """After the file, or after the folder where the files are called after their splits."""
@@ -122,12 +119,15 @@ class Table(Source):
                 for part, name in self._files(self.interactions)
             )
         frame = frame.with_row_index(ROW)
-        # The order of the rows is that of time where there is no column of times.
-        return frame if self.timestamp else frame.with_columns(pl.col(ROW).cast(pl.Float64).alias(TIME))
+        if not self.timestamp:  # then the order of the rows is that of time
+            frame = frame.with_columns(pl.col(ROW).cast(pl.Float64).alias(TIME))
+        for what, count in oddities(frame).items() if SPLIT in frame.columns else ():
+            findings.count(what, count)
+        return frame
 
     def _files(self, interactions: dict[str, str]) -> list[tuple[str, str]]:
         parts = {WORDS.get(part): name for part, name in interactions.items()}
-        if set(parts) != set(range(len(NAMES))):
+        if set(parts) != set(range(len(NAMES))) or len(interactions) > len(NAMES):
             raise GenrecError(
                 f"interactions that come already cut are a file for each of {', '.join(NAMES)}, not for "
                 f"{', '.join(interactions)}"
@@ -135,6 +135,12 @@ class Table(Source):
         return [(part, parts[number]) for number, part in enumerate(NAMES)]
 
     def _table(self, parts: list[Part], split: str | None, findings: Findings) -> pl.DataFrame:
+        named = [name for name in (self.user, self.item, self.timestamp, split) if name is not None]
+        twice = next((name for name in named if named.count(name) > 1), None)
+        if twice is not None:
+            raise GenrecError(
+                f"`{twice}` is to be two columns of the interactions ({', '.join(named)}): name each once"
+            )
         wanted = [self.timestamp] if self.timestamp else []
         wanted += [self.rating] if self.min_rating is not None else []
         wanted += [split] if split else []
@@ -145,7 +151,13 @@ class Table(Source):
             times = seconds(table[self.timestamp], self.timestamp, self.time_format, rows, findings)
             frame = frame.with_columns(times.alias(TIME))
         if split:
-            frame = frame.with_columns(keys(table[split], split, rows, findings).alias(SPLIT))
+            words = keys(table[split], split, rows, findings)
+            wrong = labelled(words).is_null()
+            if wrong.any():
+                row = int(wrong.arg_max() or 0)
+                what = f"{rows.at(row)}: `{shown(words[row])}` in column `{split}` is no split"
+                raise GenrecError(f"{what}: write {', '.join(WORDS)}")
+            frame = frame.with_columns(words.alias(SPLIT))
         if self.min_rating is not None:
             frame = self._liked(frame, table[self.rating], rows, findings)
         return frame
@@ -156,11 +168,18 @@ class Table(Source):
         Raises:
             GenrecError: naming a rating that is no number.
         """
-        numbers = (ratings.str.strip_chars() if ratings.dtype == pl.String else ratings).cast(pl.Float64, strict=False)
+        if ratings.dtype.is_nested() or ratings.dtype == pl.Boolean:
+            numbers = pl.Series([None] * len(ratings), dtype=pl.Float64)
+        else:
+            text = ratings.str.strip_chars() if ratings.dtype == pl.String else ratings
+            numbers = text.cast(pl.Float64, strict=False)
         wrong = ~numbers.is_finite().fill_null(False)
         if wrong.any():
             row = int(wrong.arg_max() or 0)
-            raise GenrecError(f"{rows.at(row)}: `{ratings[row]}` in column `{self.rating}` is no rating (min_rating)")
+            if ratings[row] is None:
+                raise GenrecError(f"{rows.at(row)}: no value in column `{self.rating}` (min_rating)")
+            value = shown(ratings[row])
+            raise GenrecError(f"{rows.at(row)}: `{value}` in column `{self.rating}` is no rating (min_rating)")
         liked = numbers >= self.min_rating
         findings.count(f"interactions rated below {self.min_rating:g}, left out", int((~liked).sum()))
         return frame.filter(liked)
@@ -189,16 +208,17 @@ def listed(frame: pl.DataFrame, items: pl.DataFrame, unlisted: Unlisted, name: s
     Raises:
         GenrecError: if it lacks all of them.
     """
+    if unlisted not in get_args(Unlisted):
+        raise GenrecError(f"unlisted is {' or '.join(get_args(Unlisted))}, not `{unlisted}`")
     known = pl.col(ITEM).is_in(items[KEY].implode())
     unknown = frame.filter(~known)
-    if len(unknown) == len(frame):
-        raise GenrecError(
-            f"none of the items that were taken is in `{name}`: keys are there as `{items[KEY][0]}`, here as "
-            f"`{unknown[ITEM][0]}`; they must be written alike"
-        )
-    said = "kept without text" if unlisted == "keep" else "left out"
+    if len(unknown) == len(frame) > 0:
+        there = f"keys are there as `{items[KEY][0]}`, here as" if len(items) else "they have keys such as"
+        why = f"{there} `{unknown[ITEM][0]}`; they must be written alike"
+        raise GenrecError(f"none of the items that were taken is in `{name}`: {why}")
+    said, kept = ("kept without text", "kept") if unlisted == "keep" else ("left out", "left out")
     findings.count(f"items that the item table lacks, {said}", unknown[ITEM].n_unique())
-    findings.count(f"interactions with them, {said.split()[0]}", len(unknown))
+    findings.count(f"interactions with them, {kept}", len(unknown))
     return frame if unlisted == "keep" else frame.filter(known)
 
 
@@ -217,7 +237,7 @@ def _read(
     tables = []
     for part in parts:
         table = read_table(part, named, wanted or (), reading, findings)
-        require(table, [*named, *(wanted or ())], part.name)
+        require(table.columns, [*named, *(wanted or ())], part.name)
         if wanted is not None:
             unread = [name for name in table.columns if name not in (*named, *wanted)]
             if unread:
@@ -232,6 +252,13 @@ def _read(
     findings["parts of the table"] = ", ".join(f"{Path(part.name).name}" for part in parts[:3]) + (
         f" ... ({len(parts)} files)" if len(parts) > 3 else ""
     )
+    for name in {name: None for table in tables for name in table.columns}:
+        kinds = [table.schema[name] for table in tables if table.schema.get(name, pl.Null) != pl.Null]
+        if len({kind.is_temporal() for kind in kinds}) > 1:
+            raise GenrecError(
+                f"column `{name}` holds dates in some of the files from `{parts[0].name}` to `{parts[-1].name}`, and "
+                f"{next(kind for kind in kinds if not kind.is_temporal())} in others: write all alike"
+            )
     try:
         return pl.concat(tables, how="diagonal_relaxed"), rows
     except pl.exceptions.PolarsError as error:

@@ -2,7 +2,7 @@
 
 from genrec.data.columns.items import item_table
 from genrec.data.columns.keys import keys
-from genrec.data.columns.rows import Rows, require
+from genrec.data.columns.rows import Rows, shown
 from genrec.data.columns.times import seconds
 
-__all__ = ["Rows", "item_table", "keys", "require", "seconds"]
+__all__ = ["Rows", "item_table", "keys", "seconds", "shown"]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import json
-import re
-from typing import Any
+import html
 
 import polars as pl
 
 from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, KEY, PRICE, TAGS, TITLE
 from genrec.data.columns.keys import MISSING
+from genrec.data.columns.lists import BRACKETS, QUOTED, read_lists, written_lists
 from genrec.data.files import Findings
 from genrec.data.raw import text
+from genrec.errors import GenrecError
 
 ALIASES = {
     TITLE: ("title", "name", "movie_title", "product_title", "app_name"),
@@ -23,10 +22,9 @@ ALIASES = {
     TAGS: ("tags",),
 }
 """What a column may be called, in any case of letters. The first that is there counts; descriptions are joined."""
-BRACKETS = r"(?s)^\s*\[.*\]\s*$"
-"""Texts that are lists as Python and JSON write them."""
-QUOTED = rf"{BRACKETS}|^\s*'[^']*'(\s*,\s*'[^']*')*\s*$"
-"""The same, or ``'A', 'B'`` (RecBole's sequences)."""
+ENTITY = r"&(?:#\d+|#x[0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]+);"
+TOGETHER = r"\S(?:, ?|; ?| > )\S"
+"""What may be several categories, or one with a comma in its name."""
 NOT_GENRES = "(no genres listed)"
 
 
@@ -70,94 +68,73 @@ def _joined(parts: list[pl.Series]) -> pl.Series:
 
 def _text(column: pl.Series, name: str, findings: Findings) -> pl.Series:
     """Text; of a list, its parts one after another."""
-    if column.dtype.is_nested() or _written_lists(column, BRACKETS):
-        return _filled(_lists(column, name, BRACKETS, findings).list.join(" "), name, findings)
-    return _filled(column.cast(pl.String, strict=False), name, findings)
+    if column.dtype.is_nested() or written_lists(column, BRACKETS):
+        return _filled(read_lists(column, name, BRACKETS, findings).list.join(" "), name, findings)
+    return _filled(_written(column, name), name, findings)
+
+
+def _written(column: pl.Series, name: str) -> pl.Series:
+    """Numbers, dates and the like as text.
+
+    Raises:
+        GenrecError: if it is none.
+    """
+    if column.dtype in (pl.Binary, pl.Object):
+        raise GenrecError(f"the column `{name}` of the item table holds bytes that are no text: leave it out")
+    return column.cast(pl.String, strict=False)
 
 
 def _filled(column: pl.Series, name: str, findings: Findings) -> pl.Series:
     """Text without blanks around it, null where there is none, or only a word for that."""
-    stripped = column.str.strip_chars()
+    stripped = _unescaped(column, name, findings).str.strip_chars()
     placeholder = stripped.is_in(MISSING)
     findings.count(f"`{name}` such as nan or None, read as missing", int(placeholder.sum() or 0))
     frame = pl.DataFrame({"text": stripped, "no": placeholder})
     return frame.select(pl.when(~pl.col("no") & (pl.col("text") != "")).then(pl.col("text"))).to_series()
 
 
+def _unescaped(column: pl.Series, name: str, findings: Findings) -> pl.Series:
+    """Text with characters where pages of the web have ``&amp;`` and its like."""
+    coded = column.str.contains(ENTITY).fill_null(False)
+    findings.count(f"`{name}` with codes such as &amp;, read as characters", int(coded.sum()))
+    if not coded.any():
+        return column
+    return column.set(coded, None).fill_null(column.map_elements(html.unescape, return_dtype=pl.String))
+
+
 def _categories(column: pl.Series, name: str, findings: Findings) -> pl.Series:
     """Lists of text: lists as they are or were written, or text with vertical bars."""
-    if column.dtype.is_nested() or _written_lists(column, QUOTED):
-        lists = _lists(column, name, QUOTED, findings)
+    if column.dtype.is_nested() or written_lists(column, QUOTED):
+        lists = read_lists(column, name, QUOTED, findings)
     else:
-        lists = _filled(column.cast(pl.String, strict=False), name, findings).str.split("|")
-    nothing = ["", NOT_GENRES, *MISSING]
-    lists = lists.list.eval(pl.element().str.strip_chars()).list.eval(
-        pl.element().filter(~pl.element().is_in(nothing).fill_null(True))
-    )
-    frame = pl.DataFrame({"lists": lists})
-    return frame.select(pl.when(pl.col("lists").list.len() > 0).then(pl.col("lists"))).to_series()
-
-
-def _written_lists(column: pl.Series, pattern: str) -> bool:
-    """Whether some texts are lists, written as Python or JSON does."""
-    return column.dtype == pl.String and bool(column.str.contains(pattern).any())
-
-
-def _lists(column: pl.Series, name: str, pattern: str, findings: Findings) -> pl.Series:
-    values = column.to_list()
-    if column.dtype == pl.String:
-        bars = pattern == QUOTED
-        values = [_read(cell.strip(), bars) if re.match(pattern, cell or "") else _plain(cell, bars) for cell in values]
-        written = int(column.str.contains(pattern).sum() or 0)
-        findings.count(f"`{name}` written as lists, read as such", written)
-    cells = [_parts(value) for value in values]
-    findings.count(f"`{name}` with several paths, of which the first is read", sum(several for _, several in cells))
-    return pl.Series(name, [parts for parts, _ in cells], pl.List(pl.String))
-
-
-def _plain(cell: str | None, bars: bool) -> list[str] | None:
-    """A text among lists."""
-    if cell is None or cell.strip() in ("", *MISSING):
-        return None
-    return cell.split("|") if bars else [cell]
-
-
-def _parts(value: Any) -> tuple[list[str] | None, bool]:
-    """The texts of a cell, and whether it holds several lists, of which the first counts."""
-    if value is None:
-        return None, False
-    if isinstance(value, dict):
-        value = [part for part in value.values() if part is not None]
-    if not isinstance(value, (list, tuple)):
-        value = [value]
-    several = bool(value) and isinstance(value[0], (list, tuple))
-    parts = [part for part in (value[0] if several else value) if part is not None]
-    texts = [part.strip() if isinstance(part, str) else str(part) for part in parts]
-    return [part for part in texts if part and part not in MISSING], several and len(value) > 1
-
-
-def _read(cell: str, bars: bool) -> Any:
-    """A list that was written as text; what only looks like one stays text."""
-    for reader in (json.loads, ast.literal_eval):
-        try:
-            value = reader(cell)
-            str(value).encode()
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue
-        return value
-    return _plain(cell, bars)
+        cells = _filled(_written(column, name), name, findings)
+        together = int(cells.str.contains(TOGETHER).sum() or 0)
+        findings.count(
+            f"`{name}` with a comma, semicolon or > inside, each read as one: lists have | between", together
+        )
+        lists = cells.str.split("|")
+    parts = pl.DataFrame({"row": range(len(lists)), "part": lists}).explode("part")
+    part = _unescaped(parts["part"], name, findings).str.strip_chars()
+    findings.count(f"`{name}` such as nan or None, left out of their lists", int(part.is_in(MISSING).sum() or 0))
+    parts = parts.with_columns(part).filter(~part.is_in(["", NOT_GENRES, *MISSING]).fill_null(True))
+    grouped = parts.group_by("row", maintain_order=True).agg("part")
+    frame = pl.DataFrame({"row": range(len(lists))}).join(grouped, on="row", how="left", maintain_order="left")
+    return frame["part"]
 
 
 def _price(column: pl.Series, name: str, findings: Findings) -> pl.Series:
     """Numbers, also of ``$12.99``; null of anything else."""
     if column.dtype.is_numeric():
-        finite = pl.DataFrame({"price": column.cast(pl.Float64)})
-        return finite.select(pl.when(pl.col("price").is_finite()).then(pl.col("price"))).to_series()
-    if column.dtype.is_nested():
-        column = pl.Series(name, [None] * len(column), pl.String)
-    written = _filled(column.cast(pl.String, strict=False), name, findings)
-    prices = pl.DataFrame({"price": written}).select(text.price(pl.col("price"))).to_series()
-    findings.count(
-        f"`{name}` that are no price, such as —, read as missing", prices.null_count() - written.null_count()
-    )
-    return prices
+        written = column.cast(pl.Float64).fill_nan(None)
+        prices = pl.DataFrame({"price": written}).select(
+            pl.when(pl.col("price").is_finite() & (pl.col("price") >= 0)).then(pl.col("price"))
+        )
+    elif column.dtype.is_nested():
+        written = column
+        prices = pl.DataFrame({"price": pl.Series([None] * len(column), dtype=pl.Float64)})
+    else:
+        written = _filled(_written(column, name), name, findings)
+        prices = pl.DataFrame({"price": written}).select(text.price(pl.col("price")))
+    dropped = prices["price"].null_count() - written.null_count()
+    findings.count(f"`{name}` that are no price, such as —, read as missing", dropped)
+    return prices["price"]

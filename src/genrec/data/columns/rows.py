@@ -1,13 +1,10 @@
-"""Where the rows of a table are, so that an error can say it."""
+"""Where the rows of a table are, and what is in them, so that an error can say it."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import polars as pl
-
-from genrec.errors import GenrecError
 
 
 @dataclass(frozen=True)
@@ -31,17 +28,7 @@ class Rows:
         raise IndexError(row)
 
 
-def require(table: pl.DataFrame, columns: list[str], name: str) -> None:
-    """Whether a table has all these columns.
-
-    Raises:
-        GenrecError: if it lacks one; it names similar ones.
-    """
-    for column in columns:
-        if column not in table.columns:
-            lower = {other.lower(): other for other in table.columns}
-            near = [lower[match] for match in difflib.get_close_matches(column.lower(), lower, 1)]
-            meant = f" (did you mean `{near[0]}`?)" if near else ""
-            names = ", ".join(table.columns)
-            shown = names if len(names) <= 300 else names[:300] + " ..."
-            raise GenrecError(f"`{name}` has no column `{column}`{meant}; its columns are: {shown}")
+def shown(value: object) -> str:
+    """A value in the words of an error: in one line, and not all of a long one."""
+    value = value.to_list() if isinstance(value, pl.Series) else value
+    return " ".join(str(value).split())[:80]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from genrec.data.columns.keys import MISSING
-from genrec.data.columns.rows import Rows
+from genrec.data.columns.rows import Rows, shown
 from genrec.data.files import Findings
 from genrec.errors import GenrecError
 
@@ -16,8 +16,11 @@ NUMBER = "number"
 EARLIEST, LATEST = 1e8, 1e11
 """Seconds since 1970 from 1973 to the year 5138; milliseconds of the same dates are larger, numbers of days smaller."""
 ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?)?\s*(?:Z|UTC|([+-]\d{2}):?(\d{2}))?$"
-DAYS = (19_000_101, 21_001_231)
-"""Whole numbers between these may be dates such as 20140513."""
+YEARS = (1900, 2100)
+DATES = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Whole numbers of so many digits may be dates such as 20140513 or 20140513103000."""
+WITHIN = ((1, 12), (1, 31), (0, 23), (0, 59), (0, 59))
+"""Month, day, hour, minute and second of such a date."""
 
 
 def seconds(times: pl.Series, name: str, form: str | None, rows: Rows, findings: Findings) -> pl.Series:
@@ -64,13 +67,15 @@ def _complete(found: pl.Series, times: pl.Series, name: str, why: str, rows: Row
     if not bad.any():
         return found
     row = int(bad.arg_max() or 0)
-    value = times[row]
-    if value is None or not str(value).strip() or str(value).strip() in MISSING:
+    value = shown(times[row])
+    if value in ("", *MISSING):
         raise GenrecError(f"{rows.at(row)}: no value in column `{name}`")
-    raise GenrecError(f"{rows.at(row)}: `{str(value)[:80]}` in column `{name}` {why}")
+    raise GenrecError(f"{rows.at(row)}: `{value}` in column `{name}` {why}")
 
 
 def _parsed(text: pl.Series, form: str) -> pl.Series:
+    if "%H" in form and "%M" not in form:
+        text, form = text + ":00", f"{form}:%M"  # which polars does not do without
     hours = any(mark in form for mark in ("%H", "%I", "%T", "%s", "%R", "%r", "%c", "%X"))
     try:
         if hours:
@@ -109,17 +114,22 @@ def _told_apart(numbers: pl.Series, name: str, rows: Rows, findings: Findings) -
     """
     largest = numbers.abs().max() or 0
     assert isinstance(largest, (int, float))
-    if largest < EARLIEST:
-        days = numbers.is_between(*DAYS) & (numbers == numbers.floor())
-        if (
-            days.all()
-            and numbers.cast(pl.Int64).cast(pl.String).str.to_date("%Y%m%d", strict=False).is_not_null().all()
-        ):
+    for digits, form in DATES.items():
+        dates = _dates(numbers, digits)
+        if 2 * dates.sum() > len(dates):
+            row = int(dates.arg_max() or 0)
             raise GenrecError(
-                f"{rows.at(0)}: `{numbers[0]:.0f}` in column `{name}` may be a date or a number: set time_format to "
-                f"%Y%m%d or {NUMBER}"
+                f"{rows.at(row)}: `{numbers[row]:.0f}` in column `{name}` may be a date or a number: set time_format "
+                f"to {form} or {NUMBER}"
             )
+    if largest < EARLIEST:
         return numbers
+    if largest >= LATEST * UNITS["nanoseconds"]:
+        row = int(numbers.abs().arg_max() or 0)
+        raise GenrecError(
+            f"{rows.at(row)}: `{numbers[row]:g}` in column `{name}` is no time since 1970 in any unit: set time_format "
+            f"to {NUMBER} if it is to stay what it is"
+        )
     # Powers of a thousand that separate the units: 1e8 .. 1e11 seconds, 1e11 .. 1e14 milliseconds ...
     power = ((numbers.abs().clip(lower_bound=EARLIEST) / EARLIEST).log(10) / 3 + 1e-9).floor().clip(0, 3).cast(pl.Int8)
     units, unit = list(UNITS), int(power.max())  # type: ignore[arg-type]
@@ -136,3 +146,13 @@ def _told_apart(numbers: pl.Series, name: str, rows: Rows, findings: Findings) -
     if unit:
         findings[f"times in `{name}`"] = f"{units[unit]}, read as seconds"
     return numbers / UNITS[units[unit]]
+
+
+def _dates(numbers: pl.Series, digits: int) -> pl.Series:
+    """Which numbers are dates, written with so many digits and nothing between them."""
+    first, last = (year * 10 ** (digits - 4) for year in YEARS)
+    dates = numbers.is_between(first, last) & (numbers == numbers.floor())
+    whole = numbers.clip(0, 1e15).cast(pl.Int64)
+    for place, (least, most) in zip(range(digits - 6, -1, -2), WITHIN, strict=False):
+        dates &= (whole // 10**place % 100).is_between(least, most)
+    return dates

@@ -18,7 +18,7 @@ RATIO = 200
 """Files of records become 5 to 20 times smaller, those of a single record repeated a thousand times."""
 HARMLESS = 2**28
 """So many bytes may come out of a file of any size."""
-ENDINGS = (".gz", ".bz2", ".xz", ".zip")
+ENDINGS = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
 def opened(file: IO[bytes], name: str) -> IO[bytes]:
@@ -90,7 +90,9 @@ def check_size(name: str, unpacked: int, packed: int) -> None:
 def _only_member(file: IO[bytes], name: str) -> IO[bytes]:
     try:
         archive = zipfile.ZipFile(file)
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        members = [
+            each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX/")
+        ]
         if len(members) != 1:
             raise GenrecError(
                 f"the archive `{name}` holds {len(members)} files: unpack it, and name the one to be read"

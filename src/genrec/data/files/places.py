@@ -58,7 +58,7 @@ def find(name: str, root: Path) -> list[Part]:
     except RuntimeError as error:
         raise GenrecError(f"`{name}`: {error}") from error
     for folder in (root, root.parent, Path()):
-        found = _matching(folder / path)
+        found = _matching(folder, str(path))
         if found:
             return [Part.local(each) for each in found]
     kind = "file that fits" if glob.has_magic(name) else "file"
@@ -68,12 +68,15 @@ def find(name: str, root: Path) -> list[Part]:
     raise GenrecError(f"there is no {kind} `{name}`" + ("" if path.is_absolute() else places))
 
 
-def _matching(path: Path) -> list[Path]:
+def _matching(folder: Path, name: str) -> list[Path]:
     try:
+        path = folder / name
         if path.is_file():
             return [path]
-        pattern = str(path / "*") if path.is_dir() else str(path)
-        found = [Path(match) for match in glob.glob(pattern, recursive=True)] if glob.has_magic(pattern) else []
+        if path.is_dir():
+            found = list(path.iterdir())
+        else:
+            found = [folder / match for match in glob.glob(name, root_dir=folder, recursive=True)]
         return sorted(each for each in found if each.is_file() and not each.name.startswith((".", "_")))
     except (OSError, ValueError):  # names that no system takes: too long, with a NUL
         return []
@@ -82,10 +85,10 @@ def _matching(path: Path) -> list[Path]:
 def _remote(name: str) -> list[Part]:
     try:
         system, path = fsspec.url_to_fs(name)
-        if glob.has_magic(path):
-            names = system.glob(path)
+        if system.isfile(path):
+            names = [path]
         else:
-            names = system.ls(path, detail=False) if system.isdir(path) else [path] if system.exists(path) else []
+            names = system.ls(path, detail=False) if system.isdir(path) else system.glob(path)
         names = sorted(
             each for each in names if not each.rsplit("/", 1)[-1].startswith((".", "_")) and system.isfile(each)
         )

@@ -80,8 +80,21 @@ def _read_parquet(part: Part) -> pl.DataFrame:
             if rows > max(MANY, ROWS_A_BYTE * size):
                 raise GenrecError(f"`{part.name}` has {size:,} bytes for {rows:,} rows: that is no table of records")
             # By pyarrow: where a file is damaged, polars may panic, which is no exception.
-            return pl.DataFrame(table.read())
+            return _texts(pl.DataFrame(table.read()))
     except GenrecError:
         raise
     except Exception as error:  # of many kinds
         raise GenrecError(f"cannot read `{part.name}`: {' '.join(str(error).split())[:200]}") from error
+
+
+def _texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text as such where it is kept in another way: as numbers of texts, or as bytes of which nothing is said."""
+    frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    return frame.with_columns(map(_decoded, frame.select(pl.col(pl.Binary))))
+
+
+def _decoded(column: pl.Series) -> pl.Series:
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError:  # pictures and the like
+        return column

@@ -11,6 +11,7 @@ from typing import IO, Any
 import polars as pl
 
 from genrec.data.files.compressed import opened
+from genrec.data.files.encoding import marked
 from genrec.data.files.places import Part
 from genrec.errors import GenrecError
 
@@ -48,9 +49,11 @@ def parse(text: bytes | str, where: str) -> Any:
         GenrecError: if it is none, nested too deeply, or holds half a character, which is no text.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
         if ("\\u" if isinstance(text, str) else b"\\u") in text:  # type: ignore[operator]
             json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise GenrecError(f"{where}: no UTF-8 text ({error.reason}): give its `encoding`, such as latin-1") from error
     except UnicodeEncodeError as error:
         raise GenrecError(f"{where}: half a character ({error.object[error.start]!r}), which is no text") from error
     except RecursionError as error:
@@ -58,6 +61,14 @@ def parse(text: bytes | str, where: str) -> Any:
     except ValueError as error:
         raise GenrecError(f"{where}: not valid JSON ({error})") from error
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"two values of `{next(name for name in names if names.count(name) > 1)}`")
+    return record
 
 
 def read_records(part: Part, keys: Sequence[str], encoding: str | None) -> pl.DataFrame:
@@ -76,12 +87,16 @@ def read_records(part: Part, keys: Sequence[str], encoding: str | None) -> pl.Da
     """
     try:
         with part.open() as file, opened(file, part.name) as content:
-            lines: IO[Any] = io.TextIOWrapper(content, encoding) if encoding else content
+            buffered = io.BufferedReader(content)  # type: ignore[type-var]
+            known = encoding or marked(buffered.peek(4))
+            lines: IO[Any] = io.TextIOWrapper(buffered, known, newline="\n") if known else buffered
             rows = _rows(lines, part, keys)
     except LookupError as error:
         raise GenrecError(f"there is no encoding `{encoding}`: give one such as latin-1 or utf-16") from error
     except (OSError, EOFError, UnicodeError) as error:
         raise GenrecError(f"cannot read `{part.name}`: {' '.join(str(error).split())[:200]}") from error
+    if not rows:
+        raise GenrecError(f"`{part.name}` holds no rows")
     return frame_of(rows, keys, part.name)
 
 
@@ -93,7 +108,9 @@ def _rows(lines: IO[Any], part: Part, keys: Sequence[str]) -> list[Record]:
         raise GenrecError(f"`{part.name}` is empty")
     first, _, rest = text.strip().partition("\n" if isinstance(text, str) else b"\n")
     if rest.strip() and _is_object(first):
-        return [record for _, record in records_of_lines(text.splitlines(), part.name)]
+        return [
+            record for _, record in records_of_lines(text.split("\n" if isinstance(text, str) else b"\n"), part.name)
+        ]
     value = parse(text, part.name)
     if isinstance(value, dict) and value:
         inner = list(value.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -12,22 +11,18 @@ from pathlib import Path
 import polars as pl
 
 from genrec.data.files.compressed import opened
+from genrec.data.files.encoding import marked
 from genrec.data.files.findings import Findings
+from genrec.data.files.header import require
 from genrec.data.files.places import Part
 from genrec.errors import GenrecError
 
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", " ": "blank"}
 """What is tried, and what it is called."""
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-"""How files of an encoding may begin; the longer ones first."""
 TYPED = re.compile(r":(token|token_seq|float|float_seq)$")
 """What RecBole adds to the names of columns."""
+BLANK = " \t\r\x1a"
+"""What a line without anything in it may hold; the last is how DOS ended files."""
 HEAD = 2**16
 
 
@@ -55,21 +50,31 @@ def read_separated(
         separator = _separator(header, wanted, quote)
         if separator != ",":
             findings[f"separator of {Path(part.name).name}"] = SEPARATORS[separator]
-    elif len(separator.encode()) != 1:
+    separator = separator.replace("\\t", "\t")  # as shells and YAML hand it over
+    if len(separator.encode()) != 1:
         raise GenrecError(f"a separator is one character, not `{separator}`")
-    names = _names(header, separator, quote)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise GenrecError(f"`{part.name}` has two columns `{twice}`")
+    fields = _fields(header, separator, quote)
+    names = _named(fields)
+    require(names, wanted, part.name)
+    for name, field in zip(names, fields, strict=True):
+        if names.count(name) > 1:
+            raise GenrecError(f"`{part.name}` has two columns `{name}`")
+        if name in wanted and field.endswith("_seq"):
+            raise GenrecError(f"`{part.name}` holds lists in column `{field}`: a row of a table has one value there")
     try:
-        frame = pl.read_csv(source, has_header=True, separator=separator, quote_char=quote, infer_schema=False)
+        frame = pl.read_csv(
+            source, has_header=True, separator=separator, quote_char=quote, infer_schema=False, glob=False
+        )
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise GenrecError(_explained(part, source, separator, quote, len(names), error)) from error
+        frame = _by_line(part, source, separator, quote, names, error)
     if len(frame.columns) != len(names):
         raise GenrecError(f"`{part.name}` does not begin with the names of its columns")
     frame.columns = names
-    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    findings.count(f"blank lines of {Path(part.name).name} left out", int(blank.sum()))
+    file = Path(part.name).name
+    findings.count(f"fields of {file} with whole lines in them, as if a quote were left open", _lines(frame, separator))
+    others = pl.all_horizontal(pl.lit(True), pl.col(names[1:]).is_null())
+    blank = frame.select((pl.col(names[0]).fill_null("").str.strip_chars(BLANK) == "") & others).to_series()
+    findings.count(f"blank lines of {file} left out", int(blank.sum()))
     return frame.filter(~blank)
 
 
@@ -78,7 +83,7 @@ def _text(part: Part, encoding: str | None) -> tuple[str, Path | io.BytesIO]:
     try:
         with part.open() as file, opened(file, part.name) as content:
             head = content.read(HEAD)
-            known = encoding or next((name for mark, name in MARKS if head.startswith(mark)), None)
+            known = encoding or marked(head)
             plain = content is file and part.path is not None
             if known is None and b"\0" in head:
                 raise GenrecError(f"`{part.name}` is no text, or in UTF-16: set `encoding` if it is text")
@@ -114,39 +119,62 @@ def _separator(header: str, wanted: Sequence[str], quote: str | None) -> str:
     """What makes columns of all names that are wanted; else of most; else what makes the most columns."""
 
     def worth(separator: str) -> tuple[int, int]:
-        names = _names(header, separator, quote)
+        names = _named(_fields(header, separator, quote))
         return sum(name in names for name in wanted), 0 if separator == " " else len(names)
 
     return max(SEPARATORS, key=worth)  # of equals the first
 
 
-def _names(header: str, separator: str, quote: str | None) -> list[str]:
+def _fields(header: str, separator: str, quote: str | None) -> list[str]:
     try:
         fields = next(csv.reader([header], delimiter=separator), [header]) if quote else header.split(separator)
     except csv.Error:
         fields = header.split(separator)
-    return [TYPED.sub("", field.strip()).strip() for field in fields]
+    return [field.strip() for field in fields]
 
 
-def _explained(
-    part: Part, source: Path | io.BytesIO, separator: str, quote: str | None, columns: int, error: Exception
-) -> str:
-    """What is wrong with a table that polars cannot read, and in which line."""
+def _named(fields: list[str]) -> list[str]:
+    """The names of columns; what has none is called after its place."""
+    return [TYPED.sub("", field).strip() or f"column {place}" for place, field in enumerate(fields, 1)]
+
+
+def _lines(frame: pl.DataFrame, separator: str) -> int:
+    """How many fields hold as many separators as the lines that end in them would have."""
+    found = 0
+    for column in frame:
+        long = column.filter(column.str.contains("\n", literal=True).fill_null(False))
+        breaks = long.str.count_matches("\n", literal=True)
+        found += int((long.str.count_matches(separator, literal=True) == breaks * (frame.width - 1)).sum())
+    return found if frame.width > 1 else 0
+
+
+def _by_line(
+    part: Part, source: Path | io.BytesIO, separator: str, quote: str | None, names: list[str], error: Exception
+) -> pl.DataFrame:
+    """A table that polars cannot read: with quotes inside of fields, such as the inches of a title, or broken.
+
+    Raises:
+        GenrecError: what is wrong, and in which line.
+    """
     content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
     try:
         text = content.decode()
     except UnicodeDecodeError as wrong:
-        return _not_utf8(part, content, wrong, None)
+        raise GenrecError(_not_utf8(part, content, wrong, None)) from wrong
     lines = io.StringIO(text, newline="")
     reader = (
         csv.reader(lines, delimiter=separator, strict=True)
         if quote
         else csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
     )
+    records: list[list[str | None]] = []
     try:
         for fields in reader:
-            if len(fields) > columns:
-                return f"{part.name}, line {reader.line_num}: {len(fields)} fields for {columns} columns"
+            if len(fields) > len(names):
+                where = f"{part.name}, line {reader.line_num}"
+                raise GenrecError(f"{where}: {len(fields)} fields for {len(names)} columns") from error
+            records.append([field or None for field in fields] + [None] * (len(names) - len(fields)))
     except csv.Error as wrong:
-        return f"{part.name}, line {reader.line_num}: {wrong}"
-    return f"cannot read `{part.name}`: {' '.join(str(error).split())[:200]}"
+        raise GenrecError(f"{part.name}, line {reader.line_num}: {wrong}") from error
+    first = next(row for row, record in enumerate(records) if any(record))
+    return pl.DataFrame(records[first + 1 :], dict.fromkeys(names, pl.String), orient="row")

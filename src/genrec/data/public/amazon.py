@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import polars as pl
+
 from genrec.data.build import Repeats
 from genrec.data.download import RemoteFile
-from genrec.data.interactions import ITEM
+from genrec.data.interactions import ITEM, ROW
 from genrec.data.public.base import Public, Read
 from genrec.data.raw import amazon
 from genrec.data.raw.present import pick
-from genrec.data.splits import Split
+from genrec.data.splits import SPLIT, GivenSplit, Split
+from genrec.errors import GenrecError
+
+PARTS = ("train", "valid", "test")
+"""What the files of ratings that come already cut are called, behind the category."""
 
 
 class Amazon(Public):
@@ -45,6 +51,7 @@ class Amazon(Public):
     ) -> None:
         super().__init__(k_core, split, mirror, files, expected, repeats)
         self.min_rating = min_rating
+        self.cut = split is None or isinstance(split, GivenSplit)
         self.category = category
         self.version = version
         self.name = name or category.lower()
@@ -70,19 +77,39 @@ class Amazon(Public):
         return [RemoteFile(url) for url in urls[self.version]]
 
     def present(self, folder: Path) -> list[Path]:
-        """Reviews, or ratings alone, and the metadata if they are there too; known by their names or their content."""
+        """Reviews, or ratings alone, and the metadata if they are there too; known by their names or their content.
+
+        Raises:
+            GenrecError: if one is missing, or ratings that come already cut are to be cut.
+        """
         reviews, products = (file.name for file in self.remote_files())
         table = f"ratings_{self.category}.csv" if self.version == 2014 else f"{self.category}.csv"
+        parts = [(name, self._named(folder, name)) for name in (f"{self.category}.{part}.csv" for part in PARTS)]
+        if any(path for _, path in parts) and self._named(folder, reviews, table) is None:
+            cut = self._all(folder, parts)
+            if not self.cut:
+                raise GenrecError(f"{self.name}: {cut[0].name} and its like come already cut: leave `split` out")
+            known = pick(folder, [products], lambda path: amazon.are_products(path, self.version), "the metadata")
+            return cut if known is None else [*cut, known]
         found = pick(folder, [reviews, table], lambda path: amazon.are_reviews(path, self.version), "the reviews")
         known = pick(folder, [products], lambda path: amazon.are_products(path, self.version), "the metadata")
         if found is not None and known is None and found.name.removesuffix(".gz").endswith(".csv"):
             return [found]
         return self._all(folder, [(reviews, found), (products, known)])
 
+    def _named(self, folder: Path, *names: str) -> Path | None:
+        return pick(folder, names, lambda path: False, names[0])
+
     def read(self, files: list[Path], scratch: Path) -> Read:
         """See `Public.read`."""
-        interactions, bad_reviews = amazon.reviews(files[0], self.version, self.min_rating)
-        if len(files) == 1:
-            return interactions, None, (bad_reviews,)
-        items, bad_items = amazon.metadata(files[1], self.version, interactions[ITEM].unique())
-        return interactions, items, (bad_reviews, bad_items)
+        logs = files[:3] if len(files) > 2 else files[:1]
+        read = [amazon.reviews(log, self.version, self.min_rating) for log in logs]
+        interactions, bad = read[0][0], [lines for _, lines in read]
+        if len(logs) > 1:
+            parts = zip(PARTS, read, strict=True)
+            interactions = pl.concat(frame.with_columns(pl.lit(part).alias(SPLIT)) for part, (frame, _) in parts)
+            interactions = interactions.drop(ROW).with_row_index(ROW)
+        if len(files) == len(logs):
+            return interactions, None, bad
+        items, bad_items = amazon.metadata(files[-1], self.version, interactions[ITEM].unique())
+        return interactions, items, [*bad, bad_items]

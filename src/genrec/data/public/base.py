@@ -17,7 +17,8 @@ from genrec.data.download import RemoteFile, checksums, fetch
 from genrec.data.files import Findings
 from genrec.data.raw import BadLines
 from genrec.data.raw.present import pick
-from genrec.data.splits import QuantileSplit, Split
+from genrec.data.splits import SPLIT, GivenSplit, QuantileSplit, Split, oddities
+from genrec.data.table import listed
 from genrec.errors import GenrecError
 from genrec.store import build_once, sha256
 
@@ -86,7 +87,9 @@ class Public(Source):
 
     @abstractmethod
     def read(self, files: list[Path], scratch: Path) -> Read:
-        """Interactions, items, and the lines that could not be read.
+        """Interactions, items, and the lines that could not be read, those of the items last.
+
+        Interactions that come already cut have a column that says how (`SPLIT`).
 
         Args:
             files: what `remote_files` or `present` named, in that order.
@@ -117,15 +120,22 @@ class Public(Source):
             print(f"preparing {self.name} from {', '.join(path.name for path in files)} ...")
             interactions, items, bad = self.read(files, scratch)
             findings = Findings()
-            first = next(iter(bad))
+            logs = bad if items is None else bad[:-1]
             if self.min_rating is not None:
-                below = first.total - first.count - len(interactions)
+                below = sum(lines.total - lines.count for lines in logs) - len(interactions)
                 findings.count(f"interactions rated below {self.min_rating:g}, left out", below)
             if items is None:
                 findings["metadata"] = "none among the files, so the items have no text"
+            else:
+                interactions = listed(interactions, items, "keep", files[-1].name, findings)
+            rule = self.split
+            if SPLIT in interactions.columns:
+                rule = GivenSplit()
+                for what, count in oddities(interactions).items():
+                    findings.count(what, count)
             notes = {"raw_files": fingerprint["files"], "bad_lines": [_said(lines) for lines in bad]}
-            notes |= {"findings": dict(findings)} if findings else {}
-            made = build(self.name, interactions, items, self.k_core, self.split, self.item_core, notes, self.repeats)
+            notes |= findings.notes()
+            made = build(self.name, interactions, items, self.k_core, rule, self.item_core, notes, self.repeats)
             prepared.save(made, folder)
 
         dataset = prepared.load(build_once(root / PREPARED, self.name, fingerprint, make))

@@ -62,10 +62,11 @@ def reviews(path: Path, version: Version, least: float | None = None) -> tuple[p
     fields = _FIELDS[version]
     schema: dict[str, pl.DataType] = {fields.user: pl.String(), fields.item: pl.String(), fields.time: pl.Float64()}
     keep = EVERY
+    valid = text.present(fields.user, fields.item) & pl.col(fields.time).is_finite()
     if least is not None:
         schema[fields.rating] = pl.Float64()
+        valid &= pl.col(fields.rating).is_finite()
         keep = pl.col(fields.rating) >= least
-    valid = text.present(fields.user, fields.item) & pl.col(fields.time).is_finite()
     if path.name.removesuffix(".gz").endswith(".csv"):
         if (version == 2023) != first_line(path).startswith("user_id,"):
             raise GenrecError(

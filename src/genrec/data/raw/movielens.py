@@ -39,7 +39,7 @@ FIRST_LINES = {
     ("csv", 0): "userId,movieId,rating,timestamp",
     ("csv", 1): "movieId,title,genres",
     ("dat", 0): r"\d+::\d+::[\d.]+::\d+$",
-    ("dat", 1): r"\d+::.*::",
+    ("dat", 1): r"\d+::.*::.*[^\d.]$",
     ("data", 0): r"\d+\t\d+\t\d+\t\d+$",
     ("item", 1): r"\d+\|",
 }
@@ -66,7 +66,10 @@ def ratings(path: Path, least: float | None = None) -> tuple[pl.DataFrame, BadLi
     valid = text.present("userId", "movieId") & pl.col("timestamp").is_finite()
     ending = _ending(path)
     separator = {".csv": ",", ".dat": "::"}.get(ending, "\t")
-    keep = EVERY if least is None else pl.col("rating") >= least
+    keep = EVERY
+    if least is not None:
+        valid &= pl.col("rating").is_finite()
+        keep = pl.col("rating") >= least
     frame, bad = read_separated_lines(path, schema, separator, header=ending == ".csv", valid=valid, keep=keep)
     frame = frame.with_columns(text.whole(frame[name].str.strip_chars()) for name in ("userId", "movieId"))
     names = {"userId": USER, "movieId": ITEM, "timestamp": TIME}

@@ -22,8 +22,8 @@ def present(*columns: str) -> pl.Expr:
 
 
 def whole(keys: pl.Series) -> pl.Series:
-    """Keys that are all written as ``12.0`` or ``12.``, as floats are, become ``12``; others stay."""
-    if keys.str.contains(".", literal=True).any() and keys.str.contains(r"^[+-]?\d+\.0*$").all():
+    """Keys that are all whole numbers, some of them written as ``12.0`` or ``12.``, become ``12``; others stay."""
+    if keys.str.contains(".", literal=True).any() and keys.str.contains(r"^[+-]?\d+(\.0*)?$").all():
         return keys.str.replace(r"\.0*$", "")
     return keys
 

@@ -1,6 +1,7 @@
 """Sixty shapes that people's files have: what is in them, how they are asked for, and what comes of it.
 
-``python -m tests.data.shapes`` writes the table of ``docs/files.md`` to the terminal.
+``python -m tests.data.shapes`` writes the tables of ``docs/files.md`` to the terminal; those of public data sets are
+in `tests.data.public_shapes`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Shape:
         categories: categories of some items, by key.
         prices: prices of some items, by key.
         texts: all that is said of some items, by key.
+        keys: some keys of the catalogue.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Shape:
     categories: dict[str, list[str]] = field(default_factory=dict)
     prices: dict[str, float | None] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
 
 def text(rows: list[tuple[Any, ...]] = ROWS, separator: str = ",", names: tuple[str, ...] = NAMES) -> bytes:
@@ -373,12 +376,14 @@ def outcome(shape: Shape) -> str:
     return counts + (f"; said: {said}" if said else "")
 
 
-def page() -> str:
-    """The table of the documentation."""
-    cells = [(shape.name, outcome(shape)) for shape in SHAPES]
+def page(shapes: list[Shape]) -> str:
+    """A table of the documentation."""
+    cells = [(shape.name, outcome(shape)) for shape in shapes]
     rows = [f"| {name} | {result} |".replace("`|`", "a bar") for name, result in cells]
     return "\n".join(["| file | comes to |", "| --- | --- |", *rows]) + "\n"
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    from .public_shapes import PUBLIC
+
+    print(page(SHAPES), page(PUBLIC), sep="\n", end="")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from genrec.cli import main
-from genrec.data import Amazon, Dataset, MovieLens, Public, Steam, download
+from genrec.data import Amazon, Dataset, LeaveOneOut, MovieLens, Public, Steam, download
 from genrec.data.card import card
 from genrec.data.files import compressed
 from genrec.errors import GenrecError
@@ -304,6 +304,19 @@ def ratings(order: str) -> bytes:
     return "".join(",".join(row[part] for part in order) + "\n" for row in rows).encode()
 
 
+def benchmark() -> dict[str, bytes]:
+    """The 2023 collection, cut by its owners: everybody's last two are held out; rows know what came before."""
+    parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    before: dict[int, list[str]] = {}
+    for u, i, t in visits():
+        history = before.setdefault(u, [])
+        part = {EVENTS - 2: "valid", EVENTS - 1: "test"}.get(len(history), "train")
+        parts[part].append(f"A{u},B00{i},5.0,{START + DAY * t}000,{' '.join(history)}\n")
+        history.append(f"B00{i}")
+    header = "user_id,parent_asin,rating,timestamp,history\n"
+    return {f"Pens.{part}.csv.gz": gzip.compress((header + "".join(rows)).encode()) for part, rows in parts.items()}
+
+
 MILLISECONDS = b"user_id,parent_asin,rating,timestamp\n" + ratings("uirt").replace(b"\n", b"000\n")
 FLOATS = {
     "ratings.csv": b"userId,movieId,rating,timestamp\n"
@@ -318,6 +331,7 @@ def in_utf8(text: bytes) -> str:
 
 
 TEN = {"x.zip": zipped(**{f"ml-10M100K/{Path(n).name}": in_utf8(text) for n, text in members("ml-1m.zip").items()})}
+LOOSE = [in_utf8(members("ml-1m.zip")[f"ml-1m/{name}.dat"]).encode("latin-1") for name in ("ratings", "movies")]
 PRESENT = {
     "amazon unpacked": (Amazon("Pens"), unpacked(amazon(2014)), True),
     "amazon renamed": (Amazon("Pens"), dict(zip(("a.json.gz", "b.json.gz"), amazon(2014).values(), strict=True)), True),
@@ -325,6 +339,9 @@ PRESENT = {
     "ratings of 2014": (Amazon("Pens"), {"ratings_Pens.csv": ratings("uirt")}, False),
     "ratings of 2018": (Amazon("Pens", 2018), {"Pens.csv": ratings("iurt")}, False),
     "ratings of 2023": (Amazon("Pens", 2023), {"any.csv": MILLISECONDS}, False),
+    "benchmark of 2023": (Amazon("Pens", 2023), benchmark(), False),
+    "its metadata too": (Amazon("Pens", 2023), {**dict([*amazon(2023).items()][1:]), **benchmark()}, True),
+    "movielens 10m, loose": (MovieLens("10m"), dict(zip(("r.dat", "m.dat"), LOOSE, strict=True)), True),
     "steam unpacked": (Steam(k_core=5), unpacked(steam()), True),
     "movielens in its folder": (MovieLens("1m"), members("ml-1m.zip"), True),
     "movielens renamed": (MovieLens("1m"), {"mine.zip": movielens()["ml-1m.zip"]}, True),
@@ -348,6 +365,39 @@ def test_files_that_are_there_are_found_by_name_or_content(tmp_path: Path, name:
     if "10m" in name:
         assert dataset.catalog.titles[dataset.catalog.keys.index("3")] == "Caf\xe9 3 (1999)"
     assert ("findings" in found) == (not text), "what is missing is said"
+
+
+def test_a_split_of_others_is_kept_or_refused(tmp_path: Path) -> None:
+    files = tmp_path / "last_out"
+    files.mkdir()
+    for name, content in benchmark().items():
+        (files / name).write_bytes(content)
+    dataset = Amazon("Pens", 2023, files=str(files)).load(tmp_path)
+    for part, kept in ((dataset.validation, 1), (dataset.test, 1), (dataset.train, EVENTS - 2)):
+        assert set(part.lengths.tolist()) == {kept}
+    assert dataset.notes["times"]["test"][1] == START + DAY * max(t for *_, t in visits()), (
+        "milliseconds became seconds"
+    )
+    with pytest.raises(GenrecError, match=r"Pens\.train\.csv\.gz and its like come already cut: leave `split` out"):
+        Amazon("Pens", 2023, files=str(files), split=LeaveOneOut()).load(tmp_path)
+    (files / "Pens.valid.csv.gz").unlink()
+    with pytest.raises(GenrecError, match=r"pens: there is no Pens\.valid\.csv in"):
+        Amazon("Pens", 2023, files=str(files)).load(tmp_path)
+
+
+def test_ratings_that_are_no_numbers_and_metadata_of_others(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_bytes(FLOATS["ratings.csv"].replace(b",4.0,1", b",good,1"))
+    (tmp_path / "movies.csv").write_bytes(FLOATS["movies.csv"])
+    with pytest.raises(GenrecError, match=r"480 of 480 lines cannot be read \(line 2, 3, 4"):
+        MovieLens("latest-small", files=str(tmp_path), min_rating=3).load(tmp_path)
+    (tmp_path / "ratings.csv").write_bytes(FLOATS["ratings.csv"])
+    rows = FLOATS["movies.csv"].splitlines(keepends=True)
+    (tmp_path / "movies.csv").write_bytes(b"".join(rows[:-2]))
+    found = card(MovieLens("latest-small", files=str(tmp_path)).load(tmp_path))["findings"]
+    assert found["items that the item table lacks, kept without text"] == 2
+    (tmp_path / "movies.csv").write_bytes(rows[0] + b"999,T,War\n")
+    with pytest.raises(GenrecError, match=r"none of the items that were taken is in `movies\.csv`"):
+        MovieLens("latest-small", files=str(tmp_path)).load(tmp_path)
 
 
 def test_several_files_that_may_be_it(tmp_path: Path) -> None:

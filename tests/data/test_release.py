@@ -174,3 +174,32 @@ def test_ids_that_no_table_could_hold(folder: Path, item: int, said: str) -> Non
         (folder / name).unlink()
     save(folder / "testing_dict.npy", {7: [item]})
     assert said in error_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"item_id": [0], "title": "T"}, "items.jsonl`: `[0]` in field `item_id` is no key"),
+        ({"item_id": 0, "asin": ["B"]}, "items.jsonl`: `['B']` in field `asin` is no key"),
+    ],
+)
+def test_item_keys_that_are_lists(folder: Path, line: dict[str, Any], said: str) -> None:
+    (folder / "items.jsonl").write_text(json.dumps(line) + "\n")
+    assert said in error_of(folder)
+
+
+def test_what_is_odd_is_said_or_refused(folder: Path) -> None:
+    table = torch.ones(4, 2)
+    table[2, 1] = torch.nan
+    (folder / "SASRec_item_embed.pkl").write_bytes(pickle.dumps(table))
+    assert "row 2 holds numbers that are not finite (1 such rows)" in error_of(folder)
+    (folder / "SASRec_item_embed.pkl").unlink()
+    lines = [{"item_id": item, "Title": "T"} for item in range(4)]
+    (folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert Release("tiny").load(folder).notes == {"findings": {"fields of the items that are not read": "Title"}}
+    (folder / "items.jsonl").unlink()
+    save(folder / "training_dict.npy", {7: [0, 1], 8: [1, 9]})
+    notes = Release("tiny").load(folder).notes
+    assert notes == {"findings": {"ids that nobody took, items without text like all": 5}}
+    save(folder / "training_dict.npy", {7: [True, False], 8: [1]})
+    assert "what user 7 took is not a list of whole numbers" in error_of(folder)

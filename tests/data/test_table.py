@@ -153,6 +153,25 @@ def test_items_that_the_item_table_lacks(root: Path) -> None:
     assert message in error_of(table("log.csv", items="items.csv"), root)
 
 
+def test_words_that_a_key_does_not_know(root: Path) -> None:
+    (root / "items.csv").write_text("what\n001\n")
+    assert error_of(table("log.csv", repeats="last"), root) == "repeats is first or all, not `last`"
+    message = error_of(table("log.csv", items="items.csv", unlisted="ignore"), root)
+    assert message == "unlisted is keep or drop, not `ignore`"
+    three = {"train": "log.csv", "training": "log.csv", "valid": "log.csv", "test": "log.csv"}
+    assert "not for train, training, valid, test" in error_of(Table(three), root)
+
+
+def test_folders_whose_names_look_like_patterns(root: Path) -> None:
+    folder = root / "logs [2020]"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        FRAME.filter(pl.col("who") == name[0]).write_csv(folder / name)
+    for name in (folder.name, "*.csv"):
+        place = root if name == folder.name else folder
+        assert table(name).load(place).users == ["a", "b"]
+
+
 def test_a_core_of_nothing(root: Path) -> None:
     assert "lower k_core" in error_of(table("log.csv", k_core=7), root)
 
@@ -193,6 +212,8 @@ def test_a_home_folder_and_other_machines(root: Path, monkeypatch: pytest.Monkey
         made = table(f"memory://bucket/{name}").load(root)
         assert (made.name, keys(made, made.train)) == ("log", expected)
     assert len(table("memory://bucket/*.csv").load(root).users) == 2
+    memory.pipe("/bucket/log[1].csv", (root / "log.csv").read_bytes())
+    assert len(table("memory://bucket/log[1].csv").load(root).users) == 2
     assert "there is no file `memory://bucket/none.csv`" in error_of(table("memory://bucket/none.csv"), root)
     assert "cannot look up `s4://x/y.csv`" in error_of(table("s4://x/y.csv"), root)
 

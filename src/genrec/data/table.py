@@ -138,9 +138,7 @@ class Table(Source):
         named = [name for name in (self.user, self.item, self.timestamp, split) if name is not None]
         twice = next((name for name in named if named.count(name) > 1), None)
         if twice is not None:
-            raise GenrecError(
-                f"`{twice}` is to be two columns of the interactions ({', '.join(named)}): name each once"
-            )
+            raise GenrecError(f"`{twice}` is to be two columns of {parts[0].name} ({', '.join(named)}): name each once")
         wanted = [self.timestamp] if self.timestamp else []
         wanted += [self.rating] if self.min_rating is not None else []
         wanted += [split] if split else []

@@ -34,5 +34,5 @@ def require(names: Sequence[str], columns: Sequence[str], file: str) -> None:
         there = ", ".join(names)
         there = there if len(there) <= SHOWN else there[:SHOWN] + " ..."
         data = any(DATA.fullmatch(name) for name in names)
-        remedy = ": its first line must name them, so write one in front of it" if data and not near else ""
+        remedy = ": its first line must name them, so write one in front of it" if data else ""
         raise GenrecError(f"`{file}` has no column `{column}`{hint}; its columns are: {there}{remedy}")

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -66,7 +67,11 @@ def read_separated(
             source, has_header=True, separator=separator, quote_char=quote, infer_schema=False, glob=False
         )
     except (pl.exceptions.PolarsError, OSError) as error:
-        frame = _by_line(part, source, separator, quote, names, error)
+        frame = _by_line(part, source, separator, quote, names, findings, error)
+    else:
+        if quote and any(column.str.contains("\\", literal=True).any() for column in frame):
+            # Where quotes stand behind a backslash, polars takes both for something else, and says nothing.
+            frame = _by_line(part, source, separator, quote, names, findings)
     if len(frame.columns) != len(names):
         raise GenrecError(f"`{part.name}` does not begin with the names of its columns")
     frame.columns = names
@@ -149,7 +154,13 @@ def _lines(frame: pl.DataFrame, separator: str) -> int:
 
 
 def _by_line(
-    part: Part, source: Path | io.BytesIO, separator: str, quote: str | None, names: list[str], error: Exception
+    part: Part,
+    source: Path | io.BytesIO,
+    separator: str,
+    quote: str | None,
+    names: list[str],
+    findings: Findings,
+    error: Exception | None = None,
 ) -> pl.DataFrame:
     """A table that polars cannot read: with quotes inside of fields, such as the inches of a title, or broken.
 
@@ -161,20 +172,27 @@ def _by_line(
         text = content.decode()
     except UnicodeDecodeError as wrong:
         raise GenrecError(_not_utf8(part, content, wrong, None)) from wrong
-    lines = io.StringIO(text, newline="")
-    reader = (
-        csv.reader(lines, delimiter=separator, strict=True)
-        if quote
-        else csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
-    )
+    try:
+        return _records(part, text, separator, names, {"strict": True} if quote else {"quoting": csv.QUOTE_NONE})
+    except GenrecError:
+        if not quote or '\\"' not in text:
+            raise
+        escaped = {"strict": True, "escapechar": "\\", "doublequote": '""' in text}
+        frame = _records(part, text, separator, names, escaped)
+        findings[f"quotes of {Path(part.name).name} behind a backslash"] = "read as quotes"
+        return frame
+
+
+def _records(part: Part, text: str, separator: str, names: list[str], dialect: dict[str, Any]) -> pl.DataFrame:
     records: list[list[str | None]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, **dialect)
     try:
         for fields in reader:
             if len(fields) > len(names):
                 where = f"{part.name}, line {reader.line_num}"
-                raise GenrecError(f"{where}: {len(fields)} fields for {len(names)} columns") from error
+                raise GenrecError(f"{where}: {len(fields)} fields for {len(names)} columns")
             records.append([field or None for field in fields] + [None] * (len(names) - len(fields)))
     except csv.Error as wrong:
-        raise GenrecError(f"{part.name}, line {reader.line_num}: {wrong}") from error
+        raise GenrecError(f"{part.name}, line {reader.line_num}: {wrong}") from wrong
     first = next(row for row, record in enumerate(records) if any(record))
     return pl.DataFrame(records[first + 1 :], dict.fromkeys(names, pl.String), orient="row")

@@ -1,16 +1,15 @@
 """What is lost when a training is killed, its disk is full, or two of them write: a table, and exit code 1 if any is.
 
-    python benchmarks/faults.py [--kills 50] [--seed 0]
+    python benchmarks/faults.py [--kills 50] [--stops 10] [--seed 0]
 
-Every fault happens to a small SASRec in processes of its own. It held if the training that goes on (or the same command
-again) ends with the metrics of one that nothing happened to, or if the command ended with one line and exit code 2. No
-checkpoint may be left that is not whole.
+It held if the training that goes on ends with the metrics and the parameters of one that nothing happened to, to the
+last bit, or if the command ended with one line and exit code 2. No checkpoint may be left that is not whole. A file
+system of a megabyte and folders of another user take root; without it they are left out, which the table says.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -20,168 +19,251 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genrec.errors import GenrecError
-from genrec.restoring import read
+from shops import CONFIGS, Moment, Shop, refused
 
-CONFIG = """
-compose: [synthetic_sasrec.yaml]
-data: {batch_size: 8, source: {init_args: {users: 200, items: 150}}}
-model: {init_args: {dim: 32}}
-trainer: {max_epochs: 4, enable_progress_bar: false, enable_model_summary: false, logger: csv}
-last: {steps: 3}
-"""
-FIT = ("fit", "--config", "shop.yaml")
-RESUME = (*FIT, "--ckpt_path", "last")
-SMALL_DISK = 30_000
-"""Bytes that a file may have where the disk is full; a checkpoint has more."""
+SASREC, SAVE = "genrec.assets.sasrec:SASRec", "torch:save"
+LAST = "genrec.checkpoints:LastCheckpoint"
+KILLS: dict[str, tuple[str, Callable[[random.Random], Moment | None]]] = {
+    "killed at a random moment of `fit`": ("sasrec", lambda draw: None),
+    "killed before the first checkpoint": (
+        "sasrec",
+        lambda draw: Moment(f"{SASREC}.training_step", draw.randint(1, 3)),
+    ),
+    "killed while a checkpoint is written": ("sasrec", lambda draw: Moment(SAVE, draw.randint(1, 36), draw.random())),
+    "killed between two epochs": ("sasrec", lambda draw: Moment(f"{LAST}.on_train_epoch_end", draw.randint(1, 4))),
+    "killed in a validation": ("sasrec", lambda draw: Moment(f"{SASREC}.validation_step", draw.randint(1, 8))),
+    "killed while an asset is built": ("setrec", lambda draw: draw.choice([_training(draw), _writing(draw)])),
+}
+"""What is trained, and when it is killed; None is at any time."""
+
+NOBODY = 65534
+ROOM = 2**20
+"""Bytes of a full disk: several checkpoints, and not one more."""
+LARGEST = 30_000
+"""Bytes of a file where none may be larger; a checkpoint is."""
 
 
-class Shop:
-    """A folder of its own to train in.
+def _training(draw: random.Random) -> Moment:
+    return Moment(f"{SASREC}.training_step", draw.randint(1, 3))
+
+
+def _writing(draw: random.Random) -> Moment:
+    return Moment("numpy:save", draw.randint(1, 2), draw.random())
+
+
+def killed(shop: Shop, moment: Moment | None, seconds: float, **environment: str) -> bool:
+    """A fit that is killed and goes on; False if it lost anything.
 
     Args:
-        folder: where; made anew.
+        shop: where.
+        moment: when; None is after some seconds.
+        seconds: those.
+        environment: of the fit.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        (folder / "shop.yaml").write_text(CONFIG)
-
-    def start(
-        self, *command: str, env: Mapping[str, str] | None = None, limit: Callable[[], None] | None = None
-    ) -> subprocess.Popen[str]:
-        """Begin a command."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "genrec", *command],
-            cwd=self.folder,
-            env=env or os.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=limit,
-        )
-
-    def run(self, *command: str, **how: Any) -> tuple[int, str]:
-        """The exit code of a command, and what it said on standard error."""
-        process = self.start(*command, **how)
-        said = process.communicate()[1]
-        return process.returncode, said
-
-    def checkpoints(self) -> Iterator[Path]:
-        """Those of all runs, unfinished ones under other names left out."""
-        return self.folder.glob("runs/*/*/checkpoints/*.ckpt")
-
-    def whole(self) -> bool:
-        """Whether all checkpoints are."""
-        try:
-            for path in self.checkpoints():
-                read(path)
-        except GenrecError:
-            return False
-        return True
-
-    def metrics(self) -> Any:
-        """Of the newest run, tested now."""
-        code, said = self.run("test", "--config", "shop.yaml")
-        assert code == 0, said
-        path = max(self.folder.glob("runs/*/*/metrics.json"), key=lambda file: file.stat().st_mtime_ns)
-        return json.loads(path.read_text())["settings"]
-
-    def go_on(self) -> Any:
-        """What the training that goes on ends with."""
-        last = any(path.name == "last.ckpt" for path in self.checkpoints())
-        code, said = self.run(*(RESUME if last else FIT))
-        assert code == 0, said
-        return self.metrics()
+    process = shop.start(*shop.fit, moment=moment, **environment)
+    if moment is None:
+        time.sleep(seconds)
+        process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, f"it ended before it was killed ({moment}, {shop.said()})"
+    return shop.whole() and bool(shop.goes_on() == EXPECTED[shop.fit])
 
 
-def killed(shop: Shop, expected: Any, seconds: float) -> bool:
-    """A fit that is killed after so many seconds and goes on."""
-    process = shop.start(*FIT)
+def asked_to_end(shop: Shop, seconds: float) -> bool:
+    """A fit that gets SIGTERM and goes on."""
+    process = shop.start(*shop.fit)
     time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return shop.whole() and bool(shop.go_on() == expected)
+    process.terminate()
+    process.join()
+    stopped = process.exitcode in (128 + signal.SIGTERM, -signal.SIGTERM)
+    return stopped and shop.whole() and bool(shop.goes_on() == EXPECTED[shop.fit])
 
 
-def full_disk(shop: Shop, expected: Any) -> bool:
-    """A fit whose files cannot grow; with room again it comes to its end."""
-    limit = (SMALL_DISK, SMALL_DISK)
-    refused = _refused(shop.run(*FIT, limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)))
-    return refused and shop.whole() and bool(shop.go_on() == expected)
+def full_disk(shop: Shop) -> bool:
+    """A fit that fills its disk; with room again it comes to its end."""
+    with mounted(shop.folder, f"size={ROOM}"):
+        again = Shop(shop.folder)
+        went = refused(again.from_shell(*again.fit, "--trainer.callbacks+", ALL)) and again.whole()
+        subprocess.run(["mount", "-o", "remount,size=64m", shop.folder], check=True)
+        return went and bool(any(again.checkpoints())) and bool(again.goes_on() == EXPECTED[shop.fit])
 
 
-def read_only(shop: Shop, expected: Any) -> bool:
-    """A folder of runs that cannot be made."""
-    return _refused(shop.run(*FIT, "--runs", "/proc/runs")) and not any(shop.checkpoints())
+ALL = "{class_path: ModelCheckpoint, init_args: {dirpath: kept, save_top_k: -1, every_n_train_steps: 10}}"
+"""A callback that keeps checkpoints until there is no more room."""
 
 
-def no_home(shop: Shop, expected: Any) -> bool:
+def small_files(shop: Shop) -> bool:
+    """A fit whose files may not grow."""
+    limit = (LARGEST, LARGEST)
+    how: dict[str, Any] = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)}
+    return refused(shop.from_shell(*shop.fit, **how)) and not any(shop.checkpoints()) and _comes_to_its_end(shop)
+
+
+def read_only(shop: Shop) -> bool:
+    """A disk that nothing can be written on any more, in the middle of a run that goes on."""
+    with mounted(shop.folder, "size=64m"):
+        again = Shop(shop.folder)
+        assert again.run(*again.fit, "--trainer.max_epochs", "1") == 0
+        subprocess.run(["mount", "-o", "remount,ro", shop.folder], check=True)
+        return all(refused(again.from_shell(*command)) for command in (again.fit, _resume(again), again.test))
+
+
+def of_another_user(shop: Shop) -> bool:
+    """Somebody who is not root, in a folder and in a run of root's."""
+    assert shop.run(*shop.fit, "--trainer.max_epochs", "1") == 0
+    before = sorted(shop.folder.rglob("*"))
+    commands = shop.fit, _resume(shop), shop.test
+    went = all(refused((shop.run(*command, user=NOBODY, HOME="/nonexistent"), shop.said())) for command in commands)
+    return went and sorted(shop.folder.rglob("*")) == before
+
+
+def no_home(shop: Shop) -> bool:
     """Nobody's process."""
     env = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
-    return shop.run(*FIT, env=env)[0] == 0 and bool(shop.metrics() == expected)
+    return shop.from_shell(*shop.fit, env=env)[0] == 0 and bool(shop.ends() == EXPECTED[shop.fit])
 
 
-def two_writers(shop: Shop, expected: Any) -> bool:
+def other_disk(shop: Shop) -> bool:
+    """`TMPDIR` is on another disk than the run, which is killed while it writes."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as there:  # noqa: S108
+        assert Path(there).stat().st_dev != shop.folder.stat().st_dev
+        return killed(shop, Moment(SAVE, 20, 0.5), 0, TMPDIR=there)
+
+
+def two_go_on(shop: Shop) -> bool:
     """Two processes that go on with one run at the same time: one does, the other is refused."""
-    assert shop.run(*FIT, "--trainer.max_epochs", "1")[0] == 0
-    # Longer than a process needs to start, so that they meet.
-    processes = [shop.start(*RESUME, "--trainer.max_epochs", "40") for _ in range(2)]
-    ended = [(process, process.communicate()[1]) for process in processes]
-    codes = sorted(process.returncode for process, _ in ended)
-    return codes == [0, 2] and any(_refused((process.returncode, said)) for process, said in ended) and shop.whole()
+    assert shop.run(*shop.fit, "--trainer.max_epochs", "1") == 0
+    processes = [shop.start(*_resume(shop)) for _ in range(2)]
+    for process in processes:
+        process.join()
+    codes = sorted(process.exitcode or 0 for process in processes)
+    return codes == [0, 2] and "another process trains in" in shop.said() and shop.ends() == EXPECTED[shop.fit]
 
 
-def _refused(result: tuple[int, str]) -> bool:
-    code, said = result
-    return code == 2 and "Traceback" not in said and said.splitlines()[-1].startswith("genrec: error: ")
+def two_begin(shop: Shop) -> bool:
+    """Two processes that begin in the same second: each has a run of its own."""
+    processes = [shop.start(*shop.fit) for _ in range(2)]
+    for process in processes:
+        process.join()
+    there = len(list(shop.folder.glob("runs/*/*/fit.json")))
+    return there == 2 and shop.whole() and bool(shop.ends() == EXPECTED[shop.fit])
+
+
+def closed_output(shop: Shop) -> bool:
+    """Nobody listens."""
+    return shop.from_shell(*shop.fit, after=">&-")[0] == 0 and bool(shop.ends() == EXPECTED[shop.fit])
+
+
+def full_output(shop: Shop) -> bool:
+    """Standard output goes into a file on a full disk."""
+    return refused(shop.from_shell(*shop.fit, after="> /dev/full")) and _comes_to_its_end(shop)
+
+
+def a_file_for_a_folder(shop: Shop) -> bool:
+    """The folder of runs is a file."""
+    return refused(shop.from_shell(*shop.fit, "--runs", "/etc/passwd")) and not any(shop.checkpoints())
+
+
+FAULTS: dict[str, tuple[bool, Callable[[Shop], bool]]] = {
+    "the disk is full: one line, no half checkpoint; the same with room again": (True, full_disk),
+    "files may not be so large (`ulimit -f`): the same": (False, small_files),
+    "the disk becomes read-only: one line, of `fit`, of one that goes on, of `test`": (True, read_only),
+    "the folder belongs to another user: the same three": (True, of_another_user),
+    "no `HOME`: nothing is otherwise": (False, no_home),
+    "`TMPDIR` is on another disk, killed while a checkpoint is written: the same when gone on with": (
+        False,
+        other_disk,
+    ),
+    "two processes go on with one run: one does, the other is refused in one line": (False, two_go_on),
+    "two processes begin in the same second: each has its own run": (False, two_begin),
+    "standard output is closed: nothing is otherwise": (False, closed_output),
+    "standard output is full: one line": (False, full_output),
+    "`--runs /etc/passwd`: one line": (False, a_file_for_a_folder),
+}
+"""What else happens, and whether it takes root."""
+
+EXPECTED: dict[Sequence[str], Any] = {}
+"""What a fit ends with that nothing happens to."""
+
+
+def _resume(shop: Shop) -> tuple[str, ...]:
+    return (*shop.fit, "--ckpt_path", "last")
+
+
+def _comes_to_its_end(shop: Shop) -> bool:
+    return bool(shop.goes_on() == EXPECTED[shop.fit])
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system of its own in a folder."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def main() -> None:
     """Run the campaign."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=50, help="of `fit`, of every kind about as many")
+    parser.add_argument("--stops", type=int, default=10, help="by SIGTERM")
     parser.add_argument("--seed", type=int, default=0, help="draws the moments")
     chosen = parser.parse_args()
     draw = random.Random(chosen.seed)
+    rows: list[tuple[str, int, int]] = []
+
+    def tell(name: str, held: Sequence[bool]) -> None:
+        rows.append((name, len(held), sum(held)))
+        print(f"| {name} | {len(held)} | {sum(held)} |", flush=True)
+
     with tempfile.TemporaryDirectory() as scratch:
+        # Others may look into it: it is their rights that are tried.
+        os.chmod(scratch, 0o755)
         numbers = iter(range(10**6))
 
-        def shop() -> Shop:
-            return Shop(Path(scratch) / str(next(numbers)))
-
-        calm = shop()
-        start = time.monotonic()
-        code, said = calm.run(*FIT)
-        assert code == 0, said
-        seconds = time.monotonic() - start
-        expected = calm.metrics()
-        print("| what happens | times | held |\n| --- | ---: | ---: |", flush=True)
-        held = 0
-        for _ in range(chosen.kills):
-            place = shop()
-            held += killed(place, expected, draw.uniform(0, seconds))
+        @contextmanager
+        def shop(config: str = "sasrec") -> Iterator[Shop]:
+            place = Shop(Path(scratch) / str(next(numbers)), config)
+            yield place
             shutil.rmtree(place.folder)
-        rows = [("killed at a random moment of `fit`, and gone on with: the same metrics", chosen.kills, held)]
-        _print(rows[-1])
-        for name, fault in (
-            ("the disk is full: one line, no half checkpoint, the same metrics with room again", full_disk),
-            ("the folder of runs cannot be written: one line", read_only),
-            ("no `HOME`: the same metrics", no_home),
-            ("two processes go on with one run: one does, the other is refused in one line", two_writers),
-        ):
-            rows.append((name, 1, int(fault(shop(), expected))))
-            _print(rows[-1])
+
+        for config in CONFIGS:
+            with shop(config) as calm:
+                # The first process of all takes as long as the imports do.
+                assert calm.run("prepare", *calm.fit[1:]) == 0, calm.said()
+                start = time.monotonic()
+                assert calm.run(*calm.fit) == 0, calm.said()
+                seconds = time.monotonic() - start
+                EXPECTED[calm.fit] = calm.ends()
+            print(f"{config}: {seconds:.1f} s", file=sys.stderr, flush=True)
+            if config == "sasrec":
+                usual = seconds
+        print("| what happens | times | held |\n| --- | ---: | ---: |", flush=True)
+        for place, (name, (config, moment)) in enumerate(KILLS.items()):
+            held = []
+            for _ in range(place, chosen.kills, len(KILLS)):
+                with shop(config) as here:
+                    held.append(killed(here, moment(draw), draw.uniform(0, 0.9 * usual)))
+            tell(f"{name}, and gone on with: the same metrics and parameters", held)
+        held = []
+        for _ in range(chosen.stops):
+            with shop() as here:
+                held.append(asked_to_end(here, draw.uniform(0, 0.9 * usual)))
+        tell("asked to end (SIGTERM) at a random moment: exit code 143; the same when gone on with", held)
+        for name, (needs_root, fault) in FAULTS.items():
+            if needs_root and os.getuid():
+                print(f"| {name} | needs root | |", flush=True)
+                continue
+            with shop() as here:
+                tell(name, [fault(here)])
     sys.exit(any(times != good for _, times, good in rows))
-
-
-def _print(row: tuple[str, int, int]) -> None:
-    print(f"| {row[0]} | {row[1]} | {row[2]} |", flush=True)
 
 
 if __name__ == "__main__":

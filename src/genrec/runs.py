@@ -57,6 +57,13 @@ def locked(run: Path) -> Iterator[None]:
         lock.release()
 
 
+def clear(run: Path) -> None:
+    """Remove what a training that was killed in the middle of a file has left of it; nobody else trains in the run."""
+    for pattern in (f"{CHECKPOINTS}/.*", f".{CONFIG}.*", f".{FIT}.*"):
+        for unfinished in run.glob(pattern):
+            unfinished.unlink()
+
+
 def remove_if_empty(run: Path) -> None:
     """Leave nothing of a run that failed before it wrote anything; its name goes too if it has no other run."""
     with suppress(OSError):
@@ -81,8 +88,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing, also when the process is killed in the middle."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:

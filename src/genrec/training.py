@@ -204,6 +204,7 @@ class GenrecCLI(LightningCLI):
         folder = self.run_folder or root / self.name
         if self.subcommand == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             self.held.enter_context(runs.locked(folder))
+            runs.clear(folder)
         config.trainer.default_root_dir = str(folder)
         config.checkpoint.dirpath = str(folder / runs.CHECKPOINTS)
 

@@ -1,4 +1,4 @@
-"""Small trainings for `benchmarks/faults.py`, in folders and processes of their own, that die where they are told to."""
+"""Small trainings for `benchmarks/faults.py`, in folders and processes of their own, that die where they are told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pkgutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -26,9 +26,9 @@ SHARED = "{enable_progress_bar: false, enable_model_summary: false, logger: csv,
 CONFIGS = {
     "sasrec": f"""
 compose: [synthetic_sasrec.yaml]
-data: {{batch_size: 8, rank_batch_size: 40, source: {{init_args: {{users: 200, items: 150}}}}}}
+data: {{batch_size: 16, rank_batch_size: 40, source: {{init_args: {{users: 200, items: 150}}}}}}
 model: {{init_args: {{dim: 32}}}}
-trainer: {SHARED % 4}
+trainer: {SHARED % 3}
 last: {{steps: 3}}
 """,
     "setrec": f"""
@@ -73,7 +73,7 @@ class Moment:
                 usual(*arguments, **options)
                 file = next(each for each in arguments if isinstance(each, Path))
                 os.truncate(file, int(self.part * file.stat().st_size))
-            os.kill(os.getpid(), signal.SIGKILL)
+            return os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(place, name, dying)
 
@@ -94,7 +94,11 @@ class Shop:
         (folder / f"{config}.yaml").write_text(CONFIGS[config])
 
     def start(
-        self, *command: str, moment: Moment | None = None, user: int | None = None, **environment: str
+        self,
+        *command: str,
+        moment: Moment | None = None,
+        user: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> BaseProcess:
         """Begin a command.
 
@@ -104,7 +108,7 @@ class Shop:
             user: whose process it is; None is ours.
             environment: what of it is otherwise.
         """
-        process = _PROCESSES.Process(target=_work, args=(self.folder, command, moment, user, environment))
+        process = _PROCESSES.Process(target=_work, args=(self.folder, command, moment, user, environment or {}))
         process.start()
         return process
 
@@ -171,7 +175,7 @@ def refused(result: tuple[int, str]) -> bool:
 
 
 def _work(
-    folder: Path, command: tuple[str, ...], moment: Moment | None, user: int | None, environment: dict[str, str]
+    folder: Path, command: tuple[str, ...], moment: Moment | None, user: int | None, environment: Mapping[str, str]
 ) -> None:
     os.chdir(folder)
     os.environ.update(environment)

@@ -112,7 +112,7 @@ def complaint(capsys: pytest.CaptureFixture[str], command: str) -> str:
 @pytest.mark.parametrize(("keys", "said"), KEYS.items(), ids=KEYS)
 def test_keys(keys: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert complaint(capsys, f"{FIT} {keys}").startswith(said)
-    assert [path for path in here.rglob("*") if path.is_file()] == [], "nothing is left behind"
+    assert not list(here.rglob("*")), "nothing is left behind"
 
 
 @pytest.mark.parametrize("name", CONFIGS)

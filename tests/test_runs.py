@@ -18,11 +18,29 @@ def test_a_run_without_a_file_is_removed(tmp_path: Path) -> None:
     first, second = (runs.new_run(tmp_path, "toys") for _ in range(2))
     (first / runs.CONFIG).touch()
     for run in (first, second):
-        runs.remove_if_empty(run)
+        runs.remove_if_empty([run, run.parent])
     assert list((tmp_path / "toys").iterdir()) == [first]
     (first / runs.CONFIG).unlink()
-    runs.remove_if_empty(first)
+    runs.remove_if_empty([first, first.parent])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_there_is_known_before_it_is_made(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    made = runs.missing(there / "runs" / "toys")
+    assert made == [there / "runs" / "toys", there / "runs"]
+    runs.remove_if_empty([runs.new_run(there / "runs", "toys"), *made])
+    assert list(tmp_path.iterdir()) == [there], "what was there stays, however empty"
+
+
+def test_what_a_killed_training_began_to_write_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / runs.CHECKPOINTS).mkdir()
+    for name in ("checkpoints/.last.ckpt.7", "checkpoints/last.ckpt", ".config.yaml.7", ".lock", "fit.json"):
+        (tmp_path / name).touch()
+    runs.clear(tmp_path)
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"last.ckpt", ".lock", "fit.json"}
 
 
 def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:

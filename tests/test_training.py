@@ -62,7 +62,7 @@ def complaint(capsys: pytest.CaptureFixture[str], command: str) -> str:
     assert exit_.value.code == 2
     assert said[-1].startswith("genrec: error: ")
     assert not any("Traceback" in line for line in said)
-    assert not list(Path().glob("runs/*"))
+    assert not Path("runs").exists()
     return said[-1]
 
 
@@ -130,7 +130,7 @@ def test_without_checkpoints_there_is_nothing_to_test(capsys: pytest.CaptureFixt
 
 def test_trying_out_leaves_no_run() -> None:
     genrec("fit --config tiny.yaml --trainer.fast_dev_run true")
-    assert not list(Path().glob("runs/*"))
+    assert not Path("runs").exists()
 
 
 # What cannot be, in one line

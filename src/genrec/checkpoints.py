@@ -15,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from genrec.errors import GenrecError
+from genrec.stopping import wait_for_step
 
 OF_SLURM = "hpc_ckpt_*.ckpt"
 """What Lightning writes into a run's folder when SLURM is about to requeue its job."""
@@ -61,8 +62,13 @@ class LastCheckpoint(Checkpoint):
         self.steps = steps
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; from here on there is something to be kept."""
         self._step, self._time = trainer.global_step, time.monotonic()
+        wait_for_step(True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """All is kept."""
+        wait_for_step(False)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -83,15 +89,15 @@ class LastCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write when the process is asked to end, which Lightning tells between two batches."""
-        if not isinstance(exception, SIGTERMException) or trainer.sanity_checking:
-            return
-        if trainer.validating:
-            # Half a validation cannot go on: with its first batch begun and none done, it starts anew.
-            progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
-            progress.reset()
-            progress.increment_ready()
-            progress.increment_started()
-        self._save(trainer)
+        if isinstance(exception, SIGTERMException) and not trainer.sanity_checking:
+            if trainer.validating:
+                # Half a validation cannot go on: with its first batch begun and none done, it starts anew.
+                progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+                progress.reset()
+                progress.increment_ready()
+                progress.increment_started()
+            self._save(trainer)
+        wait_for_step(False)
 
     def _is_due(self, trainer: L.Trainer) -> bool:
         if self.steps is not None and trainer.global_step - self._step >= self.steps:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from genrec.configuration import PACKAGED
 from genrec.disk import cannot_write
 from genrec.errors import GenrecError
+from genrec.stopping import ends_when_asked
 
 USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
 
@@ -56,13 +57,8 @@ def main(args: Sequence[str] | None = None) -> None:
         print(f"{USAGE}\n{_packaged()}")
         return
     try:
-        if arguments[0] in COMMANDS:
-            module, function = COMMANDS[arguments[0]]
-            getattr(import_module(module), function)(arguments[1:])
-        else:
-            from genrec.training import run
-
-            run(arguments)
+        with ends_when_asked():
+            _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # Who reads has seen enough, such as `head`; what Python still holds is not to complain at its end either.
@@ -75,6 +71,16 @@ def main(args: Sequence[str] | None = None) -> None:
         if reason := cannot_write(error):
             _refuse(reason)
         raise
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[0] in COMMANDS:
+        module, function = COMMANDS[arguments[0]]
+        getattr(import_module(module), function)(arguments[1:])
+    else:
+        from genrec.training import run
+
+        run(arguments)
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -56,6 +56,15 @@ def _damaged(path: Path, size: int, time: int) -> str | None:
         return file.testzip()
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file is a checkpoint, and not damaged."""
+    try:
+        read(path, whole=False)
+    except GenrecError:
+        return False
+    return True
+
+
 def to_resume(run: Path) -> tuple[Path | None, list[Path]]:
     """The checkpoint that a training goes on from: its last one, or else the newest that is whole.
 
@@ -99,9 +108,8 @@ def adopt(model: RankingModule, data: SequenceData, path: Path) -> list[str]:
     Raises:
         GenrecError: if items went, or came to a model that knows no others, or those are told otherwise that it reads.
     """
-    origin = Origin.read(read(path, whole=False))
-    changed = origin.changes(data.dataset) if origin else []
-    if not origin or not changed:
+    origin, changed = _compare(data, path)
+    if not changed:
         return []
     came = len(data.dataset.catalog) - len(origin.keys)
     if origin.missing(data.dataset) or (came and not model.extends) or (model.extends and origin.retold(data.dataset)):
@@ -117,9 +125,20 @@ def check_same(data: SequenceData, path: Path) -> None:
     Raises:
         GenrecError: if the data of a checkpoint have changed.
     """
-    origin = Origin.read(read(path, whole=False))
-    if origin and (changed := origin.changes(data.dataset)):
+    _, changed = _compare(data, path)
+    if changed:
         _refuse(path, changed)
+
+
+def _compare(data: SequenceData, path: Path) -> tuple[Origin, list[str]]:
+    """What a checkpoint was trained on, and what data have otherwise."""
+    try:
+        origin = Origin.read(read(path, whole=False))
+    except GenrecError as error:
+        raise error if str(path) in str(error) else GenrecError(f"`{path}`: {error}") from error
+    changed = origin.changes(data.dataset)
+    data.compared = True
+    return origin, changed
 
 
 def _refuse(path: Path, changed: list[str]) -> NoReturn:

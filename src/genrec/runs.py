@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -64,11 +64,20 @@ def clear(run: Path) -> None:
             unfinished.unlink()
 
 
-def remove_if_empty(run: Path) -> None:
-    """Leave nothing of a run that failed before it wrote anything; its name goes too if it has no other run."""
+def missing(folder: Path) -> list[Path]:
+    """The folder and those above it, as far as they are not there."""
+    return [part for part in (folder, *folder.parents) if not part.exists()]
+
+
+def remove_if_empty(folders: Iterable[Path]) -> None:
+    """Leave nothing of a run that failed before it wrote anything.
+
+    Args:
+        folders: its own first, then those above it that were made for it.
+    """
     with suppress(OSError):
-        run.rmdir()
-        run.parent.rmdir()
+        for folder in folders:
+            folder.rmdir()
 
 
 def newest_run(folder: Path, file: str) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,12 +40,14 @@ from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.failures import constructing, explained, one_line
+from genrec.outputs import write_new
 from genrec.quiet import quieten
 from genrec.record import record
 from genrec.report import print_table
 from genrec.seeds import SEED, SEEDED
 from genrec.sharding import strategy_of
 from genrec.signatures import all_subclasses, cause, was_imported
+from genrec.stopping import CODE
 from genrec.trainer import Trainer, make_loggers
 from genrec.trusted import look_here, plugins
 
@@ -66,6 +67,7 @@ class GenrecCLI(LightningCLI):
         self.command = args[0] if args else ""
         self.trust = trust
         self.run_folder = run
+        self.made: list[Path] = []
         self.overrides: list[str] = []
         self.held = ExitStack()
         try:
@@ -86,7 +88,7 @@ class GenrecCLI(LightningCLI):
         finally:
             self.held.close()
             if self.run_folder:
-                runs.remove_if_empty(self.run_folder)
+                runs.remove_if_empty([self.run_folder, *self.made])
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # of this command line
         """The command and the arguments of the trainer's method that are not options; all, if it is none of them.
@@ -200,6 +202,7 @@ class GenrecCLI(LightningCLI):
         if self.subcommand != "prepare" and self.run_folder is None:
             # Only the first of several processes writes into it.
             first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+            self.made = runs.missing(root / self.name)
             self.run_folder = runs.new_run(root, self.name) if first else root / self.name
         folder = self.run_folder or root / self.name
         if self.subcommand == "fit" and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
@@ -259,7 +262,7 @@ class GenrecCLI(LightningCLI):
         except SIGTERMException:
             if self.trainer.is_global_zero:
                 print(f"stopped by SIGTERM; the same command with `--requeue true` goes on in {self.run_folder}")
-            sys.exit(128 + signal.SIGTERM)
+            sys.exit(CODE)
 
     def validate(self, **kwargs: Any) -> None:
         """Validate; the table of `after_validate` takes the place of Lightning's."""
@@ -316,8 +319,8 @@ class GenrecCLI(LightningCLI):
             assert self.run_folder is not None
             config = self.config[self.subcommand]
             results = record(self.trainer, self.model, self.run_folder, split, config, self.overrides)
-            path = runs.set_aside(self.run_folder / file)
-            runs.write_text(path, json.dumps(results, indent=2) + "\n")
+            path, text = self.run_folder / file, json.dumps(results, indent=2) + "\n"
+            write_new(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
             print_table([results])
             print(f"wrote {path}")
 

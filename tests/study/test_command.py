@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,42 @@ def test_a_cell_with_nothing_whole_to_go_on_from_begins_anew() -> None:
     fake.dies = lambda command, config: False
     go(TEXT, fake)
     assert fake.calls == ["fit toys_setrec_small/seed2", "test toys_setrec_small/seed2"]
+
+
+def test_a_cell_whose_best_checkpoint_is_damaged_is_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a training that has finished, where only the test is missing."""
+    fake = Fake()
+    fake.fails = lambda command, config: command == "test" and config["seed_everything"] == 2
+    go(TEXT, fake, fails=True)
+    (best,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/best.ckpt")
+    best.write_bytes(best.read_bytes()[:100])
+    fake.calls.clear()
+    fake.fails = lambda command, config: False
+    go(TEXT, fake)
+    assert fake.calls == ["fit toys_setrec_small/seed2", "test toys_setrec_small/seed2"]
+    assert f"toys_setrec_small/seed2 (to run anew, {best} is damaged)" in capsys.readouterr().out
+
+
+def test_what_is_tested_again_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1]]}"
+    fake = Fake()
+    fake.fails = lambda command, config: config.get("x") is not None
+    go(text, fake, fails=True)
+    folder = Path("studies/mine/toys_setrec_small")
+    (best,) = (folder / "chosen-on-validation").glob("*/*/checkpoints/best.ckpt")
+    # The same file under two names.
+    best.write_bytes(best.read_bytes()[:100])
+    fake.calls.clear()
+    fake.fails = lambda command, config: False
+    go(text, fake, fails=True)
+    assert f"{best} is damaged: remove {best.parents[1]}, and the same command trains it" in capsys.readouterr().err
+    shutil.rmtree(best.parents[1])
+    go(text, fake)
+    assert fake.calls == [
+        "fit chosen-on-validation/seed42",
+        "test chosen-on-validation/seed42",
+        "test betas=0.1/seed42",
+    ]
 
 
 def test_changed_settings_are_told_and_never_mixed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,7 @@ class SequenceData(L.LightningDataModule):
 
     Attributes:
         origin: what the checkpoint in use was trained on, if `dataset` has changed since (`genrec.restoring.adopt`).
+        compared: whether it was looked for what has changed.
 
     Raises:
         GenrecError: if a number is too small.
@@ -95,6 +96,7 @@ class SequenceData(L.LightningDataModule):
         self.num_workers = num_workers
         self.val_users = val_users
         self.origin: Origin | None = None
+        self.compared = False
 
     @cached_property
     def dataset(self) -> Dataset:

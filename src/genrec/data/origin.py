@@ -64,15 +64,18 @@ class Origin:
         )
 
     @classmethod
-    def read(cls, checkpoint: Mapping[str, Any]) -> Origin | None:
-        """That of a checkpoint; None if it does not say.
+    def read(cls, checkpoint: Mapping[str, Any]) -> Origin:
+        """That of a checkpoint.
 
         Raises:
-            GenrecError: if what it says makes no sense.
+            GenrecError: if it does not say, or what it says makes no sense.
         """
         kept = checkpoint.get(ENTRY)
         if kept is None:
-            return None
+            raise GenrecError(
+                f"the checkpoint does not say what it was trained on (`{ENTRY}`), and it counts items by their rows: "
+                "take one that `genrec fit` wrote"
+            )
         try:
             keys = json.loads(kept["keys"].numpy().tobytes())
             origin = cls(**{**kept, "keys": keys, "counts": kept["counts"].numpy()})

@@ -142,11 +142,10 @@ class RankingModule(L.LightningModule, ABC):
         """Look whether the data are those of the training.
 
         Raises:
-            GenrecError: if they are not, and were not made to fit.
+            GenrecError: if they are not; those that `genrec.restoring` has compared are, or were made to fit.
         """
         data = self._trainer.datamodule if isinstance(self._trainer, L.Trainer) else None  # type: ignore[attr-defined]
-        origin = Origin.read(checkpoint)
-        if data and origin and not data.origin and (changed := origin.changes(data.dataset)):
+        if data and not data.compared and (changed := Origin.read(checkpoint).changes(data.dataset)):
             raise GenrecError(f"the checkpoint was trained on other data: {', '.join(changed)}")
 
     @cached_property

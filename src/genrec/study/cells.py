@@ -19,7 +19,7 @@ import yaml
 from genrec import runs
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
-from genrec.restoring import to_resume
+from genrec.restoring import is_whole, to_resume
 from genrec.study.plan import Cell, Plan, flags
 from genrec.study.settings import changes, learns
 
@@ -59,11 +59,13 @@ class State(NamedTuple):
         step: what is to be done next.
         run: the run that has come so far.
         changed: what its newest run differs in, where none has the settings of the cell.
+        damaged: a checkpoint for which its newest run is of no use.
     """
 
     step: Step
     run: Path | None
     changed: Sequence[str] = ()
+    damaged: Path | None = None
 
 
 class Failure(NamedTuple):
@@ -118,18 +120,29 @@ def state(job: Job) -> State:
         for run in same:
             if _has_come_to(step, run, job):
                 return State(step, run)
-    return State(TRAINS, None, found[newest[0]] if newest and not same else ())
+    if same:
+        return State(TRAINS, None, damaged=_damaged(same[0]))
+    return State(TRAINS, None, found[newest[0]] if newest else ())
 
 
 def _has_come_to(step: Step, run: Path, job: Job) -> bool:
     checkpoints = run / runs.CHECKPOINTS
     if step == DONE:
         return (run / runs.METRICS).is_file()
+    finished = (run / runs.FIT).is_file()
+    if _damaged(run):
+        # Its last checkpoint in the place of the best would be measured otherwise than the other cells.
+        return False
     if not job.learns:
         return step == TESTS
     if step == TESTS:
-        return (run / runs.FIT).is_file() and (checkpoints / runs.BEST).is_file()
-    return (checkpoints / runs.LAST).is_file() and to_resume(run)[0] is not None
+        return finished and (checkpoints / runs.BEST).is_file()
+    return not finished and (checkpoints / runs.LAST).is_file() and to_resume(run)[0] is not None
+
+
+def _damaged(run: Path) -> Path | None:
+    best = run / runs.CHECKPOINTS / runs.BEST
+    return best if best.exists() and not is_whole(best) else None
 
 
 def perform(job: Job, lock: IO[str], execute: Execute) -> Failure | None:
@@ -175,6 +188,9 @@ def _place(job: Job) -> Failure | None:
         best = trained and trained / runs.CHECKPOINTS / runs.BEST
         if best is None or not best.is_file():
             return Failure(f"{job.trained_by.cell.name} has no checkpoint", job.trained_by.folder / "fit.log")
+        if not is_whole(best):
+            reason = f"{best} is damaged: remove {trained}, and the same command trains it again"
+            return Failure(reason, job.trained_by.folder / "fit.log")
     run = runs.new_run(job.folder.parent, job.folder.name)
     (run / runs.CHECKPOINTS).mkdir()
     if best:
@@ -186,6 +202,8 @@ def _place(job: Job) -> Failure | None:
 
 def describe(now: State) -> str:
     """A state in words."""
+    if now.damaged:
+        return f"to run anew, {now.damaged} is damaged"
     if not now.changed:
         return now.step
     more = f" and {len(now.changed) - 1} more" if len(now.changed) > 1 else ""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 LOCK = ".lock"
 
@@ -28,13 +28,23 @@ def execute(arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
     """
     command = [sys.executable, "-m", "genrec", *arguments]
     with log.open("a", encoding="utf-8") as out:
-        done = subprocess.run(command, stdin=lock, stdout=out, stderr=subprocess.STDOUT, check=False)
-    if done.returncode < 0:
-        return f"killed by {signal.Signals(-done.returncode).name}"
-    if done.returncode:
+        code = _wait(subprocess.Popen(command, stdin=lock, stdout=out, stderr=subprocess.STDOUT))
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    if code:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-        return next((line for line in reversed(lines) if line), f"exit code {done.returncode}")
+        return next((line for line in reversed(lines) if line), f"exit code {code}")
     return None
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process; where this one is asked to end, that one is too, and keeps what it has come to."""
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 @contextlib.contextmanager
@@ -60,16 +70,11 @@ def claimed(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Let a request to end this process end the one it waits for too, in one line instead of a traceback."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    """Say of one who stops this process how he goes on, in one line instead of a traceback."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as asked:
         print("\nstopped: the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        if isinstance(asked, KeyboardInterrupt):
+            sys.exit(130)
+        raise

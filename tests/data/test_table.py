@@ -115,6 +115,7 @@ def test_files_of_the_working_folder(root: Path, monkeypatch: pytest.MonkeyPatch
     below.mkdir(parents=True)
     here.mkdir()
     monkeypatch.chdir(here)
+    assert error_of(table(" "), below).startswith("the name of a file is empty")
     message = error_of(table("log.csv"), below)
     assert message.startswith(f"there is no file `log.csv` in `{below}`, beside it, or in the working folder `{here}`")
     assert "--data.root" in message

@@ -51,6 +51,8 @@ def find(name: str, root: Path) -> list[Part]:
     Raises:
         GenrecError: if there is no such file.
     """
+    if not name.strip():
+        raise GenrecError("the name of a file is empty: leave it out, or name the file")
     if "://" in name:
         return _remote(name)
     try:

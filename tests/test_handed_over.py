@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,11 +126,26 @@ def write_root(run: Path) -> None:
     change(run, "assets/root", str(run.parents[3] / "outside"))
 
 
-@pytest.mark.parametrize("write", [write_tag, write_aliases, write_root])
+def write_large(run: Path) -> None:
+    (run / CONFIG).write_text("x: " + "a" * 2**21)
+
+
+@pytest.mark.parametrize("write", [write_tag, write_aliases, write_root, write_large])
 def test_a_hostile_config(write: Callable[[Path], None], run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(run)
     line = refused(capsys, "recommend", "--run", ".", "--history", "", outside=run.parents[3])
     assert "config.yaml" in line
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("backbone/init_args/sizes/num_layers", 10**6), ("identifier/init_args/n_semantic", 10**6)],
+)
+def test_a_model_larger_than_its_checkpoint(
+    path: str, value: int, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(run, f"model/init_args/{path}", value)
+    assert "best.ckpt` cannot hold" in refused(capsys, "recommend", "--run", ".", "--history", "")
 
 
 def save_call(path: Path) -> None:
@@ -148,6 +164,18 @@ def save_other_things(path: Path) -> None:
     torch.save({"state_dict": {"weight": "none"}}, path)
 
 
+def save_numbers_as_names(path: Path) -> None:
+    torch.save({"state_dict": {5: torch.zeros(2)}}, path)
+
+
+def save_compressed(path: Path) -> None:
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, part in {**parts, "best/data/999": bytes(2**24)}.items():
+            new.writestr(name, part)
+
+
 def save_module(path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), path)
 
@@ -161,7 +189,18 @@ def save_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "save", [save_call, save_old, save_foreign, save_other_things, save_module, save_text, save_nothing]
+    "save",
+    [
+        save_call,
+        save_old,
+        save_foreign,
+        save_other_things,
+        save_numbers_as_names,
+        save_compressed,
+        save_module,
+        save_text,
+        save_nothing,
+    ],
 )
 def test_a_checkpoint_of_others(save: Callable[[Path], None], run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(run / CKPT)

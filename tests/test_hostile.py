@@ -71,8 +71,8 @@ def unharmed() -> None:
     assert not Path(MARK).exists()
 
 
-def recommend(capsys: pytest.CaptureFixture[str], folder: Path) -> str:
-    return refused(capsys, "recommend", "--run", str(folder), "--history", "", outside=folder.parents[1])
+def recommend(capsys: pytest.CaptureFixture[str], folder: Path, history: str = "") -> str:
+    return refused(capsys, "recommend", "--run", str(folder), "--history", history, outside=folder.parents[1])
 
 
 def forge(folder: Path, change: Callable[[dict[str, Any]], Any] = lambda about: None) -> None:
@@ -139,6 +139,43 @@ HOSTILE: dict[str, tuple[str, Any]] = {
     "no assets": ("assets", None),
     "no data": ("data", "../data"),
 }
+
+
+TIGER = "genrec_baselines.TIGER"
+LARGE: dict[str, tuple[str, Any, str]] = {
+    "a wide model": (f"{SIZES}/d_model", 10**6, "model.safetensors` cannot hold"),
+    "a wide layer": (f"{SIZES}/d_ff", 10**7, "model.safetensors` cannot hold"),
+    "many layers": (f"{SIZES}/num_layers", 10**6, "model.safetensors` cannot hold"),
+    "many heads": (f"{SIZES}/num_heads", 10**6, "model.safetensors` cannot hold"),
+    "many semantic tokens": (f"{IDENTIFIER}/init_args/n_semantic", 10**6, "model.safetensors` cannot hold"),
+    "a number of its own": (f"{SIZES}/d_model", 10**12, "d_model` is a number beyond"),
+    "a number below all": ("data/max_history", -(10**12), "max_history` is a number beyond"),
+    "many labels": (f"{SIZES}/num_labels", 10**6, "`num_labels`, which is no field of T5Config"),
+    "other numbers": (f"{SIZES}/dtype", "float64", "`dtype`, which is no field of T5Config"),
+    "another attention": (f"{SIZES}/attn_implementation", "eager", "is no field of T5Config"),
+    "a long prompt": (f"{MODEL}/template", "<history>" + " x" * 10**6, "is a text of 2,000,009 letters"),
+    "many codes": (IDENTIFIER, {"class_path": TIGER, "init_args": {"codes": {"size": 10**7}}}, "1,048,576 codes"),
+    "many levels": (IDENTIFIER, {"class_path": TIGER, "init_args": {"codes": {"levels": 10**6}}}, "1,048,576 codes"),
+    "many samples": (
+        IDENTIFIER,
+        {"class_path": "genrec_baselines.DreamRec", "init_args": {"diffusion": {"samples": 10**6}}},
+        "samples <= 1,000",
+    ),
+    "many beams": (
+        IDENTIFIER,
+        {"class_path": "genrec_baselines.BIGRec", "init_args": {"beams": 10**6}},
+        "1 to 1,000 beams",
+    ),
+    "weights from nowhere": ("brought", [""], "lacks what no language model brings"),
+    "weights of no language model": ("brought", ["backbone.t5."], "lacks what no language model brings"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_would_fill_the_memory_is_not_made(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, value, reason = LARGE[name]
+    forge(folder, lambda about: place(about, path, value))
+    assert reason in recommend(capsys, folder)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -306,7 +343,10 @@ def test_a_file_that_the_manifest_does_not_name(folder: Path, capsys: pytest.Cap
     assert f"{EVIL}.py` does not belong to what was saved" in recommend(capsys, folder)
 
 
-@pytest.mark.parametrize("name", ["../secret.json", "/etc/hostname.json", "assets/../../secret.json", "a\\..\\b.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.json", "/etc/hostname.json", "assets/../../secret.json", "a\\..\\b.json", "a\0b.json", "\ud800.json"],
+)
 def test_names_that_lead_outside(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder.parent / "secret.json").write_text("{}")
     about = json.loads((folder / manifest.FILE).read_text())
@@ -314,6 +354,18 @@ def test_names_that_lead_outside(name: str, folder: Path, capsys: pytest.Capture
     del about["sha256"]
     (folder / manifest.FILE).write_text(json.dumps({**about, "sha256": manifest._hash(about)}))
     assert "lies outside of its folder" in recommend(capsys, folder)
+
+
+def test_texts_do_not_steer_a_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = pl.read_parquet(folder / "items.parquet")
+    evil = items.with_columns(title=pl.lit("\x1b[2Jone\nother [red]title"))
+    evil.write_parquet(folder / "items.parquet")
+    forge(folder)
+    main(["recommend", "--run", str(folder), "--history", items["item"][0], "--k", "1"])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert r"\x1b[2Jone\nother [red]title" in said
+    assert r"\x1b[2J" in recommend(capsys, folder, "\x1b[2J")
 
 
 def test_metadata_in_the_folder_make_no_plugin(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

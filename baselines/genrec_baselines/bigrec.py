@@ -32,6 +32,8 @@ from genrec.identifiers.names import ItemNames
 from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Packed, Ranking, Tokens
 
+MOST_BEAMS = 1_000
+"""More than anybody takes."""
 NEAREST = 1e-32
 """The least distance after scaling: no popularity brings another item closer."""
 SPAN = 1e-12
@@ -77,9 +79,9 @@ class BIGRec(ItemIdentifier):
         gammas: Sequence[float] = (0.0,),
     ) -> None:
         super().__init__()
-        if min(1 if history is None else history, title_tokens, beams) < 1 or length_penalty < 0:
+        if min(1 if history is None else history, title_tokens, beams) < 1 or beams > MOST_BEAMS or length_penalty < 0:
             raise GenrecError(
-                "BIGRec needs a history, titles and a beam of at least 1 and a length penalty from 0 on, got "
+                f"BIGRec needs a history, titles and 1 to {MOST_BEAMS:,} beams and a length penalty from 0 on, got "
                 f"history={history}, title_tokens={title_tokens}, beams={beams}, length_penalty={length_penalty}"
             )
         if not gammas or min(gammas) < 0:

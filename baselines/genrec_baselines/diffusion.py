@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from genrec.errors import GenrecError
 
 Schedule = Literal["exp", "linear", "cosine", "sqrt"]
+MOST_STEPS, MOST_SAMPLES = 100_000, 1_000
+"""More than anybody takes; noise is kept for each."""
 
 
 def betas(schedule: Schedule, steps: int) -> Tensor:
@@ -58,10 +60,10 @@ class Diffusion:
         self, steps: int = 500, schedule: Schedule = "exp", sampling_steps: int | None = None, samples: int = 1
     ) -> None:
         taken = steps if sampling_steps is None else sampling_steps
-        if not 1 <= taken <= steps or samples < 1:
+        if not 1 <= taken <= steps <= MOST_STEPS or not 1 <= samples <= MOST_SAMPLES:
             raise GenrecError(
-                f"Diffusion needs 1 <= sampling_steps <= steps and samples >= 1, got steps={steps}, "
-                f"sampling_steps={sampling_steps}, samples={samples}"
+                f"Diffusion needs 1 <= sampling_steps <= steps <= {MOST_STEPS:,} and 1 <= samples <= {MOST_SAMPLES:,}, "
+                f"got steps={steps}, sampling_steps={sampling_steps}, samples={samples}"
             )
         self.steps = steps
         self.samples = samples

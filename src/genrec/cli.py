@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from genrec.configuration import PACKAGED
 from genrec.disk import cannot_write
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, printable
 from genrec.stopping import ends_when_asked
 
 USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
@@ -70,6 +70,10 @@ def main(args: Sequence[str] | None = None) -> None:
         # Where a library writes, a disk may be full as well.
         if reason := cannot_write(error):
             _refuse(reason)
+        from genrec.failures import OUT_OF_MEMORY, out_of_memory
+
+        if out_of_memory(error):
+            _refuse(OUT_OF_MEMORY)
         raise
 
 
@@ -84,7 +88,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    print(f"genrec: error: {reason}", file=sys.stderr)
+    print(f"genrec: error: {printable(reason)}", file=sys.stderr)
     try:
         sys.stdout.flush()
     except OSError:

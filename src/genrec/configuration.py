@@ -20,6 +20,9 @@ import yaml
 
 from genrec.errors import GenrecError
 
+LARGEST = 2**20
+"""Bytes of a config."""
+
 _PACKAGE = Path(__file__).parent
 # Installed, the configs lie in the package; in a checkout, beside `src`.
 PACKAGED = next(
@@ -75,7 +78,11 @@ def load_config(name: str, beside: Path | None = None, above: tuple[Path, ...] =
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > LARGEST:
+            raise GenrecError(f"{path}: a config has {LARGEST:,} bytes at most, not {path.stat().st_size:,}")
         config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except GenrecError:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -6,6 +6,11 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def printable(text: str) -> str:
+    """A text in which signs that break the line or steer a terminal are written out, whoever made it."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 class GenrecError(ValueError):
     """Bad input, told to a person in one sentence: what is wrong, where, what to do."""
 

@@ -34,7 +34,7 @@ def explained(error: Exception) -> str | None:
         return f"`{missing[1]}` needs a package that is not there: pip install {missing[2]}"
     if reason := _reason(str(error)):
         return reason
-    if isinstance(error, torch.OutOfMemoryError):
+    if out_of_memory(error):
         return OUT_OF_MEMORY
     if isinstance(error, MisconfigurationException):
         return one_line(error)
@@ -46,6 +46,11 @@ def explained(error: Exception) -> str | None:
     return None
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether a device, or this machine, had no room for what was to be computed."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def constructing(error: Exception) -> str | None:
     """The line for what went wrong while the classes of a config were made: their arguments are to blame."""
     wrong = isinstance(error, ValueError | TypeError)
@@ -54,6 +59,6 @@ def constructing(error: Exception) -> str | None:
 
 def _reason(said: str) -> str | None:
     """The innermost of several reasons, each in a line, for which a class could not be made."""
-    found = _REASONS.findall(said)
-    reasons = [line.strip().removeprefix("- ") for line in found[-1].splitlines()] if found else []
+    found = _REASONS.search(said[said.rfind("Errors:\n") :] if "Errors:\n" in said else "")
+    reasons = [line.strip().removeprefix("- ") for line in found[1].splitlines()] if found else []
     return next((line for line in reasons if "<class 'NoneType'>" not in line), None)

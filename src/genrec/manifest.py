@@ -94,7 +94,8 @@ def _check(folder: Path, name: str, content: Any) -> None:
     """Look at one file of the manifest before anybody reads it."""
     path = folder / name
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not _reach(folder, path):
+    strange = pure.is_absolute() or ".." in pure.parts or "\\" in name or not name.isprintable()
+    if strange or not _reach(folder, path):
         raise GenrecError(f"`{folder / FILE}` names the file `{name:.80}`, which lies outside of its folder")
     if path.suffix not in KINDS:
         raise GenrecError(f"`{path}` is no plain data ({', '.join(KINDS)}): pickles and code are not read")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-from rich.markup import escape
 from rich.table import Table
 
 from genrec.data.catalog import CATEGORIES, KEY, PRICE, SCHEMA
@@ -18,7 +17,7 @@ from genrec.errors import GenrecError
 from genrec.options import Options
 from genrec.outputs import write_new
 from genrec.quiet import quieten
-from genrec.report.formats import wide_console
+from genrec.report.formats import cell, wide_console
 from genrec.serving import Served, load
 
 KINDS = {CATEGORIES: "a list of texts", PRICE: "a number"}
@@ -95,10 +94,10 @@ def _table(served: Served, user: int, history: Sequence[str], found: pl.DataFram
         table.add_column(name, justify="right" if name in ("rank", "score") else "left")
     titles = served.catalog.titles
     for key, row in zip(history, served.rows(history), strict=True):
-        table.add_row("took", escape(key), escape(titles[row]), "", style="dim")
+        table.add_row("took", cell(key), cell(titles[row]), "", style="dim")
     table.add_section()
     for rank, key, title, score in found.select("rank", "item", "title", "score").iter_rows():
-        table.add_row(str(rank), escape(key), escape(title), f"{score:.4f}")
+        table.add_row(str(rank), cell(key), cell(title), f"{score:.4f}")
     return table
 
 

@@ -29,9 +29,13 @@ def read(path: Path, whole: bool = True) -> dict[str, Any]:
         GenrecError: if it is missing, damaged, no checkpoint, or asks for more than plain data.
     """
     try:
+        if _unpacks(path):
+            raise GenrecError(f"`{path}` is not a checkpoint: parts of it take more room than the file, as in none")
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=None if whole else True)
         about = path.stat()
         damaged = _damaged(path, about.st_size, about.st_mtime_ns)
+    except GenrecError:
+        raise
     except FileNotFoundError as error:
         raise GenrecError(f"there is no checkpoint file `{path}`: train with `genrec fit` first") from error
     except Exception as error:  # a broken file can raise almost anything
@@ -41,9 +45,17 @@ def read(path: Path, whole: bool = True) -> dict[str, Any]:
     if damaged:
         raise GenrecError(f"`{path}` is damaged: `{damaged}` in it is not what was written; take another checkpoint")
     weights = contents.get("state_dict") if isinstance(contents, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items()
+    ):
         raise GenrecError(f"`{path}` is not a checkpoint of genrec: it holds no `state_dict` of tensors")
     return contents
+
+
+def _unpacks(path: Path) -> bool:
+    """Whether a file has parts that take more room when they are read."""
+    with zipfile.ZipFile(path) as file:
+        return any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist())
 
 
 @lru_cache

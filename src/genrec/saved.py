@@ -6,6 +6,7 @@ See `genrec.trusted` for what its config may name, and `genrec.manifest` for its
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from genrec import manifest
 from genrec.assets import Asset, AssetStore
 from genrec.assets.base import WithoutUsers
+from genrec.bounds import at_most
 from genrec.building import build, data_of, load_weights, set_up
 from genrec.data import Catalog, Dataset, InMemory, SequenceData
 from genrec.data.catalog import SCHEMA
@@ -37,6 +40,8 @@ FEW, KEYS = 2**20, 8
 """Items that are never too many, and how many more a byte of the file can hold: their keys differ."""
 WORDS = 2**30
 """Bytes of one array of words."""
+ADAPTER = "adapter_config.json"
+"""Beside a language model, it has another one loaded."""
 
 
 class SavedStore(AssetStore):
@@ -83,7 +88,8 @@ def _build(folder: Path, about: dict[str, Any], trust: bool) -> tuple[RankingMod
     if isinstance(model, Recommender):
         model.assets.store = SavedStore(folder / ASSETS, model.assets.store.seed)
         model.backbone.only_safetensors = True
-    set_up(model, data)
+    with at_most(lambda: (folder / WEIGHTS).stat().st_size, f"`{folder / WEIGHTS}`"):
+        set_up(model, data)
     if isinstance(model, Recommender) and len(added):
         # Before the weights: the identifiers that these items have are among them.
         model.add_items(added)
@@ -131,7 +137,18 @@ def _find_language_model(config: dict[str, Any], folder: Path, about: dict[str, 
     for name, kept in (("tokenizer", TOKENIZER), ("pretrained", LANGUAGE_MODEL)):
         if options.get(name) == kept:
             manifest.check_folder(about, folder, kept)
+            _check_references(folder / kept, about["files"], kept)
             options[name] = str(folder / kept)
+
+
+def _check_references(folder: Path, files: Collection[str], part: str) -> None:
+    """Whether a language model is made of files of its folder alone."""
+    if (folder / ADAPTER).exists():
+        raise GenrecError(f"`{folder / ADAPTER}` names another model, where none belongs: get the folder again")
+    for index in folder.glob("*.index.json"):
+        for name in set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()):
+            if f"{part}/{name}" not in files:
+                raise GenrecError(f"`{index}` names `{name!s:.80}`, which was not saved: get the folder again")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -159,6 +176,10 @@ def _read_weights(model: RankingModule, brought: list[str], path: Path) -> dict[
     weights = load_file(path)
     weights.update({name: weights[first] for name, first in same.items()})
     if brought:
+        parts = model.backbone.named_children() if isinstance(model, Recommender) and model.backbone.pretrained else ()
+        brings = {f"backbone.{name}." for name, part in parts if isinstance(part, PreTrainedModel)}
+        if not brings.issuperset(brought):
+            raise GenrecError(f"`{path}` lacks what no language model brings (`brought`): get the folder again")
         mine = model.state_dict()
         weights.update({name: mine[name] for name in mine if name.startswith(tuple(brought))})
     model.on_load_checkpoint({"state_dict": weights})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from genrec import hub, manifest, own_items, restoring, runs, saved, saving, trained
+from genrec.bounds import at_most
 from genrec.building import build, config_of, find_run, restore, set_up
 from genrec.data import Catalog, Dataset, Ragged, SequenceData
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
@@ -51,7 +53,8 @@ def load(path: str | Path, data_root: str | Path | None = None, trust: bool = Fa
     checkpoint = run / runs.CHECKPOINTS / runs.BEST
     if made.model.learns:
         trained.tell_data(restoring.adopt(made.model, made.data, checkpoint))
-    set_up(made.model, made.data)
+    with at_most(lambda: checkpoint.stat().st_size, f"`{checkpoint}`") if made.model.learns else nullcontext():
+        set_up(made.model, made.data)
     if made.model.learns:
         restore(made.model, checkpoint)
     return Served(made.model, made.data, config)

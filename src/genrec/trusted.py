@@ -42,7 +42,9 @@ SECTIONS: dict[str, Any] = {"model": RankingModule, "data": SequenceData, "asset
 """What of a config a recommender is made of, and of which class it is; the rest is about its training."""
 
 MOST = 10_000
-"""Values in a config; one with more is no config."""
+"""Values in a config, and letters of a text; one with more is no config."""
+LARGEST = 10**7
+"""Of the whole numbers, but for seeds: what is made in such a number has to fit into memory."""
 
 _KINDS: tuple[Any, ...] = (RankingModule, ItemIdentifier, Backbone, Source, Asset)
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict, set, object, Sequence, Mapping)
@@ -125,9 +127,13 @@ class _Reader:
         if self.left < 0:
             self.refuse(key, f"comes after {MOST:,} other values: that is no config")
         parts = _parts(hint)
+        if isinstance(value, int) and abs(value) > LARGEST and not key.endswith(".seed"):
+            self.refuse(key, f"is a number beyond {LARGEST:,}")
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
+            if len(value) > MOST:
+                self.refuse(key, f"is a text of {len(value):,} letters: that is no config")
             return self.text(value, parts, key)
         # Of a list, a mapping: whatever may be in it.
         inside = tuple(arg for part in parts for arg in get_args(part) if arg is not ...)

@@ -22,6 +22,8 @@ from genrec.errors import GenrecError
 from genrec.seeds import number
 
 CODES = "codes"
+MOST = 2**20
+"""Codes of all levels; each becomes a token."""
 REFRESH = 50
 """LETTER's clusters are made anew after this many steps, or after an epoch if that is longer."""
 
@@ -49,6 +51,9 @@ class RQVAECodes(ItemCodes):
     residual_grad: bool = False
     fit_items: Literal["all", "warm"] = "all"
     training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        check_grid("RQVAECodes", self.levels, self.size, 1)
 
     @property
     def name(self) -> str:
@@ -108,8 +113,8 @@ class LETTERCodes(ItemCodes):
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
-        if self.levels < 2:
-            raise GenrecError(f"LETTERCodes needs at least 2 levels to make codes unique, got {self.levels}")
+        # With one level there is nothing to make codes unique with.
+        check_grid("LETTERCodes", self.levels, self.size, 2)
 
     @property
     def name(self) -> str:
@@ -164,6 +169,19 @@ class LETTERCodes(ItemCodes):
 def encode(built: Mapping[str, np.ndarray], text: np.ndarray) -> np.ndarray:
     """Nearest codes, int64 [n, L], of text embeddings [n, d] in the arrays of either recipe."""
     return RQVAE.load(built).codes(torch.from_numpy(text)).numpy()
+
+
+def check_grid(who: str, levels: int, size: int, fewest: int) -> None:
+    """Whether there are codes, and not so many that writing them down fills the memory.
+
+    Raises:
+        GenrecError: if not.
+    """
+    if levels < fewest or size < 1 or levels * size > MOST:
+        raise GenrecError(
+            f"{who} needs at least {fewest} levels and 1 code at each, and {MOST:,} codes in all at most, got "
+            f"levels={levels}, size={size}"
+        )
 
 
 def _moved(before: Tensor, after: Tensor) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genrec.bounds import lifted
 from genrec.data import Dataset
 from genrec.seeds import with_seed
 from genrec.store import build_once, folder_of, is_intact
@@ -48,7 +49,9 @@ class AssetStore:
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
         def build(folder: Path, scratch: Path) -> None:
             print(f"building {asset.name} of {dataset.name} ...")
-            for name, array in asset.build(dataset, scratch).items():
+            with lifted():
+                arrays = asset.build(dataset, scratch)
+            for name, array in arrays.items():
                 np.save(folder / f"{name}.npy", array, allow_pickle=False)
             if (scratch / DIAGNOSTICS).exists():
                 shutil.copy(scratch / DIAGNOSTICS, folder)

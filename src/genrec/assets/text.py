@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
+from genrec.bounds import lifted
 from genrec.data import Dataset
 from genrec.errors import GenrecError, at_least
 from genrec.progress import in_parts
@@ -96,7 +97,8 @@ def _load(model: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(model, trust_remote_code=False)
+        with lifted():
+            return SentenceTransformer(model, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise GenrecError(
             f"cannot load the sentence encoder `{model}`: check the name and the connection, give a local folder, or "

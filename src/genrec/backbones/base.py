@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,9 @@ Memory = Any
 
 STEP = 8
 """Of the lengths of sequences in a compiled model."""
+
+HEAD = "lm_head.weight"
+"""The output layer of a language model, in its files."""
 
 KINDS = 32
 """Graphs of one kind of layer, at most."""
@@ -180,3 +184,33 @@ class Backbone(nn.Module, ABC):
 
         super()._apply(kept, recurse)
         return self
+
+
+def known_sizes(sizes: dict[str, Any], config: type) -> dict[str, Any]:
+    """The sizes of a new model, once each is known to be a field of its configuration.
+
+    Raises:
+        GenrecError: for another: a configuration takes whatever it is given, and does not read it.
+    """
+    known = set(config.__annotations__) - {"vocab_size"}
+    for name in sizes:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(known))}"
+            raise GenrecError(f"`sizes` has `{name:.80}`, which is no field of {config.__name__}: {hint}")
+    return sizes
+
+
+def check_whole(about: Mapping[str, Any]) -> None:
+    """Whether the files of a pre-trained model held all of its weights; those that they lack were made up.
+
+    The output layer may be missing: a saved recommender keeps its own, and most identifiers have no use for it.
+
+    Args:
+        about: what was told of its loading.
+
+    Raises:
+        GenrecError: if not.
+    """
+    if lacking := sorted(name for name in about["missing_keys"] if name != HEAD):
+        raise GenrecError(f"its files lack {len(lacking)} of its weights, such as `{lacking[0]}`.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +23,13 @@ from genrec.backbones import masks
 from genrec.backbones.attention import Attention, Branches, Sight, flex, pattern, uses_flex
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.attention.sight import TRUNK
-from genrec.backbones.base import Backbone, Context, Read
+from genrec.backbones.base import Backbone, Context, Read, check_whole, known_sizes
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
 from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
+from genrec.bounds import at_most, room_of
 from genrec.devices import SHORT
 from genrec.errors import GenrecError
 from genrec.types import ORDERED, Packed, Tokens
@@ -88,7 +90,7 @@ class CausalBackbone(Backbone):
                 "`trainer.precision: bf16-mixed`, or choose `tuning: lora` or `frozen`"
             )
         self.pretrained = pretrained
-        self.sizes = sizes or {}
+        self.sizes = known_sizes(sizes or {}, type(AutoConfig.for_model(family)))
         self.family = family
         self.tokenizer_name = tokenizer
         self.tuning = tuning
@@ -141,7 +143,10 @@ class CausalBackbone(Backbone):
             )
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(name, **files)
-            whole = AutoModelForCausalLM.from_pretrained(name, **options)
+            with at_most(partial(room_of, name), "its files"):
+                found: Any = AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **options)
+            whole, about = found
+            check_whole(about)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise GenrecError(

@@ -9,6 +9,7 @@ between calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -29,12 +30,13 @@ from transformers import (
 from genrec.backbones import masks
 from genrec.backbones.attention import Attention, Sight, flex, pattern, uses_flex
 from genrec.backbones.attention.bias import additive_mask, distance_table
-from genrec.backbones.base import Backbone
+from genrec.backbones.base import Backbone, check_whole, known_sizes
 from genrec.backbones.dropout import dropout as drop
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
 from genrec.backbones.tree import Tree, take_columns
 from genrec.backbones.words import load_tokenizer
+from genrec.bounds import at_most, lifted, room_of
 from genrec.errors import GenrecError
 from genrec.types import Tokens
 
@@ -116,7 +118,7 @@ class T5Backbone(Backbone):
                 "T5Backbone takes either `pretrained` (a model's name or folder) or `sizes` (a new model)"
             )
         self.pretrained = pretrained
-        self.sizes = sizes or {}
+        self.sizes = known_sizes(sizes or {}, T5Config)
         self.tokenizer_name = tokenizer
         self.sparse = sparse
         self.query_mask = query_mask
@@ -129,19 +131,23 @@ class T5Backbone(Backbone):
         if self.pretrained is not None:
             try:
                 self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained, trust_remote_code=False)
-                loaded = T5ForConditionalGeneration.from_pretrained(
-                    self.pretrained,
-                    attn_implementation=ATTENTION,
-                    dtype=torch.float32,
-                    use_safetensors=self.only_safetensors or None,
-                )
-            except (OSError, ValueError) as error:
+                with at_most(partial(room_of, self.pretrained), "its files"):
+                    found: Any = T5ForConditionalGeneration.from_pretrained(
+                        self.pretrained,
+                        attn_implementation=ATTENTION,
+                        dtype=torch.float32,
+                        use_safetensors=self.only_safetensors or None,
+                        output_loading_info=True,
+                    )
+                loaded, about = found
+                check_whole(about)
+            except (OSError, ValueError, RuntimeError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise GenrecError(
                     f"cannot load the model `{self.pretrained}`: {reason} Check the name and the connection, give a "
                     "local folder, or use a `..._small.yaml` config, which needs no network"
                 ) from error
-            with torch.device("meta"):
+            with torch.device("meta"), lifted():
                 self.t5 = T5Model(loaded.config)
             self.t5.shared, self.t5.encoder, self.t5.decoder = loaded.shared, loaded.encoder, loaded.decoder
             if loaded.lm_head.weight is not loaded.shared.weight:

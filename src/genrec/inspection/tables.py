@@ -8,10 +8,10 @@ from math import log2
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from genrec.inspection.overview import IDENTIFIER, TEXT
+from genrec.report.formats import cell
 
 LEVELS = 8
 """Places of a sequence that are shown."""
@@ -91,7 +91,7 @@ def print_example(console: Console, item: Mapping[str, Any]) -> None:
     names = [name for name in (IDENTIFIER, TEXT) if name in item["neighbours"]]
     table = _table([f"nearest by {name}" for name in names], "left")
     for others in zip_longest(*(item["neighbours"][name] for name in names)):
-        table.add_row(*(escape(f"{_likeness(other)}  {_title(other)}") for other in others))
+        table.add_row(*(cell(f"{_likeness(other)}  {_title(other)}") for other in others))
     console.print(table)
 
 
@@ -101,7 +101,7 @@ def print_item(console: Console, item: Mapping[str, Any]) -> None:
     table = _table(["nearest by", "alike", "item", "title"], "left")
     for name, others in item["neighbours"].items():
         for other in others:
-            table.add_row(name, _likeness(other), escape(other["item"]), escape(_title(other)))
+            table.add_row(name, _likeness(other), cell(other["item"]), cell(_title(other)))
         table.add_section()
     console.print(table)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from genrec.errors import printable
 from genrec.report.table import Cell, Line, Table
 
 WIDTH = 160
@@ -21,6 +22,11 @@ def wide_console() -> Console:
     """Standard output; what is no terminal has room for every table."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
+
+
+def cell(text: str) -> str:
+    """A text of somebody's for a table: neither markup nor a terminal's commands."""
+    return escape(printable(text))
 
 
 def _title(metric: str) -> str:

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from genrec.building import build, set_up
+from genrec.data.origin import ENTRY
 from genrec.seeds import closed
 
 QWEN = {
@@ -68,7 +69,7 @@ def make_run(folder: Path, model: dict[str, Any]) -> Path:
         # New parameters are so small that nothing depends on anything.
         if parameter.ndim == 2 and "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.2)
-    checkpoint = {"state_dict": dict(made.model.state_dict())}
+    checkpoint = {"state_dict": dict(made.model.state_dict()), ENTRY: made.model._trained_on}
     made.model.on_save_checkpoint(checkpoint)
     (run / "checkpoints").mkdir()
     torch.save(checkpoint, run / "checkpoints" / "best.ckpt")

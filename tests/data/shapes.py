@@ -1,4 +1,4 @@
-"""Sixty shapes that people's files have: what is in them, how they are asked for, and what comes of it.
+"""Shapes that people's files have: what is in them, how they are asked for, and what comes of it.
 
 ``python -m tests.data.shapes`` writes the tables of ``docs/files.md`` to the terminal; those of public data sets are
 in `tests.data.public_shapes`.

@@ -149,6 +149,7 @@ LARGE: dict[str, tuple[str, Any, str]] = {
     "many heads": (f"{SIZES}/num_heads", 10**6, "model.safetensors` cannot hold"),
     "many semantic tokens": (f"{IDENTIFIER}/init_args/n_semantic", 10**6, "model.safetensors` cannot hold"),
     "a number of its own": (f"{SIZES}/d_model", 10**12, "d_model` is a number beyond"),
+    "a number in a text": (f"{SIZES}/d_model", str(10**12), "d_model` is a number beyond"),
     "a number below all": ("data/max_history", -(10**12), "max_history` is a number beyond"),
     "many labels": (f"{SIZES}/num_labels", 10**6, "`num_labels`, which is no field of T5Config"),
     "other numbers": (f"{SIZES}/dtype", "float64", "`dtype`, which is no field of T5Config"),
@@ -366,6 +367,12 @@ def test_texts_do_not_steer_a_terminal(folder: Path, capsys: pytest.CaptureFixtu
     assert "\x1b" not in said
     assert r"\x1b[2Jone\nother [red]title" in said
     assert r"\x1b[2J" in recommend(capsys, folder, "\x1b[2J")
+
+
+def test_a_link_to_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "items.parquet").unlink()
+    (folder / "items.parquet").symlink_to(folder / "items.parquet")
+    assert "lies outside of its folder" in recommend(capsys, folder)
 
 
 def test_metadata_in_the_folder_make_no_plugin(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,10 @@ def _reach(folder: Path, path: Path) -> bool:
     In the cache of the hub, files are links to contents that lie beside, in the folder of the same repository.
     """
     cached = folder.parent.name == "snapshots" and (folder.parents[1] / "blobs").is_dir()
-    return path.resolve().is_relative_to((folder.parents[1] if cached else folder).resolve())
+    try:
+        return path.resolve().is_relative_to((folder.parents[1] if cached else folder).resolve())
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def _hash(about: Mapping[str, Any]) -> str:

@@ -127,7 +127,13 @@ class _Reader:
         if self.left < 0:
             self.refuse(key, f"comes after {MOST:,} other values: that is no config")
         parts = _parts(hint)
-        if isinstance(value, int) and abs(value) > LARGEST and not key.endswith(".seed"):
+        number = float(value) if isinstance(value, str) and len(value) <= MOST and _is_number(value) else value
+        if (
+            isinstance(value, int | str)
+            and not isinstance(number, str)
+            and abs(number) > LARGEST
+            and not key.endswith(".seed")
+        ):
             self.refuse(key, f"is a number beyond {LARGEST:,}")
         if value is None or isinstance(value, bool | int | float):
             return value

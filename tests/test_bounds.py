@@ -18,6 +18,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from genrec import load
 from genrec.bounds import ENTRY, SPARE, at_most, lifted
 from genrec.errors import GenrecError
+from genrec.identifiers.names import ItemNames
 
 from .models import t5_tokenizer
 from .served import SETREC, T5, make_run, recommender
@@ -42,6 +43,15 @@ def test_parameters_are_counted_before_they_are_filled() -> None:
         other.weight = tied.weight
     # It is over.
     nn.Embedding(SPARE, 2, device="meta")
+
+
+@pytest.mark.parametrize("token", [10, 10**12, -2])
+def test_identifiers_of_tokens_that_are_not_there(token: int) -> None:
+    names = ItemNames()
+    names.words, names.codes = 10, torch.tensor([[9, -1], [token, 0]])
+    with pytest.raises(GenrecError, match="tokens that the language model does not have"):
+        names.extend(2, lambda known: known)
+    names.extend(1, lambda known: known)
 
 
 @pytest.fixture(scope="module")

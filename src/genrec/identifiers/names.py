@@ -107,6 +107,9 @@ class ItemNames(Tables):
         Args:
             count: N. Identifiers of items beyond it are dropped.
             name: gets the identifiers that there are, [n, L], and returns those of the items behind them.
+
+        Raises:
+            GenrecError: if there are tokens among them that do not exist.
         """
         if count > len(self.codes):
             more = torch.from_numpy(name(self.codes.cpu().numpy())).to(self.codes)
@@ -115,6 +118,8 @@ class ItemNames(Tables):
             self.codes = torch.cat(list(parts))
         elif count < len(self.codes):
             self.codes = self.codes[:count]
+        if self.codes.numel() and not PAD <= self.codes.min() <= self.codes.max() < self.words + len(self.tokens):
+            raise GenrecError("the identifiers have tokens that the language model does not have: they are another's")
 
     @property
     def lengths(self) -> _Lengths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -16,6 +17,8 @@ OUT_OF_MEMORY = (
 )
 _REASONS = re.compile(r"Errors:\n(.*?)(?=\n *Given value type|\Z)", re.DOTALL)
 """What a parser says of a class that may be missing, and could not be made."""
+_CONNECTOR = "lightning.pytorch.trainer.connectors.checkpoint_connector"
+_READS = ("resume_start", "_restore_modules_and_callbacks", "restore_training_state")
 _PACKAGE = re.compile(r"given class_path '[\w.]*?(\w+)':\s+Requirement '([\w-]+)[^']*' not met")
 
 
@@ -43,12 +46,23 @@ def explained(error: Exception) -> str | None:
             "the checkpoint was made with other settings than this config's; the config.yaml of its run has them "
             f"({one_line(error)[:200]} ...)"
         )
+    if _restoring(error):
+        return (
+            "the checkpoint was not written by genrec, or was changed since: take another one "
+            f"({type(error).__name__}: {one_line(error)[:200]})"
+        )
     return None
 
 
 def out_of_memory(error: Exception) -> bool:
     """Whether a device, or this machine, had no room for what was to be computed."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _restoring(error: Exception) -> bool:
+    """Whether it comes from where Lightning reads a checkpoint, or gives a callback its state again."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == _CONNECTOR and frame.f_code.co_name in _READS for frame in frames)
 
 
 def constructing(error: Exception) -> str | None:

@@ -8,14 +8,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import lightning as L
 import torch
 from torch import Tensor
 
 from genrec import runs
+from genrec.continuation import Continuation
 from genrec.data import SequenceData
 from genrec.data.origin import Origin
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+
+ALWAYS = (Continuation().state_key,)
+"""The callbacks whose state every checkpoint of a training has."""
 
 
 def read(path: Path, whole: bool = True) -> dict[str, Any]:
@@ -129,6 +134,40 @@ def adopt(model: RankingModule, data: SequenceData, path: Path) -> list[str]:
     data.dataset = origin.renumbered(data.dataset)
     data.origin = origin
     return changed
+
+
+def check_state(trainer: L.Trainer, path: Path) -> None:
+    """Whether a checkpoint says how far its training had come, in the way in which a trainer does that goes on.
+
+    Lightning takes what it finds, and passes over what is missing.
+
+    Raises:
+        GenrecError: naming what is missing, or of another type.
+    """
+    contents = read(path, whole=False)
+    loop: dict[str, Any] = trainer.fit_loop.state_dict()
+    fresh: dict[str, Any] = {"epoch": 0, "global_step": 0, "loops": {"fit_loop": loop}, "optimizer_states": []}
+    kept = contents.get("callbacks")
+    there = kept if isinstance(kept, dict) else {}
+    # Another callback may have come since.
+    named = {each.state_key: each.state_dict() for each in trainer.callbacks}  # type: ignore[attr-defined]
+    fresh["callbacks"] = {key: state for key, state in named.items() if state and (key in there or key in ALWAYS)}
+    if wrong := _unlike(contents, fresh):
+        raise GenrecError(f"`{path}` is not a checkpoint to go on from: `{wrong}` is missing or no such thing")
+
+
+def _unlike(kept: Any, fresh: Any) -> str | None:
+    """The keys to what is missing in a state, or of another type than in a fresh one; None if nothing is."""
+    if isinstance(fresh, dict):
+        if not isinstance(kept, dict):
+            return ""
+        for key, value in fresh.items():
+            if key not in kept or (wrong := _unlike(kept[key], value)) is not None:
+                return ".".join(filter(None, (str(key), wrong if key in kept else "")))
+        return None
+    if fresh is None or isinstance(fresh, Tensor):  # such as the best value, before there is one
+        return None if kept is None or isinstance(kept, Tensor | float) else ""
+    return None if type(kept) is type(fresh) and not (type(kept) is int and kept < 0 <= fresh) else ""
 
 
 def check_same(data: SequenceData, path: Path) -> None:

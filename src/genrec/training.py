@@ -257,6 +257,7 @@ class GenrecCLI(LightningCLI):
         self.datamodule.setup("fit")
         if kwargs.get("ckpt_path"):
             restoring.check_same(self.datamodule, Path(kwargs["ckpt_path"]))
+            restoring.check_state(self.trainer, Path(kwargs["ckpt_path"]))
         try:
             self.trainer.fit(**kwargs)
         except SIGTERMException:

@@ -19,12 +19,32 @@ from genrec import runs
 from genrec.configuration import load_config
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
+from genrec.report.variants import flat
 
 
 @final
 class Stopping(EarlyStopping):
     """Lightning's, as a key of the command line that may be null."""
 
+
+_LEAST = {
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.log_every_n_steps": 1,
+    "trainer.gradient_clip_val": 0,
+    "early_stopping.patience": 0,
+    "early_stopping.min_delta": 0,
+    "last.minutes": 0,
+    "last.steps": 1,
+}
+"""What Lightning would divide by, or take as something else."""
+
+_AMOUNTS = {
+    "fit": ("max_epochs", "max_steps", "limit_train_batches"),
+    "validate": ("limit_val_batches",),
+    "test": ("limit_test_batches",),
+    "predict": ("limit_predict_batches",),
+}
 
 MONITORS = ("checkpoint.monitor", "early_stopping.monitor")
 DEFAULT_MONITOR = "val/ndcg@max(ks)"
@@ -97,26 +117,36 @@ def forget_monitors(config: Namespace) -> None:
         )
 
 
-def check_seed(config: Namespace) -> None:
-    """Look for a seed that no generator takes.
+def check_numbers(config: Namespace) -> None:
+    """Look for numbers that mean nothing where they stand.
 
     Raises:
-        GenrecError: if it is one.
+        GenrecError: for a NaN, a seed that no generator takes, and what is less than it can be.
     """
-    seed = config.get("seed_everything")
-    if not isinstance(seed, bool) and isinstance(seed, int) and not 0 <= seed < 2**32:
-        raise GenrecError(f"`seed_everything` is a whole number from 0 to {2**32 - 1}, not {seed}")
+    for key, value in flat(config.as_dict()).items():
+        numbers = [each for each in (value if isinstance(value, list | tuple) else [value]) if _is_number(each)]
+        if any(number != number for number in numbers):
+            raise GenrecError(f"`{key}` is {value}, which is no number: give one")
+        for number in numbers:
+            if key.rpartition(".")[2] in ("seed", "seed_everything") and not 0 <= number < 2**32:
+                raise GenrecError(f"`{key}` is a whole number from 0 to {2**32 - 1}, not {number}")
+            if number < _LEAST.get(key, number):
+                raise GenrecError(f"`{key}` is {number}: give {_LEAST[key]} or more")
 
 
-def check_trains(config: Namespace) -> None:
-    """Look for keys with which a training would end before it begins.
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_does(command: str, config: Namespace) -> None:
+    """Look for keys with which a command would end before it begins.
 
     Raises:
         GenrecError: if there is one.
     """
-    for key in ("max_epochs", "max_steps", "limit_train_batches"):
+    for key in _AMOUNTS.get(command, ()):
         if config.trainer[key] == 0:
-            raise GenrecError(f"with `trainer.{key}: 0` there is nothing to train")
+            raise GenrecError(f"with `trainer.{key}: 0` there is nothing to {'train' if command == 'fit' else command}")
 
 
 def check_monitors(config: Namespace) -> None:

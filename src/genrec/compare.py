@@ -178,7 +178,8 @@ def command(arguments: Sequence[str]) -> None:
     options.add_argument("--seed", type=int, default=0, help="decides the draws (%(default)s)")
     chosen = options.parse_args(arguments)
     if chosen.samples < 1 or chosen.seed < 0:
-        raise GenrecError("--samples takes a positive number, --seed one that is not negative")
+        given = f"not {chosen.samples} and {chosen.seed}"
+        raise GenrecError(f"--samples takes a positive number, --seed one that is not negative, {given}")
     first, second = load_run(chosen.a), load_run(chosen.b)
     differences = compare(first, second, chosen.samples, chosen.seed)
     for name, run in (("A", first), ("B", second)):

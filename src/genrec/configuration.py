@@ -24,6 +24,9 @@ LARGEST = 2**20
 """Bytes of a config."""
 
 _PACKAGE = Path(__file__).parent
+MOST = 100_000
+"""Values in a config; a file with more is none."""
+
 # Installed, the configs lie in the package; in a checkout, beside `src`.
 PACKAGED = next(
     (folder for folder in (_PACKAGE / "configs", _PACKAGE.parents[1] / "configs") if folder.is_dir()),
@@ -76,11 +79,42 @@ def load_config(name: str, beside: Path | None = None, above: tuple[Path, ...] =
     return merge(merged, config)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's, for which a key that stands twice is a mistake: the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See `yaml.SafeLoader`."""
+        seen = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key `{name}` stands here again", problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _count(config: Any, path: Path) -> None:
+    """Count the values of a config, which may be a few lines that name each other many times.
+
+    Raises:
+        GenrecError: if it has more than a config ever will.
+    """
+    left, parts = MOST, [config]
+    while parts:
+        part = parts.pop()
+        inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        left -= len(inside)
+        if left < 0:
+            raise GenrecError(f"{path}: a config has fewer than {MOST:,} values, with all that `*` repeats")
+        parts += inside
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise GenrecError(f"{path}: a config has {LARGEST:,} bytes at most, not {path.stat().st_size:,}")
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        config = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+        _count(config, path)
     except GenrecError:
         raise
     except yaml.YAMLError as error:

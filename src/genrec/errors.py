@@ -27,5 +27,5 @@ def at_least(least: float, who: str, **values: float) -> None:
         GenrecError: if one is smaller.
     """
     for name, value in values.items():
-        if value < least:
+        if not value >= least:  # nor what is no number
             raise GenrecError(f"`{name}` of {who} is {value}: give {least} or more")

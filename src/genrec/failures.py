@@ -39,7 +39,10 @@ def explained(error: Exception) -> str | None:
         return reason
     if out_of_memory(error):
         return OUT_OF_MEMORY
-    if isinstance(error, MisconfigurationException):
+    if "can't allocate memory" in str(error):
+        return f"{OUT_OF_MEMORY}; the sizes of the model count too ({one_line(error)[-120:]})"
+    # The latter knows how many batches there are only when a training begins.
+    if isinstance(error, MisconfigurationException) or "`val_check_interval`" in str(error):
         return one_line(error)
     if "loading state_dict" in str(error):
         return (
@@ -67,7 +70,7 @@ def _restoring(error: Exception) -> bool:
 
 def constructing(error: Exception) -> str | None:
     """The line for what went wrong while the classes of a config were made: their arguments are to blame."""
-    wrong = isinstance(error, ValueError | TypeError)
+    wrong = isinstance(error, ValueError | TypeError | ArithmeticError | RuntimeError)
     return explained(error) or (f"a class cannot be made with these keys: {one_line(error)}" if wrong else None)
 
 

@@ -176,8 +176,10 @@ def _read_keys(path: Path) -> list[str]:
     """
     try:
         keys = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenrecError(f"cannot read `{path}` (--allow): {error}") from error
+    except OSError as error:
+        raise GenrecError(f"cannot read `{path}` (--allow): {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise GenrecError(f"`{path}` (--allow) is a text in UTF-8, which this is not (byte {error.start})") from error
     if not keys:
         raise GenrecError(f"`{path}` holds no item keys (--allow)")
     return keys

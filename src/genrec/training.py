@@ -25,9 +25,9 @@ from genrec.arguments import (
     DEFAULT_MONITOR,
     Parser,
     Stopping,
+    check_does,
     check_monitors,
-    check_seed,
-    check_trains,
+    check_numbers,
     compose,
     follow_cut_offs,
     forget_monitors,
@@ -127,7 +127,7 @@ class GenrecCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a run that was trained already stand in for what is not typed (`genrec.trained`)."""
         self._parse(parser, args)
-        check_seed(self.config[self.config.subcommand])
+        check_numbers(self.config[self.config.subcommand])
         of_run = self.run_folder is not None
         self.run_folder = self._run_in_use()
         # Who trains on has looked at what he trains; whose the checkpoint of an evaluation is, nobody knows.
@@ -185,8 +185,8 @@ class GenrecCLI(LightningCLI):
         config = self.config[self.subcommand]
         follow_cut_offs(config)
         torch.set_float32_matmul_precision(config.float32_matmul)
+        check_does(self.subcommand, config)
         if self.subcommand == "fit":
-            check_trains(config)
             forget_monitors(config)
             check_monitors(config)
         root = Path(config.runs)

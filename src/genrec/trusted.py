@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -33,7 +34,7 @@ from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.evaluation import RankingModule
 from genrec.identifiers import ItemIdentifier
-from genrec.signatures import all_subclasses
+from genrec.signatures import all_subclasses, cause, looked_for
 
 GROUP = "genrec.identifiers"
 """The entry points of plugins: modules that hold identifiers, or whatever else a config may name."""
@@ -54,7 +55,8 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 def plugins() -> set[str]:
     """Import the modules that installed plugins name, whose classes have short names from then on.
 
-    Metadata in the working folder, which Python looks at too, make no plugin: the folder may be somebody else's.
+    Metadata in the working folder, which Python looks at too, make no plugin: the folder may be somebody else's. A
+    plugin that cannot be imported is left out, which is said once.
 
     Returns:
         the packages whose classes a config may name.
@@ -62,9 +64,18 @@ def plugins() -> set[str]:
     packages = {"genrec"}
     for entry in entry_points(group=GROUP):
         if entry.dist is not None and Path(str(entry.dist.locate_file(""))).resolve() != Path.cwd():
-            entry.load()
-            packages.add(entry.module.partition(".")[0])
+            try:
+                entry.load()
+            except Exception as error:
+                _leave_out(f"the plugin `{entry.name}` ({entry.value}) of {entry.dist.name}", cause(error))
+            else:
+                packages.add(entry.module.partition(".")[0])
     return packages
+
+
+@cache
+def _leave_out(plugin: str, why: str) -> None:
+    print(f"{plugin} is left out, it cannot be imported: {why}", file=sys.stderr)
 
 
 def look_here(named: Any) -> None:
@@ -202,10 +213,15 @@ class _Reader:
         look_here(path)
         try:
             import_module(module)
-        except ImportError:
-            return
+        except ModuleNotFoundError as error:
+            if not error.name or not f"{module}.".startswith(f"{error.name}."):
+                raise GenrecError(f"{self.file}: `{path}` cannot be imported: {cause(error)}") from error
+            # Of a class in a class, what stands before it is no module.
+            if error.name == module.partition(".")[0]:
+                there_is = f"there is no module `{error.name}` for `{path}`; {looked_for(error.name)}"
+                raise GenrecError(f"{self.file}: {there_is}") from error
         except Exception as error:
-            raise GenrecError(f"{self.file}: `{path}` cannot be imported ({type(error).__name__}: {error})") from error
+            raise GenrecError(f"{self.file}: `{path}` cannot be imported: {cause(error)}") from error
 
     def name(self, name: Any, key: str) -> str:
         """A key, which is one word: dots and other signs have a meaning to parsers."""
@@ -215,6 +231,8 @@ class _Reader:
 
     def refuse_class(self, key: str, path: Any, classes: list[type]) -> NoReturn:
         wanted = " or ".join(cls.__name__ for cls in classes) or "class"
+        if self.trust:
+            self.refuse(key, f"names `{path!s:.80}`, which is no {wanted} that there is")
         self.refuse(
             key,
             f"names `{path!s:.80}`, which is no {wanted} of genrec, of an installed plugin or of a module that was "

@@ -21,6 +21,9 @@ from genrec.errors import GenrecError
 from genrec.seeds import seed_of_run
 from genrec.types import Batch
 
+MOST_WORKERS = 1024
+"""Processes that read batches; more are a slip of the pen."""
+
 
 class SequenceData(L.LightningDataModule):
     """Batches of users' histories and next items, `genrec.types.Batch`.
@@ -84,6 +87,10 @@ class SequenceData(L.LightningDataModule):
         for (key, smallest), value in zip(least.items(), given, strict=True):
             if value < smallest:
                 raise GenrecError(f"data.{key} is {value}: give {smallest} or more")
+        if num_workers > MOST_WORKERS:
+            raise GenrecError(
+                f"data.num_workers is {num_workers}: every one is a process, give {MOST_WORKERS} or fewer"
+            )
         self.told = False  # whether what the reading found out was said: by `setup`, or on a data card
         self.source = source
         self.root = Path(root)

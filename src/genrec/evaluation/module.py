@@ -68,7 +68,7 @@ class RankingModule(L.LightningModule, ABC):
     def __init__(self, ks: Sequence[int] = (5, 10)) -> None:
         super().__init__()
         if not ks or min(ks) < 1:
-            raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks)}")
+            raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks or ())}")
         self.ks = tuple(sorted(ks))
         # Here and not below: a module that is shared out among processes is of a class made for it.
         self._name = type(self).__name__

@@ -16,7 +16,7 @@ from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.devices import full_precision
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, at_least
 from genrec.identifiers.base import ItemIdentifier
 from genrec.layers import HIDDEN, distinct_rows, mlp, take_rows
 from genrec.losses import linear_cross_entropy
@@ -94,6 +94,7 @@ class SETRec(ItemIdentifier):
             raise GenrecError(f"SETRec needs at least one token per item, got n_semantic={n_semantic}, use_cf={use_cf}")
         if not betas or not all(0 <= beta <= 1 for beta in betas):
             raise GenrecError(f"SETRec needs betas between 0 and 1, got {list(betas)}")
+        at_least(0, "SETRec", alpha=alpha)
         self.n_semantic = n_semantic
         self.use_cf = use_cf
         self.alpha = alpha

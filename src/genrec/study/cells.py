@@ -98,7 +98,10 @@ def make_jobs(plan: Plan, root: Path, extra: Sequence[str], resolve: Resolve) ->
     for cell in plan.cells:
         new = cell.row not in configs
         if new:
-            configs[cell.row] = resolve(["--config", str(cell.config), *shared, *flags(cell.keys)])
+            try:
+                configs[cell.row] = resolve(["--config", str(cell.config), *shared, *flags(cell.keys)])
+            except GenrecError as error:
+                raise GenrecError(f"{plan.name}, {cell.row}: {error}") from error
         config = configs[cell.row]
         if not (new or learns(config)):
             continue

@@ -101,9 +101,16 @@ def load_study(name: str, keys: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     contents = load_config(str(path))
     if unknown := [key for key in contents if key not in keys]:
         raise GenrecError(f"{path}: a study has no key `{unknown[0]}`; it may have {', '.join(keys)}")
-    contents["name"] = name = str(contents.get("name", path.stem))
-    if name != slug(name):
-        raise GenrecError(f"{path}: the name of a study is that of a folder, such as {slug(name) or 'ablation'}")
+    name = contents.get("name", path.stem)
+    if (
+        isinstance(name, bool)
+        or not isinstance(name, str | int)
+        or str(name) != slug(str(name))
+        or not _names(str(name))
+    ):
+        proposed = slug(name) if isinstance(name, str) and _names(slug(name)) else "ablation"
+        raise GenrecError(f"{path}: the name of a study is that of a folder, such as {proposed}, not `{name}`")
+    contents["name"] = str(name)
     return path, contents
 
 
@@ -121,8 +128,10 @@ def load_plan(name: str) -> Plan:
     axis = axes[0] if axes else None
     variants = list(_variants(path, axis, contents))
     seeds = contents.get("seeds", [42])
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise GenrecError(f"{path}: `seeds` is a list of numbers, such as [42, 43, 44]")
+    if not isinstance(seeds, list) or not seeds:
+        raise GenrecError(f"{path}: `seeds` is a list of numbers, such as [42, 43, 44], not `{seeds}`")
+    for seed in seeds:
+        check_seed(path, "seeds", seed)
     cells: list[Cell] = []
     for config, own in _configs(path, contents):
         for label, keys, swept in variants:
@@ -138,6 +147,16 @@ def load_plan(name: str) -> Plan:
     return Plan(contents["name"], cells, shared, _over(axis, contents))
 
 
+def check_seed(path: Path, key: str, seed: Any) -> None:
+    """Look at a seed of a study.
+
+    Raises:
+        GenrecError: if it is none that generators take.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise GenrecError(f"{path}: `{key}`: a seed is a whole number from 0 to {2**32 - 1}, not `{seed}`")
+
+
 def flags(keys: Mapping[str, Any]) -> list[str]:
     """Keys and values as arguments of the command line."""
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items()]
@@ -146,6 +165,11 @@ def flags(keys: Mapping[str, Any]) -> list[str]:
 def slug(label: str) -> str:
     """A label as the name of a folder."""
     return re.sub(r"[^\w.=,+-]+", "-", label).strip("-")
+
+
+def _names(slugged: str) -> bool:
+    """Whether a text names a folder inside another."""
+    return bool(slugged.strip("."))
 
 
 def short(key: str) -> str:
@@ -157,7 +181,8 @@ def _configs(path: Path, contents: Mapping[str, Any]) -> Iterator[tuple[Path, di
     """The config files, and what their entries set."""
     entries = contents.get("configs", [contents["config"]] if "config" in contents else [])
     if not isinstance(entries, list) or not entries or ("config" in contents and "configs" in contents):
-        raise GenrecError(f"{path}: a study has `config: NAME` or `configs: [NAME, ...]`")
+        given = ", ".join(f"`{key}: {contents[key]}`" for key in ("config", "configs") if key in contents) or "neither"
+        raise GenrecError(f"{path}: a study has `config: NAME` or `configs: [NAME, ...]`, not {given}")
     for entry in entries:
         if not isinstance(entry, str | dict):
             raise GenrecError(f"{path}: a config is the name of a file, not `{entry}`")
@@ -173,11 +198,17 @@ def _variants(path: Path, axis: str | None, contents: Mapping[str, Any]) -> Iter
         return
     axes = _mapping(path, axis, contents[axis])
     if axis == "variants":
+        if not axes:
+            raise GenrecError(f"{path}: `variants` names none: give a label and its keys, such as {{all: {{}}}}")
         for label, keys in axes.items():
+            if not _names(slug(str(label))):
+                raise GenrecError(f"{path}: `variants`: a label has letters or digits, unlike `{label}`")
             yield str(label), _mapping(path, f"variants: {label}", keys), None
         return
-    if not axes or not all(isinstance(values, list) and values for values in axes.values()):
-        raise GenrecError(f"{path}: `{axis}` gives every key a list of values, such as {{data.batch_size: [64, 128]}}")
+    wrong = [f"`{key}: {values}`" for key, values in axes.items() if not isinstance(values, list) or not values]
+    if wrong or not axes:
+        such = f"gives every key a list of values, such as {{data.batch_size: [64, 128]}}, not {(wrong or ['none'])[0]}"
+        raise GenrecError(f"{path}: `{axis}` {such}")
     if axis == "retest":
         yield BASE, {}, None
     for values in product(*axes.values()):

@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +41,7 @@ from genrec.errors import GenrecError
 from genrec.options import Options
 from genrec.report.formats import wide_console
 from genrec.study.cells import Execute, Resolve
-from genrec.study.plan import STUDIES, flags, load_study, short
+from genrec.study.plan import STUDIES, check_seed, flags, load_study, short
 from genrec.study.processes import claim, claimed, execute, stoppable
 from genrec.study.pruning import PRUNED, Pruning, best_of, open_study, trial_of
 from genrec.study.settings import changes, full_config
@@ -117,20 +118,25 @@ def _search(
 ) -> tuple[Search, dict[str, Any]]:
     """The search of a yaml, and the whole config of one point of its space."""
     space, trials = contents.get("space"), contents.get("trials", 20)
-    if not isinstance(space, dict) or not space or "config" not in contents:
-        raise GenrecError(f"{path}: a search has a `config` and a `space` of keys with their choices or bounds")
-    if not isinstance(trials, int) or trials < 1:
+    if not isinstance(space, dict) or not space or not isinstance(contents.get("config"), str):
+        given = f"not `{contents.get('config')}` and `{space}`"
+        raise GenrecError(f"{path}: a search has a `config` and a `space` of keys with choices or bounds, {given}")
+    if type(trials) is not int or trials < 1:
         raise GenrecError(f"{path}: `trials` is a positive number, not `{trials}`")
     for key, values in space.items():
         _check_values(path, key, values)
     seed, keys = contents.get("seed", 42), contents.get("set") or {}
-    if type(seed) is not int or not isinstance(keys, dict):
-        raise GenrecError(f"{path}: `seed` is a whole number and `set` a mapping of keys, not `{seed}` and `{keys}`")
-    config = find_config(str(contents["config"]), path.parent)
+    check_seed(path, "seed", seed)
+    if not isinstance(keys, dict):
+        raise GenrecError(f"{path}: `set` is a mapping of keys to values, not `{keys}`")
+    config = find_config(contents["config"], path.parent)
     shared = {"trainer.enable_progress_bar": False, **keys}
     arguments = [*flags(shared), *extra, f"--seed_everything={seed}"]
     point = {key: values[0] if isinstance(values, list) else values["low"] for key, values in space.items()}
-    settings = resolve(["--config", str(config), *arguments, *flags(point)])
+    try:
+        settings = resolve(["--config", str(config), *arguments, *flags(point)])
+    except GenrecError as error:
+        raise GenrecError(f"{path}: {error}") from error
     kept_by = settings["checkpoint"]
     folder = root / contents["name"]
     return Search(folder, config, arguments, space, trials, seed, kept_by["monitor"], kept_by["mode"]), settings
@@ -141,11 +147,13 @@ def _check_values(path: Path, key: str, values: Any) -> None:
         good = bool(values) and all(value is None or isinstance(value, bool | int | float | str) for value in values)
     else:
         good = isinstance(values, dict) and {"low", "high"} <= set(values) <= {"low", "high", "log"}
-        good = good and all(isinstance(values[end], int | float) for end in ("low", "high"))
-        good = good and values["low"] <= values["high"]
+        good = good and all(type(values[end]) in (int, float) and isfinite(values[end]) for end in ("low", "high"))
+        good = good and values["low"] <= values["high"] and isinstance(values.get("log", False), bool)
+        good = good and (values["low"] > 0 or not values.get("log"))
     if not good:
         raise GenrecError(
-            f"{path}: `{key}` is a list of values, or {{low: 1.0e-4, high: 1.0e-2, log: true}} (1e-4 is text in yaml)"
+            f"{path}: `{key}` is a list of values, or {{low: 1.0e-4, high: 1.0e-2, log: true}} (1e-4 is text in yaml; "
+            f"a logarithm needs a low above 0), not `{values}`"
         )
 
 

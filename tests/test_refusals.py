@@ -4,52 +4,32 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
+import yaml
 
+from genrec import trusted
 from genrec.cli import main
+from genrec.configuration import load_config
 from genrec.disk import cannot_write
 
-FIT = "fit --config synthetic_setrec.yaml --data.source.init_args.users 150 --data.source.init_args.items 140"
-CHEAP = "test --config synthetic_popularity.yaml --data.source.init_args.users 150 --data.source.init_args.items 140"
-MODEL = "--model.init_args"
-IDENTIFIER = f"{MODEL}.identifier.init_args"
+from .refused import CLASSES, COMMANDS, CONFIGS, KEYS, MODULES, SEARCHES, SHORT, STUDIES
 
-KEYS = {
-    f"{MODEL}.ks [0]": "the cut-offs `ks` must be positive numbers, got [0]",
-    f"{MODEL}.ks a": "config key `model.init_args.ks`: expected a list, not `a`",
-    f"{MODEL}.template x": "the prompt template must hold <history> exactly once: 'x'",
-    f"{IDENTIFIER}.n_semantic -1": "SETRec needs at least one token per item, got n_semantic=-1, use_cf=True",
-    f"{IDENTIFIER}.betas []": "SETRec needs betas between 0 and 1, got []",
-    f"{IDENTIFIER} null": "config key `model.init_args.identifier.init_args` holds the arguments of SETRec by name",
-    f"{MODEL}.backbone.init_args.pretrained x/y": "T5Backbone takes either `pretrained` (a model's name or folder) or",
-    f"{MODEL}.optimizer.init_args.lr -1": "Invalid learning rate: -1.0",
-    f"{MODEL}.identifier_lr -1": "`identifier_lr` of the model is -1.0: give 0 or more",
-    f"{MODEL}.warmup_steps -1": "`warmup_steps` of the model is -1: give 0 or more",
-    f"{MODEL}.identifier 5": "config key `model.init_args.identifier`: expected a class of ItemIdentifier (BIGRec, ",
-    "--model 5": "config key `model`: expected a class of RankingModule (ItemKNN, Popularity, ",
-    "--data 5": "config key `data` holds other keys: it cannot be `5`",
-    "--data.rank_batch_size 0": "data.rank_batch_size is 0: give 1 or more",
-    "--data.max_history -1": "data.max_history is -1: give 1 or more",
-    "--data.source.init_args.users x": "config key `data.source.init_args.users`: expected a whole number, not `x`",
-    "--seed_everything -1": "`seed_everything` is a whole number from 0 to 4294967295, not -1",
-    "--seed_everything 4294967296": "`seed_everything` is a whole number from 0 to 4294967295, not 4294967296",
-    "--assets.text.init_args.dim 0": "`dim` of TfidfText is 0: give 1 or more",
-    "--assets.cf.init_args.dim 0": "`dim` of SASRecCF is 0: give 1 or more",
-    "--checkpoint.mode up": "`mode` can be min, max but got up",
-    "--checkpoint.monitor val/foo": "`checkpoint.monitor: val/foo` will not be measured",
-    "--early_stopping.mode up": "`mode` can be min, max, got up",
-    "--early_stopping.monitor foo": "`early_stopping.monitor: foo` will not be measured",
-}
+SIZES = "--data.source.init_args.users 150 --data.source.init_args.items 140"
+FIT = f"fit --config synthetic_setrec.yaml {SIZES}"
+CHEAP = f"test --config synthetic_popularity.yaml {SIZES}"
+STUDY = "config: synthetic_popularity.yaml"
 
-CONFIGS = {
+BYTES = {
     "utf16": ("a: 1".encode("utf-16"), "utf16.yaml: a config is a text in UTF-8, which this is not (byte 0)"),
     "latin1": ("a: é".encode("latin-1"), "latin1.yaml: a config is a text in UTF-8, which this is not (byte 3)"),
     "binary": (bytes(range(1, 256)), "a config is a text in UTF-8"),
@@ -65,22 +45,13 @@ CONFIGS = {
     "key": (b"5: a", "key.yaml: a key is a text, not `5`"),
     "hash": (b"{[a]: b}", "hash.yaml, line 1: not valid YAML (found unhashable key)"),
     "date": (b"a: 2020-99-99", "date.yaml: not valid YAML (month must be in 1..12)"),
+    "bomb": (
+        b"a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (n, n, b", ".join([b"*%c" % (n - 1)] * 9)) for n in range(98, 108)),
+        "bomb.yaml: a config has fewer than 100,000 values, with all that `*` repeats",
+    ),
+    "twice": (b"a: 1\nb: 2\na: 3", "twice.yaml, line 3: not valid YAML (the key `a` stands here again)"),
     "tag": (b"a: !!python/object:os.system b", "tag.yaml, line 1: not valid YAML (could not determine a constructor"),
-}
-
-STUDIES = {
-    "study lists.yaml --dry-run": ("config: [a]", "lists.yaml: a config is the name of a file, not `['a']`"),
-    "study nested.yaml --dry-run": ("configs: [[a]]", "nested.yaml: a config is the name of a file, not `['a']`"),
-    "study number.yaml --dry-run": ("config: 5", "number.yaml: a config is the name of a file, not `5`"),
-    "study up.yaml --dry-run": ("name: ../up", "up.yaml: the name of a study is that of a folder"),
-    "tune seed.yaml": (
-        "{config: synthetic_popularity.yaml, seed: abc, space: {a: [1]}}",
-        "seed.yaml: `seed` is a whole number and `set` a mapping of keys, not `abc` and `{}`",
-    ),
-    "tune keys.yaml": (
-        "{config: synthetic_popularity.yaml, set: abc, space: {a: [1]}}",
-        "keys.yaml: `seed` is a whole number and `set` a mapping of keys, not `42` and `abc`",
-    ),
 }
 
 PLACES = {
@@ -105,30 +76,88 @@ def complaint(capsys: pytest.CaptureFixture[str], command: str) -> str:
         main(shlex.split(command))
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("genrec: error: ")]
     assert exit_.value.code == 2
-    assert not any(word in line for word in ("NestedArg", "Union", "Namespace", "jsonargparse"))
+    assert not any(word in line for word in VOCABULARY)
     return line.removeprefix("genrec: error: ")
 
 
-@pytest.mark.parametrize(("keys", "said"), KEYS.items(), ids=KEYS)
-def test_keys(keys: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert complaint(capsys, f"{FIT} {keys}").startswith(said)
+VOCABULARY = ("NestedArg", "Union", "Namespace", "jsonargparse", "class_path '", "Parser key", "<class", "Not of type")
+"""Words of the parser's own."""
+
+
+def check(capsys: pytest.CaptureFixture[str], command: str, said: str) -> None:
+    """Whether one line is all that is said, and it has these words."""
+    with pytest.raises(SystemExit) as exit_:
+        main(shlex.split(command))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert exit_.value.code == 2
+    assert not any(word in line for word in VOCABULARY), line
+    words = ".*".join(map(re.escape, in_full(said).split(" ... ")))
+    assert re.match(f"genrec: error: {words}", line), f"{line}\nis not\n{in_full(said)}"
+
+
+def in_full(text: str) -> str:
+    for word, key in SHORT.items():
+        text = text.replace(word, key)
+    return text.replace("HERE", str(Path.cwd())).replace("FILE", "x.yaml")
+
+
+@pytest.fixture
+def modules(here: Path) -> Iterator[None]:
+    for name, text in MODULES.items():
+        (here / f"{name}.py").write_text(text)
+    yield
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_keys(keys: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(capsys, f"{FIT} --{in_full(keys)}", KEYS[keys])
     assert not list(here.rglob("*")), "nothing is left behind"
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_configs(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    contents, said = CONFIGS[name]
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize("keys", CLASSES)
+def test_classes(keys: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check(capsys, f"{FIT} --{in_full(keys)}", CLASSES[keys])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check(capsys, command, COMMANDS[command])
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize("text", CONFIGS)
+def test_configs(text: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "x.yaml").write_text(text)
+    check(capsys, "fit --config x.yaml", CONFIGS[text])
+
+
+@pytest.mark.parametrize("text", STUDIES)
+def test_studies(text: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "x.yaml").write_text(below_a_config(text))
+    check(capsys, "study x.yaml --dry-run", STUDIES[text])
+
+
+@pytest.mark.parametrize("text", SEARCHES)
+def test_searches(text: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "x.yaml").write_text(below_a_config(text))
+    check(capsys, "tune x.yaml", SEARCHES[text])
+    assert not (here / "studies").exists()
+
+
+def below_a_config(text: str) -> str:
+    return text[1:] if text.startswith("-") else f"{STUDY}\n{text}"
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_configs_that_are_none(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contents, said = BYTES[name]
     (here / "again.yaml").write_text("compose: [round.yaml]")
     (here / f"{name}.yaml").write_bytes(contents)
     for command in ("fit --config", "study"):
         assert said in complaint(capsys, f"{command} {name}.yaml")
-
-
-@pytest.mark.parametrize("command", STUDIES)
-def test_studies(command: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text, said = STUDIES[command]
-    (here / command.split()[1]).write_text(text)
-    assert complaint(capsys, command).startswith(said)
 
 
 def test_the_name_of_a_study_may_be_a_number(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +191,6 @@ def test_files_that_may_not_be_so_large(size: int, here: Path, capsys: pytest.Ca
     assert not list(here.rglob("*.ckpt"))
 
 
-SIZES = "--data.source.init_args.users 150 --data.source.init_args.items 140"
 WRITES = {
     f"{CHEAP} --trainer.enable_progress_bar false": "ulimit -f",
     f"prepare --config synthetic_setrec.yaml {SIZES} --assets.root assets": "ulimit -f",
@@ -234,3 +262,42 @@ def test_standard_output(stdout: str, code: int, here: Path) -> None:
     assert done.returncode == code, done.stderr
     assert len([line for line in done.stderr.splitlines() if "error" in line.lower()]) == (code == 2), done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Distribution:
+    """An installed package, as far as its entry points are asked for."""
+
+    name = "others"
+
+    def locate_file(self, path: str) -> str:
+        return "/site-packages"
+
+
+def test_a_broken_plugin_is_left_out_and_said_once(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "refused_plugin.py").write_text("raise OSError('no GPU')")
+    sys.path.append(str(here))
+    broken = EntryPoint("theirs", "refused_plugin:A", "genrec.identifiers")._for(Distribution())  # type: ignore[attr-defined]
+    monkeypatch.setattr(trusted, "entry_points", lambda **_: [*entry_points(group="genrec.identifiers"), broken])
+    for _ in range(2):
+        main(["fit", "--config", "synthetic_popularity.yaml", *SIZES.split()])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "plugin" in line]
+    assert line == (
+        "the plugin `theirs` (refused_plugin:A) of others is left out, it cannot be imported: OSError: no GPU "
+        f"({here}/refused_plugin.py, line 1)"
+    )
+
+
+def test_a_run_whose_class_is_elsewhere_says_where_it_was_looked_for(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "run" / "checkpoints").mkdir(parents=True)
+    (here / "run" / "checkpoints" / "best.ckpt").write_text("")
+    text = load_config("synthetic_setrec.yaml")
+    text["model"]["init_args"]["identifier"]["class_path"] = "refused_elsewhere.Mine"
+    (here / "run" / "config.yaml").write_text(yaml.safe_dump(text))
+    said = complaint(capsys, "recommend --run run --history '' --trust")
+    assert "there is no module `refused_elsewhere` for `refused_elsewhere.Mine`; looked for in the working" in said
+    assert str(here) in said
+    assert "unless you trust it" in complaint(capsys, "recommend --run run --history ''")

@@ -46,6 +46,8 @@ _AMOUNTS = {
     "predict": ("limit_predict_batches",),
 }
 
+_SECTIONS = ("trainer", "data", "assets", "checkpoint", "last")
+
 MONITORS = ("checkpoint.monitor", "early_stopping.monitor")
 DEFAULT_MONITOR = "val/ndcg@max(ks)"
 """Stands for NDCG at the model's largest cut-off, which is known when all arguments are."""
@@ -74,7 +76,11 @@ def compose(
             raise GenrecError("--config takes the name of a config file")
         path = Path(config)
         of_run = path.name == runs.CONFIG and (path.parent / runs.CHECKPOINTS).is_dir()
-        args += ["--config", yaml.safe_dump(accept(load_config(config), path, of_run))]
+        contents = load_config(config)
+        for section in _SECTIONS:
+            if not isinstance(contents.get(section, {}), dict):
+                raise GenrecError(f"{path}: `{section}` holds other keys: it cannot be `{contents[section]!s:.80}`")
+        args += ["--config", yaml.safe_dump(accept(contents, path, of_run))]
         name = path.stem
         if of_run:
             run_folder, name = path.parent, path.resolve().parent.parent.name

@@ -55,9 +55,12 @@ _TYPE = re.compile(r"Expected an? <class '(?:\w+\.)*(\w+)'>")
 _LITERAL = re.compile(r"Expected a typing\.Literal\[(.*?)\]")
 _WANTS_CLASS = re.compile(
     r"(?:Expected a dot import path string|Unexpected import path format): (.*)"
-    r"|Not a valid subclass of|unhashable type"
+    r"|Not a valid subclass of|unhashable type|argument of type"
 )
 _OPTION = "an option is `--key value`, a value with blanks stands in quotes"
+_UNFIT = re.compile(
+    r"Import path (?:(\S+) )?does not|Expected an instantiatable class, but (\S+) is|Expected '(\S+)' to be a subclass"
+)
 _PLAIN = (_TYPE, _LITERAL, _WANTS_CLASS)
 _DOTTED = re.compile(r"\w+(\.\w+)+")
 _NAMES = {
@@ -148,8 +151,8 @@ def _walk(text: str, so_far: _Reason) -> _Reason:
     if found := _UNION.match(text):
         return _choose(found[1], found[2], so_far)
     found = re.search(r"\. Got value: (.*?)(?:\n|\Z)", text) or _WANTS_CLASS.match(text)
-    if classes := re.search(r"Import path (?:(\S+) )?does not|Expected an instantiatable class, but (\S+) is", text):
-        name = classes[1] or classes[2] or so_far.given
+    if classes := _UNFIT.match(text):
+        name = next((group for group in classes.groups() if group), so_far.given)
         return replace(so_far, said=(text,), given=name, named=name)
     return replace(so_far, said=(text,), given=(found and found[1]) or so_far.given)
 
@@ -157,7 +160,7 @@ def _walk(text: str, so_far: _Reason) -> _Reason:
 def _choose(alternatives: str, given: str, so_far: _Reason) -> _Reason:
     """Of the alternatives of a type the one that came furthest; what all say, if they refuse the value at once."""
     nested = _NESTED.match(given)
-    value = nested[2].strip("'") if nested else given
+    value = nested[2].strip("'") if nested else _named(given)
     options = [_walk(part, replace(so_far, given=value)) for part in _parts(alternatives)]
     deepest = max(options, key=lambda option: (len(option.path), option.owner != so_far.owner, bool(option.named)))
     if len(deepest.path) > len(so_far.path) or deepest.owner != so_far.owner or deepest.named:
@@ -171,6 +174,12 @@ def _choose(alternatives: str, given: str, so_far: _Reason) -> _Reason:
     if raised and not _UNKNOWN_KEY.search(raised):
         return replace(so_far, path=path, said=(raised,), given=value, named=value if _DOTTED.fullmatch(value) else "?")
     return replace(so_far, path=path, said=said, given=value)
+
+
+def _named(given: str) -> str:
+    """The class that a config names without any arguments; everything else as it is."""
+    found = re.fullmatch(r"\{'class_path': (.*)\}", given)
+    return found[1].strip("'") if found and "'init_args'" not in given else given
 
 
 def _parts(alternatives: str) -> Iterator[str]:
@@ -213,9 +222,8 @@ def _bad_class(reason: _Reason, said: str, error: Exception) -> str:
     name, key = reason.named or "", reason.key
     wanted = _base(reason)
     module, _, last = name.rpartition(".")
-    if "does not correspond to a subclass of" in said:
-        base = said.rpartition(" ")[2]
-        return f"config key `{key}`: `{name}` is no {base}{_there_are(wanted)}"
+    if base := re.search(r"to (?:be )?a subclass of (?:<class ')?(?:\w+\.)*(\w+)", said):
+        return f"config key `{key}`: `{name}` is no {base[1]}{_there_are(wanted)}"
     if " is abstract" in said:
         cls = find_class(name) or next((each for each in _subclasses(wanted) if each.__name__ == name), None)
         if cls is None or cls is wanted:
@@ -306,4 +314,4 @@ def _given(reason: _Reason) -> str:
     """The value as a config has it."""
     given = " ".join((reason.given or "").split())
     words = {"None": "null", "True": "true", "False": "false"}
-    return f"`{words.get(given, given):.80}`"
+    return f"`{words.get(given, given):.80}`" if given else "anything else"

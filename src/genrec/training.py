@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -185,7 +186,7 @@ class GenrecCLI(LightningCLI):
         config = self.config[self.subcommand]
         follow_cut_offs(config)
         torch.set_float32_matmul_precision(config.float32_matmul)
-        check_does(self.subcommand, config)
+        check_does(self.command, config)
         if self.subcommand == "fit":
             forget_monitors(config)
             check_monitors(config)
@@ -345,7 +346,7 @@ def run(arguments: list[str]) -> None:
     trust = TRUST in arguments
     if trust and arguments[0] not in EVALUATIONS:
         raise GenrecError(f"{TRUST} is for {', '.join(EVALUATIONS)}: what is trained is trusted anyway")
-    own: list[Any] = [argument.partition("=")[2] or argument for argument in arguments]
+    own: list[Any] = [word for argument in arguments for word in re.split(r"[^\w.]+", argument)]
 
     def accept(config: dict[str, Any], path: Path, of_run: bool) -> dict[str, Any]:
         if of_run and not trust and arguments[0] in EVALUATIONS:

@@ -103,7 +103,10 @@ def test_a_label_as_a_folder() -> None:
         ("config: synthetic_setrec.yaml\nvariants: {b: 1}", "`variants: b` is a mapping"),
         ("config: synthetic_setrec.yaml\nset: 1", "`set` is a mapping"),
         ("config: synthetic_setrec.yaml\nseeds: many", "`seeds` is a list of numbers"),
-        ("config: synthetic_setrec.yaml\nseeds: [1, yes]", "`seeds` is a list of numbers"),
+        (
+            "config: synthetic_setrec.yaml\nseeds: [1, yes]",
+            "`seeds`: a seed is a whole number from 0 to 4294967295, not `True`",
+        ),
         ("config: synthetic_setrec.yaml\nvariants: {x: {seed_everything: 9}}", "no key sets `seed_everything`"),
         ("config: synthetic_setrec.yaml\nseeds: [1, 1]", "the same name"),
         ("config: synthetic_setrec.yaml\nname: ../x", "name of a study is that of a folder"),

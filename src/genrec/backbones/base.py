@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from genrec.backbones.encoder import TextEncoder
 from genrec.backbones.lora import own_parameters
 from genrec.backbones.tree import Tree
 from genrec.devices import SHORT, shortens
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, first_line
 from genrec.types import Packed, Tokens
 
 Memory = Any
@@ -186,11 +187,16 @@ class Backbone(nn.Module, ABC):
         return self
 
 
+_SIZE = re.compile("^(d|num)_|_size$")
+"""Fields that no model can do without."""
+
+
 def known_sizes(sizes: dict[str, Any], config: type) -> dict[str, Any]:
     """The sizes of a new model, once each is known to be a field of its configuration.
 
     Raises:
-        GenrecError: for another: a configuration takes whatever it is given, and does not read it.
+        GenrecError: for another, as a configuration takes whatever it is given and does not read it; and for a value
+            that none can have.
     """
     known = set(config.__annotations__) - {"vocab_size"}
     for name in sizes:
@@ -198,6 +204,13 @@ def known_sizes(sizes: dict[str, Any], config: type) -> dict[str, Any]:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(known))}"
             raise GenrecError(f"`sizes` has `{name:.80}`, which is no field of {config.__name__}: {hint}")
+        if _SIZE.search(name) and type(sizes[name]) is int and sizes[name] < 1:
+            raise GenrecError(f"`sizes` has `{name}: {sizes[name]}`: give 1 or more")
+    try:
+        config(**sizes)
+    except Exception as error:
+        reason = first_line(error.__cause__ or error)  # type: ignore[arg-type] # nobody interrupts it
+        raise GenrecError(f"no {config.__name__} can have these `sizes`: {reason}") from error
     return sizes
 
 

@@ -27,7 +27,6 @@ from genrec.backbones.base import Backbone, Context, Read, check_whole, known_si
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
-from genrec.backbones.sizes import configured
 from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
 from genrec.bounds import at_most, room_of
@@ -108,8 +107,7 @@ class CausalBackbone(Backbone):
         """See `Backbone.setup`."""
         if self.pretrained is None:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
-            make = partial(AutoConfig.for_model, self.family)
-            config = configured(make, "CausalBackbone", self.sizes, vocab_size=len(self.tokenizer))
+            config = AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
             self.model = AutoModel.from_config(
                 config, attn_implementation=ATTENTION, dtype=self.dtype, trust_remote_code=False
             )

@@ -34,7 +34,6 @@ from genrec.backbones.base import Backbone, check_whole, known_sizes
 from genrec.backbones.dropout import dropout as drop
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
-from genrec.backbones.sizes import configured
 from genrec.backbones.tree import Tree, take_columns
 from genrec.backbones.words import load_tokenizer
 from genrec.bounds import at_most, lifted, room_of
@@ -155,14 +154,12 @@ class T5Backbone(Backbone):
                 self.output = loaded.lm_head.requires_grad_(False)
         else:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
-            config = configured(
-                T5Config,
-                "T5Backbone",
-                self.sizes,
+            config = T5Config(
                 vocab_size=len(self.tokenizer),
                 pad_token_id=self.tokenizer.pad_token_id,
                 eos_token_id=self.tokenizer.eos_token_id,
                 use_cache=False,
+                **self.sizes,
             )
             config._attn_implementation = ATTENTION
             self.t5 = T5Model(config)

@@ -88,9 +88,7 @@ class SequenceData(L.LightningDataModule):
             if value < smallest:
                 raise GenrecError(f"data.{key} is {value}: give {smallest} or more")
         if num_workers > MOST_WORKERS:
-            raise GenrecError(
-                f"data.num_workers is {num_workers}: every one is a process, give {MOST_WORKERS} or fewer"
-            )
+            raise GenrecError(f"data.num_workers is {num_workers}, each a process: give {MOST_WORKERS} or fewer")
         self.told = False  # whether what the reading found out was said: by `setup`, or on a data card
         self.source = source
         self.root = Path(root)

@@ -248,6 +248,7 @@ def test_what_the_system_says(number: int) -> None:
     assert cannot_write(inner) == cannot_write(outer)
     assert str(cannot_write(inner)).startswith("cannot use `runs/a`: ")
     assert cannot_write(RuntimeError("of ours")) is None
+    assert cannot_write(RuntimeError("basic_ios::clear: iostream error")), "torch, on a full disk"
     assert cannot_write(KeyError("x")) is None
 
 

@@ -36,8 +36,9 @@ class WholeFiles(TorchCheckpointIO):
             torch.save(checkpoint, unfinished)
             os.replace(unfinished, target)
         except (OSError, RuntimeError) as error:
-            # On a full disk torch speaks of positions in its container.
-            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            # On a full disk torch speaks of positions in its container, or of its stream.
+            full = "inline_container" in str(error) or "iostream error" in str(error)
+            if isinstance(error, RuntimeError) and not full:
                 raise
             reason = getattr(error, "strerror", None) or "the disk is full, or a file may not be as large"
             raise GenrecError(f"cannot write `{target}`: {reason}") from error

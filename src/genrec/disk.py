@@ -32,6 +32,11 @@ def cannot_write(error: BaseException | None) -> str | None:
             file = f"`{error.filename}`" if error.filename else "a file or standard output"
             return f"cannot use {file}: {_REASONS[error.errno]}; choose another place, or make room"
         error = error.__cause__
-    if "PytorchStreamWriter failed" in said or "No space left on device" in said or "File too large" in said:
+    if (
+        "PytorchStreamWriter failed" in said
+        or "iostream error" in said
+        or "No space left on device" in said
+        or "File too large" in said
+    ):
         return "cannot write a file: the disk is full, or files may not be so large here (`ulimit -f`); make room"
     return None

@@ -27,7 +27,7 @@ from genrec.decoding.exact import exact_search
 from genrec.evaluation import RankingMetrics
 from genrec.identifiers import TokenSequence
 from genrec.identifiers.writer import TokenWriter
-from genrec.recommender import Recommender
+from genrec.recommenders.recommender import Recommender
 from genrec.types import PAD, Batch, Ranking
 
 K = 10

@@ -26,8 +26,8 @@ from typing import Any
 
 from shops import CONFIGS, Moment, Shop, refused
 
-SASREC, SAVE = "genrec.assets.sasrec:SASRec", "torch:save"
-LAST = "genrec.checkpoints:LastCheckpoint"
+SASREC, SAVE = "genrec.recommenders.sasrec:SASRec", "torch:save"
+LAST = "genrec.training.checkpoints:LastCheckpoint"
 KILLS: dict[str, tuple[str, Callable[[random.Random], Moment | None]]] = {
     "killed at a random moment of `fit`": ("sasrec", lambda draw: None),
     "killed before the first checkpoint": (

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from genrec import load
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
-from genrec.recommender import Recommender
-from genrec.serving import RECALL
+from genrec.recommenders.recommender import Recommender
+from genrec.serving.served import RECALL
 
 K = 10
 NOISE = 0.3

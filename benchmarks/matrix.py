@@ -28,12 +28,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from genrec.backbones.words import load_tokenizer
-from genrec.building import build
-from genrec.configuration import load_config, merge
-from genrec.continuation import Continuation
-from genrec.data.synthetic import Synthetic
+from genrec.config.files import load_config, merge
+from genrec.data.sources.synthetic import Synthetic
 from genrec.errors import GenrecError
-from genrec.sharding import strategy_of
+from genrec.recommenders.sharding import strategy_of
+from genrec.runs.building import build
+from genrec.training.callbacks.continuation import Continuation
 
 IDENTIFIERS = ("setrec", "tiger", "letter", "cid", "semid", "idgenrec", "bigrec", "e4srec", "dreamrec", "sasrec")
 BACKBONES = ("t5", "causal", "lora")

@@ -23,7 +23,7 @@ from genrec.backbones import T5Backbone
 from genrec.data import Release, SequenceData
 from genrec.evaluation import RankingMetrics
 from genrec.identifiers import SETRec
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 
 SIZES = {
     "small": {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4},

@@ -20,7 +20,7 @@ import torch
 
 from genrec.cli import main
 from genrec.errors import GenrecError
-from genrec.restoring import read
+from genrec.runs.restoring import read
 
 SHARED = "{enable_progress_bar: false, enable_model_summary: false, logger: csv, max_epochs: %d}"
 CONFIGS = {
@@ -43,7 +43,7 @@ trainer: {SHARED % 1}
 
 _PROCESSES = get_context("forkserver")
 # They begin with everything imported, so that a kill costs seconds.
-_PROCESSES.set_forkserver_preload(["genrec.training"])
+_PROCESSES.set_forkserver_preload(["genrec.training.command"])
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import torch
 from genrec.backbones import T5Backbone
 from genrec.data import Catalog
 from genrec.identifiers import Search
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec_baselines import TIGER
 
 SIZES = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}

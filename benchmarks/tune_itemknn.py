@@ -14,7 +14,7 @@ from pathlib import Path
 import lightning as L
 
 from genrec.data import InMemory, Release, SequenceData
-from genrec.references import ItemKNN
+from genrec.recommenders.references import ItemKNN
 
 WINDOWS = (1, 3, 5, 10, 50)
 LASTS = (1, 3, 10, 50)

@@ -16,8 +16,8 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from genrec.assets.sasrec import SASRec
 from genrec.data import InMemory, Release, SequenceData
+from genrec.recommenders.sasrec import SASRec
 
 DROPOUTS = (0.5, 0.3, 0.7)
 DIMS = (64, 128)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import yaml
 
-from genrec.building import build, set_up
 from genrec.data.origin import ENTRY
+from genrec.runs.building import build, set_up
 from genrec.seeds import closed
 
 QWEN = {
@@ -42,7 +42,7 @@ DREAMREC = {
 
 def recommender(identifier: dict[str, Any], backbone: dict[str, Any] = T5_BACKBONE) -> dict[str, Any]:
     return {
-        "class_path": "genrec.recommender.Recommender",
+        "class_path": "genrec.recommenders.recommender.Recommender",
         "init_args": {"identifier": copy.deepcopy(identifier), "backbone": copy.deepcopy(backbone)},
     }
 
@@ -56,7 +56,7 @@ def make_run(folder: Path, model: dict[str, Any]) -> Path:
         "data": {"source": data, "root": "data", "max_history": 8, "rank_batch_size": 16},
         "assets": {
             "text": {"class_path": "genrec.assets.TfidfText", "init_args": {"dim": 8}},
-            "cf": {"class_path": "genrec.assets.SASRecCF", "init_args": {"dim": 8, "max_epochs": 1}},
+            "cf": {"class_path": "genrec.recommenders.SASRecCF", "init_args": {"dim": 8, "max_epochs": 1}},
             "root": str(folder / "data" / "assets"),
         },
     }

@@ -19,10 +19,10 @@ import pytest
 import torch
 import yaml
 
-from genrec import ranks
 from genrec.cli import main
 from genrec.data import Synthetic
-from genrec.report import load_results
+from genrec.evaluation import ranks
+from genrec.runs.results import load_results
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUICK = [*SMALL, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]

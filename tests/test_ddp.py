@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from genrec import ranks
+from genrec.evaluation import ranks
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]

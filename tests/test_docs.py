@@ -15,7 +15,7 @@ import torch
 from genrec.assets import Assets, TfidfText
 from genrec.cli import main
 from genrec.data import Dataset
-from genrec.report import load_results
+from genrec.runs.results import load_results
 
 from .identifiers.sequences import make_backbone
 

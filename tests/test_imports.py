@@ -1,57 +1,64 @@
-"""What must never import what, walked over the source files."""
+"""Who may import whom: the rooms of the house, walked over the source files."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.import_graph import ROOMS, circles, files_of, floors, graph_of, imports, wrong
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "genrec"
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+FILES = files_of(SOURCE)
+GRAPH = graph_of(FILES)
 
-FORBIDDEN = {
-    "types.py": ["genrec"],
-    "data": ["genrec.assets", "genrec.backbones", "genrec.identifiers", "transformers"],
-    "assets": ["genrec.identifiers", "genrec.backbones", "genrec.decoding"],
-    "backbones": ["genrec.identifiers", "genrec.assets", "genrec.data"],
-    "identifiers": ["lightning", "genrec.evaluation"],
-    "decoding": ["genrec.identifiers", "genrec.data"],
-    "evaluation": ["genrec.identifiers", "genrec.backbones"],
-    "": ["genrec_baselines"],
+FAMILY = {
+    f"genrec.identifiers.{name}"
+    for name in ("base", "names", "rows", "tables", "targets", "token_sequence", "vocabulary", "writer")
 }
-SHARED_BY_IDENTIFIERS = {
-    f"genrec.identifiers.{name}" for name in ("base", "names", "tables", "token_sequence", "writer")
-}
+"""What identifiers share; everything else in their room is an identifier."""
 
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: relative import"
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+def test_arrows_point_up_the_list_of_rooms() -> None:
+    assert not wrong(GRAPH)
+    rooms = {path.stem for path in (SOURCE / "genrec").glob("*") if path.suffix in ("", ".py")} - {"__pycache__"}
+    assert rooms - {"__init__", "configs"} == {room for floor in ROOMS for room in floor}
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
-def test_no_forbidden_import(part: str) -> None:
-    place = SOURCE / part
-    files = [place] if place.is_file() else sorted(place.rglob("*.py"))
-    assert files
-    wrong = [
-        f"{path.relative_to(SOURCE)} imports {name}"
-        for path in files
-        for name in imports(path)
-        for forbidden in FORBIDDEN[part]
-        if name == forbidden or name.startswith(forbidden + ".")
-    ]
-    assert not wrong
+def test_nobody_imports_in_a_circle() -> None:
+    assert not circles(GRAPH)
+    assert floors(GRAPH)["genrec.errors"] == 0
+
+
+def test_a_circle_is_found_however_long() -> None:
+    ring = {"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("a"), "d": frozenset("a")}
+    assert circles(ring) == [["a", "b", "c"]]
+    assert floors({"a": frozenset(), "b": frozenset("a"), "c": frozenset("ab")}) == {"a": 0, "b": 1, "c": 2}
+
+
+def test_an_arrow_down_is_found() -> None:
+    down = {"genrec.data.x": frozenset({"genrec.serving.y"}), "genrec.serving.y": frozenset(), "genrec.z": frozenset()}
+    assert wrong(down) == ["genrec.z is in no room", "genrec.data.x imports genrec.serving.y"]
+
+
+def test_the_core_knows_no_method_of_the_baselines() -> None:
+    for path in FILES.values():
+        assert not [name for name in imports(path) if name.startswith("genrec_baselines")], path
 
 
 def test_identifiers_do_not_import_each_other() -> None:
-    for path in (SOURCE / "identifiers").glob("*.py"):
-        if path.name == "__init__.py":
-            continue
-        ours = {name.rpartition(".")[0] for name in imports(path) if name.startswith("genrec.identifiers.")}
-        assert ours <= SHARED_BY_IDENTIFIERS, path.name
+    for module, others in GRAPH.items():
+        if module.startswith("genrec.identifiers."):
+            assert {other for other in others if other.startswith("genrec.identifiers.")} <= FAMILY, module
+
+
+HEAVY = ("lightning", "torchmetrics", "optuna", "matplotlib", "faiss", "sentence_transformers")
+
+
+@pytest.mark.parametrize("room", ["data", "assets", "identifiers"])
+def test_what_a_notebook_imports_loads_no_trainer(room: str) -> None:
+    """Transitively, whatever the libraries below import."""
+    code = f"import sys, genrec.{room}; print([name for name in {HEAVY} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

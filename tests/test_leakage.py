@@ -11,15 +11,16 @@ import polars as pl
 import pytest
 import torch
 
-from genrec.assets import Assets, SASRecCF, TfidfText
+from genrec.assets import Assets, TfidfText
 from genrec.backbones import T5Backbone
 from genrec.data import Dataset, InMemory, Ragged, SequenceData, Synthetic
 from genrec.data.interactions import deduplicate
 from genrec.data.splits import SPLIT, Split, split
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
-from genrec.recommender import Recommender
-from genrec.references import ItemKNN, Popularity
+from genrec.recommenders import SASRecCF
+from genrec.recommenders.recommender import Recommender
+from genrec.recommenders.references import ItemKNN, Popularity
 from genrec.types import Batch
 
 from .trainers import quiet_trainer

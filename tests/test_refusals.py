@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genrec import trusted
 from genrec.cli import main
-from genrec.configuration import load_config
-from genrec.disk import cannot_write
+from genrec.config.files import load_config
+from genrec.io.disk import cannot_write
+from genrec.runs import trusted
 
 from .refused import CLASSES, COMMANDS, CONFIGS, KEYS, MODULES, SEARCHES, SHORT, STUDIES
 

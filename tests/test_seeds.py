@@ -10,20 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.assets import (
-    Asset,
-    Assets,
-    AssetStore,
-    CooccurrenceClusters,
-    ReleasedCF,
-    RQVAECodes,
-    SASRecCF,
-    TfidfText,
-    Training,
-)
-from genrec.assets.base import Derived
+from genrec.assets import Asset, Assets, AssetStore, CooccurrenceClusters, ReleasedCF, RQVAECodes, TfidfText, Training
+from genrec.assets.derived import Derived
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+from genrec.recommenders import SASRecCF
 from genrec.seeds import with_seed
 
 QUICK = RQVAECodes(levels=2, size=8, dim=4, training=Training(steps=20, batch_size=8, evaluate_every=10))

@@ -16,22 +16,14 @@ import lightning as L
 import pytest
 import yaml
 
-from genrec.arguments import Stopping
 from genrec.cli import USAGE, main
-from genrec.configuration import PACKAGED
+from genrec.config.files import PACKAGED
+from genrec.training.arguments import Stopping
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
-MODULES = (
-    "assets",
-    "assets.sasrec",
-    "backbones",
-    "data",
-    "identifiers",
-    "recommender",
-    "references",
-)
+MODULES = ("data", "data.module", "assets", "backbones", "identifiers", "recommenders")
 
 
 COMMAND_LINE = {("Trainer", "devices"): 1}

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.assets.generated_tags import GENERATOR, TagWriter
-from genrec.assets.tags import choose
+from genrec.assets.tags.generated import GENERATOR, TagWriter
+from genrec.assets.tags.words import choose
 from genrec.errors import GenrecError
-from genrec.recommender import Recommender
+from genrec.recommenders.recommender import Recommender
 from genrec.types import PAD
 from genrec_baselines.idgenrec import IDGenRec
 

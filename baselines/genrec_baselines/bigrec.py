@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.assets import Frequency, ItemAssets
-from genrec.assets.base import EMBEDDINGS, WithoutUsers, hash_texts
+from genrec.assets.recipe import EMBEDDINGS, WithoutUsers, hash_texts
 from genrec.backbones import Backbone, Context, Memory
 from genrec.backbones.encoder import TextEncoder
 from genrec.data import Catalog, Dataset, Ragged
@@ -29,6 +29,7 @@ from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.targets import mean_loss
 from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Packed, Ranking, Tokens
 
@@ -164,7 +165,7 @@ class BIGRec(ItemIdentifier):
         return self.names.embed(items if self.history is None else items[:, -self.history :])
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The cross-entropy of the words of the target's title and of the one that closes it (`ItemNames.mean_loss`).
+        """The cross-entropy of the words of the target's title and of the one that closes it (`targets.mean_loss`).
 
         Raises:
             GenrecError: if packed prompts are longer than what is read.
@@ -174,7 +175,7 @@ class BIGRec(ItemIdentifier):
                 f"BIGRec reads the last {self.history} items, but packed prompts are read whole: set "
                 f"`data.max_history` to {self.history}, or `history` of BIGRec to null"
             )
-        return {"loss": self.names.mean_loss(backbone, context, target)}
+        return {"loss": mean_loss(self.names, backbone, context, target)}
 
     def choose(self, value: float) -> None:
         """Keep a gamma."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from genrec.assets import CatalogTags, Frequency, ItemAssets, ItemTags, KeywordTags
-from genrec.assets.tags import TAGS
+from genrec.assets.tags.words import TAGS
 from genrec.backbones import Backbone
 from genrec.data import Catalog, Ragged
 from genrec.errors import GenrecError

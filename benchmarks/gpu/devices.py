@@ -14,11 +14,11 @@ from benchmarks.gpu import shop
 from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, normal
 
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, RQVAECodes, TfidfText
-from genrec.assets.fitting import Training
+from genrec.assets.codes.fitting import Training
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData, Synthetic
 from genrec.identifiers import ItemIdentifier, SETRec
-from genrec.recommender import Recommender
+from genrec.recommenders.recommender import Recommender
 from genrec_baselines import CID, LETTER, TIGER, BIGRec, DreamRec, E4SRec, IDGenRec, SemID
 
 QUICK = Training(steps=30, evaluate_every=15)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from benchmarks.gpu.shop import Size, card
 
-from genrec.versions import versions
+from genrec.io.versions import versions
 
 LIBRARIES = ("torch", "transformers", "lightning", "peft")
 

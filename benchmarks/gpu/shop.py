@@ -12,11 +12,11 @@ import polars as pl
 import torch
 
 from genrec.assets import Assets, ReleasedCF, RQVAECodes
-from genrec.assets.base import EMBEDDINGS, TextAsset
+from genrec.assets.recipe import EMBEDDINGS, TextAsset
 from genrec.backbones import CausalBackbone, LoRA, T5Backbone
 from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
 from genrec.identifiers import ItemIdentifier, SETRec
-from genrec.recommender import Recommender
+from genrec.recommenders.recommender import Recommender
 from genrec_baselines import TIGER
 
 CF_WIDTH = 64

@@ -16,7 +16,7 @@ from benchmarks.gpu.shop import Size
 from torch.utils.flop_counter import FlopCounterMode
 
 from genrec.data import Dataset
-from genrec.recommender import Recommender
+from genrec.recommenders.recommender import Recommender
 from genrec.testing import Syncs
 
 

@@ -10,10 +10,10 @@ from importlib import import_module
 from itertools import groupby
 from typing import NoReturn
 
-from genrec.configuration import PACKAGED
-from genrec.disk import cannot_write
+from genrec.config.files import PACKAGED
 from genrec.errors import GenrecError, printable
-from genrec.stopping import ends_when_asked
+from genrec.io.disk import cannot_write
+from genrec.io.stopping import ends_when_asked
 
 USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
 
@@ -37,12 +37,12 @@ CONFIG is a file, or the name of a packaged config (below). Any key of it can be
 """
 
 COMMANDS = {
-    "report": ("genrec.report", "report"),
-    "compare": ("genrec.compare", "command"),
+    "report": ("genrec.analysis.report", "report"),
+    "compare": ("genrec.analysis.compare", "command"),
     "study": ("genrec.study.command", "study"),
     "tune": ("genrec.study.tuning", "tune"),
-    "inspect": ("genrec.inspection.command", "command"),
-    "recommend": ("genrec.recommend", "command"),
+    "inspect": ("genrec.analysis.inspection.command", "command"),
+    "recommend": ("genrec.serving.recommend", "command"),
 }
 """Module and function of the commands that have no trainer; imported when they are called."""
 
@@ -70,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # Where a library writes, a disk may be full as well.
         if reason := cannot_write(error):
             _refuse(reason)
-        from genrec.failures import OUT_OF_MEMORY, out_of_memory
+        from genrec.config.failures import OUT_OF_MEMORY, out_of_memory
 
         if out_of_memory(error):
             _refuse(OUT_OF_MEMORY)
@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> None:
         module, function = COMMANDS[arguments[0]]
         getattr(import_module(module), function)(arguments[1:])
     else:
-        from genrec.training import run
+        from genrec.training.command import run
 
         run(arguments)
 

@@ -34,7 +34,7 @@ ORDERED = -1
 class Tokens:
     """A batch of token sequences, together with what decides their order.
 
-    Positions and attention masks are derived from ``mask`` and ``sets`` (`genrec.backbones.masks`), never given.
+    Positions and attention masks are derived from ``mask`` and ``sets`` (`backbones.attention.masks`), never given.
 
     Args:
         embeds: [B, S, D] float, the input embeddings.

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.assets import AssetStore, ReleasedCF, SASRecCF
+from genrec.assets import AssetStore, ReleasedCF
 from genrec.data import Dataset, Ragged, Release
 from genrec.errors import GenrecError
+from genrec.recommenders import SASRecCF
 
 COLD = [4, 5, 10, 11]
 TINY = SASRecCF(dim=8, dropout=0.2, max_epochs=2, patience=1, seed=0)

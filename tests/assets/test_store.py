@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.assets import Asset, AssetStore
-from genrec.assets.base import Assets, hash_arrays, hash_lists, hash_texts
+from genrec.assets.item_assets import Assets
+from genrec.assets.recipe import hash_arrays, hash_lists, hash_texts
 from genrec.assets.store import DIAGNOSTICS
 from genrec.data import Dataset, Ragged
 

@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from genrec import progress
 from genrec.assets import AssetStore, MiniLMText, SentenceText, TfidfText
 from genrec.assets import text as text_module
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
+from genrec.io import progress
 
 
 def with_titles(dataset: Dataset, titles: list[str | None]) -> Dataset:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, T5EncoderModel
 
-from genrec import progress
 from genrec.backbones import Backbone
 from genrec.backbones import encoder as module
+from genrec.io import progress
 
 from ..identifiers.sequences import make_backbone
 from .tokens import random_tokens

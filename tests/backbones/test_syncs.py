@@ -7,7 +7,7 @@ import torch
 
 from genrec import types
 from genrec.backbones import Backbone
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec.testing import Syncs
 from genrec.types import Packed, Tokens
 

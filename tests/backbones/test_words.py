@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genrec.backbones.words import load_tokenizer
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 
 TITLES = ["the next prober", "lightly used whiskers", "white items buyer", "afternoon history puzzle"] * 40
 

@@ -14,7 +14,7 @@ from genrec.assets import Assets, ReleasedCF
 from genrec.backbones import Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec.types import PAD, Batch, Packed, Tokens
 
 from ..identifiers.sequences import HISTORY, make_backbone

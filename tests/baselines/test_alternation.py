@@ -16,8 +16,8 @@ from genrec.backbones import T5Backbone
 from genrec.backbones.words import load_tokenizer
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.errors import GenrecError
-from genrec.prompts import Prompt
-from genrec.recommender import Recommender
+from genrec.recommenders.prompts import Prompt
+from genrec.recommenders.recommender import Recommender
 from genrec.types import PAD
 from genrec_baselines import CID, AlternatingTraining, IDGenRec
 

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, TfidfText
-from genrec.assets.fitting import Training
+from genrec.assets.codes.fitting import Training
 from genrec.data import Dataset
 from genrec_baselines.letter import LETTER
 

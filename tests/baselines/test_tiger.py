@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.assets import Assets, ReleasedCF, RQVAECodes, TfidfText
-from genrec.assets.fitting import Training
+from genrec.assets.codes.fitting import Training
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec.types import PAD
 from genrec_baselines.numbering import code_tokens, number_equals
 from genrec_baselines.tiger import TIGER

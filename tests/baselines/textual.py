@@ -13,7 +13,7 @@ from genrec.assets import Assets, TextAsset, TfidfText
 from genrec.backbones import Backbone
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.identifiers import ItemIdentifier
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec.types import Batch, Ranking, Tokens
 
 from ..identifiers.sequences import make_backbone

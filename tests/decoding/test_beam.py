@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genrec.backbones import Backbone
-from genrec.backbones import tree as trees
+from genrec.backbones.attention import tree as trees
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
 from genrec.decoding.trie import Trie

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from genrec.backbones import T5Backbone
-from genrec.backbones import tree as trees
+from genrec.backbones.attention import tree as trees
 from genrec.decoding.free import free_search
 from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Tokens

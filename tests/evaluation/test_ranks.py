@@ -11,11 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec import ranks
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData, Synthetic
-from genrec.evaluation import RankingMetrics
+from genrec.evaluation import RankingMetrics, ranks
 from genrec.evaluation.ranks import TargetRanks, ranks_frame, target_ranks
-from genrec.references import ItemKNN
+from genrec.recommenders.references import ItemKNN
 from genrec.types import PAD, Ranking
 
 from ..trainers import quiet_trainer

@@ -13,9 +13,10 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from genrec.data import Dataset, InMemory, SequenceData
+from genrec.decoding import top_k
 from genrec.errors import GenrecError
-from genrec.evaluation import RankingModule, top_k
 from genrec.evaluation.watch import Watch, refuse_nan
+from genrec.recommenders import RankingModule
 from genrec.testing import Syncs
 from genrec.types import Batch, Ranking
 

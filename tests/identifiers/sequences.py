@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone
 from genrec.identifiers import NewToken, TokenSequence
-from genrec.prompts import TEMPLATE, Prompt
+from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Ranking
 
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}

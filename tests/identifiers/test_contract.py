@@ -16,7 +16,7 @@ from genrec.assets import Assets, ItemAssets, ReleasedCF, TfidfText
 from genrec.backbones import Backbone, Read, T5Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
-from genrec.prompts import TEMPLATE, Prompt
+from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Ranking, Tokens
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}

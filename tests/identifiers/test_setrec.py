@@ -14,7 +14,7 @@ from torch import Tensor
 from genrec.backbones import T5Backbone
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
-from genrec.prompts import TEMPLATE, Prompt
+from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Tokens
 
 ITEMS = 12

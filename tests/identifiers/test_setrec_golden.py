@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5Model
 
-from genrec.backbones import T5Backbone, masks
+from genrec.backbones import T5Backbone
+from genrec.backbones.attention import masks
 from genrec.backbones.t5 import ATTENTION
 from genrec.identifiers import SETRec
-from genrec.prompts import Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec.types import Tokens
 
 BATCHES = ("b0", "b1", "user", "empty")

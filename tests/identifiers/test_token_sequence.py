@@ -14,6 +14,7 @@ from genrec.backbones import Backbone
 from genrec.errors import GenrecError
 from genrec.identifiers import NewToken, Search
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.targets import mean_loss
 from genrec.types import PAD, Batch
 
 from ..windows import all_prefixes
@@ -63,7 +64,7 @@ def test_the_temperature_divides_the_logits_of_training_alone() -> None:
     plain, sharp = (Model(Given(PATHS, temperature=tau), backbone, 6) for tau in (1.0, 0.5))
     context = plain.prompt(backbone, plain.identifier.embed(HISTORY))
     with torch.no_grad():
-        halved = plain.identifier.names.mean_loss(backbone, context, TARGET, 0.5)
+        halved = mean_loss(plain.identifier.names, backbone, context, TARGET, 0.5)
         sharp.identifier.train()
         found = sharp.identifier.loss(backbone, context, HISTORY, TARGET)["loss"]
         assert float(found) == pytest.approx(float(halved), abs=1e-6)
@@ -200,7 +201,7 @@ def test_cross_entropy_is_that_of_torch() -> None:
     query = type(context).ordered(names.look_up(ids))
     logits = backbone.head_scale * backbone(context, query)[0] @ torch.cat([backbone.head(), names.reads]).T
     labels = torch.tensor([names.words, names.words + 1, backbone.end])
-    found = names.mean_loss(backbone, context, torch.tensor([0]))
+    found = mean_loss(names, backbone, context, torch.tensor([0]))
     torch.testing.assert_close(found, F.cross_entropy(logits, labels), atol=1e-5, rtol=0)
 
 

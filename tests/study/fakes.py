@@ -10,8 +10,9 @@ from typing import IO, Any
 import torch
 import yaml
 
-from genrec import runs
-from genrec.configuration import load_config, merge
+from genrec.config.files import load_config, merge
+from genrec.io.files import write_text
+from genrec.runs import layout
 from genrec.study.tuning import _nested
 
 Result = Callable[[dict[str, Any]], float]
@@ -45,26 +46,26 @@ class Fake:
     def __call__(self, arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
         command, config = arguments[0], resolve([part for part in arguments[1:] if part not in ("--ckpt_path", "last")])
         names = [Path(arguments[place + 1]) for place, part in enumerate(arguments) if part == "--config"]
-        resumed = names[0].parent if names[0].name == runs.CONFIG else None
+        resumed = names[0].parent if names[0].name == layout.CONFIG else None
         root = Path(config["runs"])
         self.calls.append(f"{'resume' if command == 'fit' and resumed else command} {root.name}/{names[-1].stem}")
         log.write_text("many words\n")
         if self.fails(command, config):
             return "ValueError: no"
         if command == "fit":
-            run = resumed or runs.new_run(root, names[-1].stem)
-            (run / runs.CHECKPOINTS).mkdir(exist_ok=True)
-            runs.write_text(run / runs.CONFIG, yaml.safe_dump({**config, "ckpt_path": None}))
-            torch.save({"state_dict": {}, "optimizer_states": []}, run / runs.CHECKPOINTS / runs.LAST)
+            run = resumed or layout.new_run(root, names[-1].stem)
+            (run / layout.CHECKPOINTS).mkdir(exist_ok=True)
+            write_text(run / layout.CONFIG, yaml.safe_dump({**config, "ckpt_path": None}))
+            torch.save({"state_dict": {}, "optimizer_states": []}, run / layout.CHECKPOINTS / layout.LAST)
             if self.dies(command, config):
                 raise KeyboardInterrupt
-            torch.save({"state_dict": {}}, run / runs.CHECKPOINTS / runs.BEST)
-            (run / runs.FIT).write_text("{}")
+            torch.save({"state_dict": {}}, run / layout.CHECKPOINTS / layout.BEST)
+            (run / layout.FIT).write_text("{}")
         elif self.dies(command, config):
             raise KeyboardInterrupt
         else:
             assert resumed
-            (resumed / runs.METRICS).write_text(json.dumps(self._results(config)))
+            (resumed / layout.METRICS).write_text(json.dumps(self._results(config)))
         return None
 
     def _results(self, config: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genrec import runs
+from genrec.analysis.report import report
 from genrec.errors import GenrecError
-from genrec.report import load_run, report
+from genrec.runs import layout
+from genrec.runs.results import load_run
 from genrec.study.command import study
 from genrec.study.processes import claim
 from genrec.study.results import _draw as DRAW
@@ -240,12 +241,12 @@ def test_changed_settings_are_told_and_never_mixed(capsys: pytest.CaptureFixture
 def test_a_run_that_was_made_by_hand_counts(here: Path) -> None:
     """It has other folders in its config, and lacks a key that came later."""
     cell = here / "studies" / "mine" / "toys_setrec_small" / "seed2" / "2026-01-01_00-00-00"
-    (cell / runs.CHECKPOINTS).mkdir(parents=True)
+    (cell / layout.CHECKPOINTS).mkdir(parents=True)
     config = resolve(["--config=toys_setrec_small.yaml", "--trainer.max_epochs=1", "--seed_everything=2"])
     config["data"]["root"] = config["runs"] = "elsewhere"
     config["trainer"]["default_root_dir"] = "elsewhere"
-    (cell / runs.CONFIG).write_text(yaml.safe_dump(config))
-    (cell / runs.METRICS).write_text(json.dumps(Fake()._results(config)))
+    (cell / layout.CONFIG).write_text(yaml.safe_dump(config))
+    (cell / layout.METRICS).write_text(json.dumps(Fake()._results(config)))
     fake = Fake()
     go(TEXT, fake, "--data.root=DIR", "--model.init_args.new=null")
     assert [call for call in fake.calls if "setrec" in call] == [

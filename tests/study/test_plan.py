@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genrec.configuration import PACKAGED
+from genrec.config.files import PACKAGED
 from genrec.errors import GenrecError
 from genrec.study.plan import BASE, Plan, flags, load_plan, slug
 

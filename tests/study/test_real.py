@@ -16,12 +16,13 @@ import torch
 import yaml
 
 from genrec.cli import main
+from genrec.config.settings import changes
 from genrec.errors import GenrecError
-from genrec.report import load_run
+from genrec.runs.results import load_run
 from genrec.study.command import study
 from genrec.study.plan import flags
 from genrec.study.pruning import open_study
-from genrec.study.settings import changes, full_config
+from genrec.study.settings import full_config
 from genrec.study.tuning import tune
 
 IDENTIFIER = "model.init_args.identifier.init_args"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from genrec.study.settings import changes, full_config
+from genrec.config.settings import changes
+from genrec.study.settings import full_config
 
 
 def classes(config: Any) -> Iterator[str]:

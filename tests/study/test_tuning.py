@@ -11,7 +11,7 @@ import pytest
 import yaml
 from optuna.trial import Trial, TrialState
 
-from genrec.configuration import PACKAGED, load_config
+from genrec.config.files import PACKAGED, load_config
 from genrec.errors import GenrecError
 from genrec.study.pruning import PRUNED, open_study, trial_of
 from genrec.study.tuning import tune

@@ -1,14 +1,15 @@
 """Numbers per item that are built once and shared: text embeddings, collaborative embeddings, clusters, codes, tags."""
 
-from genrec.assets.base import Asset, Assets, CFAsset, ItemAssets, ItemCodes, TextAsset
-from genrec.assets.cf import ReleasedCF, SASRecCF
+from genrec.assets.cf import ReleasedCF
 from genrec.assets.clusters import CooccurrenceClusters
-from genrec.assets.codes import LETTERCodes, RQVAECodes, encode
-from genrec.assets.fitting import Training
+from genrec.assets.codes.fitting import Training
+from genrec.assets.codes.recipes import LETTERCodes, RQVAECodes, encode
 from genrec.assets.frequency import Frequency
-from genrec.assets.generated_tags import GeneratedTags
+from genrec.assets.item_assets import Assets, ItemAssets
+from genrec.assets.recipe import Asset, CFAsset, ItemCodes, TextAsset
 from genrec.assets.store import AssetStore
-from genrec.assets.tags import CatalogTags, ItemTags, KeywordTags
+from genrec.assets.tags.generated import GeneratedTags
+from genrec.assets.tags.words import CatalogTags, ItemTags, KeywordTags
 from genrec.assets.text import MiniLMText, SentenceText, TfidfText
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "MiniLMText",
     "RQVAECodes",
     "ReleasedCF",
-    "SASRecCF",
     "SentenceText",
     "TextAsset",
     "TfidfText",

@@ -20,7 +20,7 @@ from scipy import sparse
 from scipy.linalg import qr, svd
 from scipy.sparse.linalg import LinearOperator, lobpcg
 
-from genrec.assets.base import Asset, hash_lists
+from genrec.assets.recipe import Asset, hash_lists
 from genrec.assets.store import DIAGNOSTICS
 from genrec.data import Dataset, Ragged
 from genrec.errors import GenrecError

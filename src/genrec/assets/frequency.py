@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec.assets.base import WithoutUsers, hash_lists
+from genrec.assets.recipe import WithoutUsers, hash_lists
 from genrec.data import Dataset
 
 

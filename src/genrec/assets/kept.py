@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec.assets.base import Asset, TextAsset, WithoutUsers
+from genrec.assets.recipe import Asset, TextAsset, WithoutUsers
 from genrec.assets.store import AssetStore
 from genrec.data import Dataset
 from genrec.errors import GenrecError
-from genrec.store import is_intact
+from genrec.io.folders import is_intact
 
 
 class KeptStore(AssetStore):

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from genrec.bounds import lifted
+from genrec.assets.recipe import Asset
 from genrec.data import Dataset
+from genrec.io.bounds import lifted
+from genrec.io.folders import build_once, folder_of, is_intact
 from genrec.seeds import with_seed
-from genrec.store import build_once, folder_of, is_intact
-
-if TYPE_CHECKING:
-    from genrec.assets.base import Asset
 
 DIAGNOSTICS = "diagnostics.json"
 """What a build may leave in its scratch folder about the quality of its result: it is kept beside the arrays."""
 
 
 class AssetStore:
-    """A folder of assets, ``<root>/<name>-<hash>/`` (`genrec.store.build_once`).
+    """A folder of assets, ``<root>/<name>-<hash>/`` (`genrec.io.folders.build_once`).
 
     Args:
         root: the folder.

@@ -15,11 +15,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from genrec.assets.base import EMBEDDINGS, TextAsset, hash_texts
-from genrec.bounds import lifted
+from genrec.assets.recipe import EMBEDDINGS, TextAsset, hash_texts
 from genrec.data import Dataset
 from genrec.errors import GenrecError, at_least
-from genrec.progress import in_parts
+from genrec.io.bounds import lifted
+from genrec.io.progress import in_parts
 from genrec.seeds import number
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from genrec.backbones.attention.tree import Tree
 from genrec.backbones.encoder import TextEncoder
 from genrec.backbones.lora import own_parameters
-from genrec.backbones.tree import Tree
 from genrec.devices import SHORT, shortens
 from genrec.errors import GenrecError, first_line
 from genrec.types import Packed, Tokens
@@ -112,7 +112,7 @@ class Backbone(nn.Module, ABC):
             memory: what `read` returned.
             query: Q tokens per user, or one row that serves all users.
             parents: [B, Q] long; the tokens are a tree and each sees its ancestors and itself only
-                (`genrec.backbones.masks.ancestors`). None derives order and visibility from ``query.sets``.
+                (`genrec.backbones.attention.masks.ancestors`). None derives order and visibility from ``query.sets``.
 
         Returns:
             [B, Q, D], the model's last hidden state at every query token.

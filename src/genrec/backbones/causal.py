@@ -19,19 +19,18 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from genrec.backbones import masks
-from genrec.backbones.attention import Attention, Branches, Sight, flex, pattern, uses_flex
+from genrec.backbones.attention import Attention, Branches, Sight, flex, masks, pattern, uses_flex
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
 from genrec.backbones.attention.sight import TRUNK
+from genrec.backbones.attention.tree import Tree
 from genrec.backbones.base import Backbone, Context, Read, check_whole, known_sizes
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
-from genrec.backbones.tree import Tree
 from genrec.backbones.words import load_tokenizer
-from genrec.bounds import at_most, room_of
 from genrec.devices import SHORT
 from genrec.errors import GenrecError
+from genrec.io.bounds import at_most, room_of
 from genrec.types import ORDERED, Packed, Tokens
 
 PACKAGE = "package:"

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from genrec.backbones.lora import own_parameters, without_adapters
-from genrec.progress import in_parts
+from genrec.io.progress import in_parts
 
 BATCH = 256
 """Texts that are encoded together."""

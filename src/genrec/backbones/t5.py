@@ -27,17 +27,16 @@ from transformers import (
     T5Model,
 )
 
-from genrec.backbones import masks
-from genrec.backbones.attention import Attention, Sight, flex, pattern, uses_flex
+from genrec.backbones.attention import Attention, Sight, flex, masks, pattern, uses_flex
 from genrec.backbones.attention.bias import additive_mask, distance_table
+from genrec.backbones.attention.tree import Tree, take_columns
 from genrec.backbones.base import Backbone, check_whole, known_sizes
 from genrec.backbones.dropout import dropout as drop
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
-from genrec.backbones.tree import Tree, take_columns
 from genrec.backbones.words import load_tokenizer
-from genrec.bounds import at_most, lifted, room_of
 from genrec.errors import GenrecError
+from genrec.io.bounds import at_most, lifted, room_of
 from genrec.types import Tokens
 
 ATTENTION = "genrec_t5"
@@ -91,7 +90,7 @@ class T5Backbone(Backbone):
         query_mask: ``blind`` hides the members of a query set from each other (the paper). ``additive`` is the
             release: the identity matrix is added to the attention logits, and the queries do see each other.
         positions: ``compact`` has no gaps, and padding takes no position (the paper). ``raw`` is the release, see
-            `genrec.backbones.masks.raw_positions`.
+            `genrec.backbones.attention.masks.raw_positions`.
         attention: how the encoder attends: ``dense`` writes the mask and the bias of every pair of tokens down, once
             for all layers; ``flex`` is PyTorch's FlexAttention, which does not, and has no dropout of the attention's
             weights; ``auto`` is ``flex`` to train on a GPU where no such dropout is asked for.

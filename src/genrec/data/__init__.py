@@ -1,15 +1,19 @@
 """From raw files to batches of item ids."""
 
+from typing import TYPE_CHECKING, Any
+
 from genrec.data.catalog import Catalog
 from genrec.data.dataset import Dataset, InMemory, Source
-from genrec.data.module import SequenceData
-from genrec.data.public import Amazon, MovieLens, Public, Steam
 from genrec.data.ragged import Ragged
-from genrec.data.release import Release
-from genrec.data.sequences import Sequences
+from genrec.data.sources import Amazon, MovieLens, Public, Steam
+from genrec.data.sources.release import Release
+from genrec.data.sources.sequences import Sequences
+from genrec.data.sources.synthetic import Synthetic
+from genrec.data.sources.table import Table
 from genrec.data.splits import DateSplit, GivenSplit, LeaveOneOut, QuantileSplit, Split
-from genrec.data.synthetic import Synthetic
-from genrec.data.table import Table
+
+if TYPE_CHECKING:
+    from genrec.data.module import SequenceData as SequenceData
 
 __all__ = [
     "Amazon",
@@ -32,3 +36,12 @@ __all__ = [
     "Synthetic",
     "Table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the data module only when it is asked for: it needs Lightning, which takes seconds."""
+    if name != "SequenceData":
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    from genrec.data.module import SequenceData
+
+    return SequenceData

@@ -25,8 +25,8 @@ from rich.progress import (
 
 from genrec.data.files.compressed import open_member
 from genrec.errors import GenrecError
-from genrec.runs import write_text
-from genrec.store import sha256
+from genrec.io.files import write_text
+from genrec.io.folders import sha256
 
 CHECKSUMS = "checksums.json"
 """What every file of a folder was when it was first downloaded: url, bytes, sha256."""

@@ -59,7 +59,7 @@ class SequenceData(L.LightningDataModule):
             all of them. What validation decides is then decided by them.
 
     Attributes:
-        origin: what the checkpoint in use was trained on, if `dataset` has changed since (`genrec.restoring.adopt`).
+        origin: what the checkpoint in use was trained on, if `dataset` has changed since (`runs.restoring.adopt`).
         compared: whether it was looked for what has changed.
 
     Raises:

@@ -1,8 +1,8 @@
 """Beam search under a trie: batched, over any number of candidate sets at once, from one read of the prompts.
 
-The beams of a user in all candidate sets are columns of one sequence (`genrec.backbones.tree`): the prompt exists once
-per user, and a beam that several candidate sets share is computed once. A beam that reaches a leaf is a finished item
-and leaves its slot, and so does one that cannot beat the k best finished items any more.
+The beams of a user in all candidate sets are columns of one sequence (`backbones.attention.tree`): the prompt exists
+once per user, and a beam that several candidate sets share is computed once. A beam that reaches a leaf is a finished
+item and leaves its slot, and so does one that cannot beat the k best finished items any more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Beam search over free text: the most likely text after every prompt, whatever the items are called.
 
-The beams of a user are columns of one sequence (`genrec.backbones.tree`), as in the search under a trie.
+The beams of a user are columns of one sequence (`genrec.backbones.attention.tree`), as in the search under a trie.
 """
 
 from __future__ import annotations

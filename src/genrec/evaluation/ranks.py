@@ -1,6 +1,26 @@
-"""Where every target of every user stands in every ranking, gathered from any number of processes."""
+"""Results user by user, as ``genrec test`` keeps them: where every target stands in every ranking.
+
+``ranks.parquet`` of a run's folder has a row per test user and target:
+
+========= ==========================================================================================================
+user      the user's key
+item      the target's key
+group     1..5, the target's popularity group; 1 is the most popular
+rank_all  its place in the ranking of all items: 1 is the best, 0 is none of the k that were ranked
+rank_warm its place in the ranking of the warm items; null for a cold target, which that ranking does not count
+rank_cold its place in the ranking of the cold items; null for a warm target
+========= ==========================================================================================================
+
+A ranking of fewer items than the largest cut-off is not measured, and its column is missing.
+
+Every metric of ``metrics.json`` follows from it (`means`), and so does every paired comparison of two runs
+(`genrec.analysis.compare`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,9 +29,14 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from genrec.data import Dataset, Ragged
+from genrec.errors import GenrecError
 from genrec.evaluation.protocol import RankingMetrics, popularity_groups
-from genrec.ranks import GROUP, ITEM, RANK, USER
+from genrec.io.files import write_new
 from genrec.types import PAD, Ranking
+
+FILE = "ranks.parquet"
+USER, ITEM, GROUP, RANK = "user", "item", "group", "rank_"
+GROUPS = range(1, 6)
 
 
 def target_ranks(ranked: Tensor, targets: Tensor) -> Tensor:
@@ -76,7 +101,7 @@ class TargetRanks(Metric):
 
 
 def ranks_frame(ranked: Tensor, metrics: RankingMetrics, dataset: Dataset, targets: Ragged) -> pl.DataFrame:
-    """The ranks with keys in place of rows, as ``ranks.parquet`` holds them (`genrec.ranks`).
+    """The ranks with keys in place of rows, as ``ranks.parquet`` holds them (`genrec.evaluation.ranks`).
 
     Args:
         ranked: [targets, 1 + C], from `TargetRanks.compute`.
@@ -97,3 +122,85 @@ def ranks_frame(ranked: Tensor, metrics: RankingMetrics, dataset: Dataset, targe
         counted = pl.Series(allowed[items])
         frame[RANK + name] = pl.Series(places, dtype=pl.Int32).zip_with(counted, pl.Series([None], dtype=pl.Int32))
     return pl.DataFrame(frame)
+
+
+def write(path: Path, ranks: pl.DataFrame) -> None:
+    """Keep the ranks of a run, beside older ones."""
+    write_new(path, ranks.write_parquet)
+
+
+def read(path: Path) -> pl.DataFrame:
+    """The ranks of a run, ordered by user and item.
+
+    Raises:
+        GenrecError: if there is no such file, or it is damaged or of another version.
+    """
+    if not path.is_file():
+        raise GenrecError(f"there is no `{path}`: run `genrec test` again, which writes it")
+    try:
+        ranks = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise GenrecError(f"`{path}` is damaged: run `genrec test` again") from error
+    missing = {USER, ITEM, GROUP, RANK + "all"} - set(ranks.columns)
+    if missing:
+        raise GenrecError(
+            f"`{path}` has no column `{min(missing)}`: it is of another version of genrec; run `genrec test` again"
+        )
+    return ranks.sort(USER, ITEM)
+
+
+def settings(ranks: pl.DataFrame) -> tuple[str, ...]:
+    """The names of the settings: the candidate sets, then the popularity groups."""
+    candidates = [name.removeprefix(RANK) for name in ranks.columns if name.startswith(RANK)]
+    return (*candidates, *(f"G{group}" for group in GROUPS))
+
+
+def user_metrics(ranks: pl.DataFrame, setting: str, names: Sequence[str]) -> np.ndarray:
+    """The metrics of every user who has a target in a setting, as `genrec.evaluation.metrics` defines them.
+
+    Args:
+        ranks: as from `read`.
+        setting: one of `settings`; the groups are counted in the ranking of all items.
+        names: metrics such as ``recall@5`` and ``ndcg@10``, with cut-offs of at most the k that were ranked.
+
+    Returns:
+        float64 [users, metrics], the users in the order of `ranks`.
+    """
+    grouped = setting.startswith("G")
+    column = pl.col(RANK + ("all" if grouped else setting))
+    counted = pl.col(GROUP) == int(setting[1:]) if grouped else column.is_not_null()
+    gain = 1 / (column.cast(pl.Float64) + 1).log(2)
+    sums = {}
+    for name in names:
+        metric, k = _parse(name)
+        hit = column.is_between(1, k)
+        sums[name] = hit.sum() if metric == "recall" else pl.when(hit).then(gain).otherwise(0.0).sum()
+    users = ranks.filter(counted).group_by(USER, maintain_order=True).agg(pl.len().alias("targets"), **sums)
+    best = {name: _best(name, users["targets"].to_numpy()) for name in names}
+    return np.stack([users[name].to_numpy() / best[name] for name in names], 1)
+
+
+def _parse(name: str) -> tuple[str, int]:
+    metric, _, k = name.partition("@")
+    if metric not in ("recall", "ndcg") or not k.isdigit():
+        raise GenrecError(f"`{name}` is no metric that follows from ranks: those are recall@k and ndcg@k")
+    return metric, int(k)
+
+
+def _best(name: str, targets: np.ndarray) -> np.ndarray:
+    """What the sum over the hits of each user is divided by, from the number of his targets."""
+    metric, k = _parse(name)
+    if metric == "recall":
+        return targets.astype(np.float64)
+    ideal = np.cumsum([0, *(1 / np.log2(np.arange(2, k + 2)))])
+    return ideal[targets.clip(max=k)]
+
+
+def means(ranks: pl.DataFrame, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The ``settings`` of ``metrics.json``, computed anew; a setting without users has NaN means."""
+    result = {}
+    for setting in settings(ranks):
+        values = user_metrics(ranks, setting, names)
+        mean = values.mean(0) if len(values) else np.full(len(names), np.nan)
+        result[setting] = {**dict(zip(names, mean.tolist(), strict=True)), "users": len(values)}
+    return result

@@ -1,8 +1,8 @@
 """Ways to name an item: the interface, the family of token sequences, and the method this library grew around."""
 
 from genrec.identifiers.base import ItemIdentifier
-from genrec.identifiers.names import NewToken
 from genrec.identifiers.setrec import SETRec
 from genrec.identifiers.token_sequence import Search, TokenSequence
+from genrec.identifiers.vocabulary import NewToken
 
 __all__ = ["ItemIdentifier", "NewToken", "SETRec", "Search", "TokenSequence"]

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from genrec.assets import ItemAssets
+from genrec.assets.codes.layers import HIDDEN, mlp
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.devices import full_precision
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers.base import ItemIdentifier
-from genrec.layers import HIDDEN, distinct_rows, mlp, take_rows
+from genrec.identifiers.rows import distinct_rows, take_rows
 from genrec.losses import linear_cross_entropy
 from genrec.types import ORDERED, PAD, Ranking, Tokens
 

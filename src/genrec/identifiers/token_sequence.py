@@ -21,7 +21,9 @@ from genrec.decoding.exact import exact_search
 from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
-from genrec.identifiers.names import ItemNames, NewToken
+from genrec.identifiers.names import ItemNames
+from genrec.identifiers.targets import mean_loss
+from genrec.identifiers.vocabulary import NewToken
 from genrec.identifiers.writer import Normalize, TokenWriter
 from genrec.types import Ranking, Tokens
 
@@ -117,10 +119,10 @@ class TokenSequence(ItemIdentifier, ABC):
         return self.names.embed(items)
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The cross-entropy of the target's tokens, see `ItemNames.mean_loss`."""
+        """The cross-entropy of the target's tokens, see `genrec.identifiers.targets.mean_loss`."""
         temperature = self.temperature if self.training else 1.0
         levels = self.trie.levels if self.search.normalize == "level" else None
-        return {"loss": self.names.mean_loss(backbone, context, target, temperature, levels)}
+        return {"loss": mean_loss(self.names, backbone, context, target, temperature, levels)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The identifiers with the best scores, by beam search or exactly; all candidate sets in one search."""

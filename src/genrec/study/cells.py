@@ -16,12 +16,14 @@ from typing import IO, Any, Literal, NamedTuple
 
 import yaml
 
-from genrec import runs
-from genrec.configuration import load_config
+from genrec.config.files import load_config
+from genrec.config.settings import changes
 from genrec.errors import GenrecError
-from genrec.restoring import is_whole, to_resume
+from genrec.io.files import write_text
+from genrec.recommenders.base import learns
+from genrec.runs import layout
+from genrec.runs.restoring import is_whole, to_resume
 from genrec.study.plan import Cell, Plan, flags
-from genrec.study.settings import changes, learns
 
 Execute = Callable[[Sequence[str], Path, IO[str]], str | None]
 Resolve = Callable[[Sequence[str]], dict[str, Any]]
@@ -103,20 +105,24 @@ def make_jobs(plan: Plan, root: Path, extra: Sequence[str], resolve: Resolve) ->
             except GenrecError as error:
                 raise GenrecError(f"{plan.name}, {cell.row}: {error}") from error
         config = configs[cell.row]
-        if not (new or learns(config)):
+        if not (new or learns(config["model"]["class_path"])):
             continue
         folder = root / plan.name / cell.name
         settings = {**config, "seed_everything": cell.seed, "runs": str(folder.parent)}
-        if cell.trained_by and not learns(config):
+        if cell.trained_by and not learns(config["model"]["class_path"]):
             raise GenrecError(f"{cell.config.name} has nothing to train: `sweep` its keys, `retest` takes a checkpoint")
         trained_by = next((job for job in made if job.cell is cell.trained_by), None)
-        made.append(Job(cell, folder, settings, learns(config) and trained_by is None, trained_by))
+        made.append(
+            Job(cell, folder, settings, learns(config["model"]["class_path"]) and trained_by is None, trained_by)
+        )
     return made
 
 
 def state(job: Job) -> State:
     """Look for the run that has come furthest with the settings of the cell; of several the newest."""
-    found = {path.parent: changes(load_config(str(path)), job.settings) for path in job.folder.glob(f"*/{runs.CONFIG}")}
+    found = {
+        path.parent: changes(load_config(str(path)), job.settings) for path in job.folder.glob(f"*/{layout.CONFIG}")
+    }
     newest = sorted(found, reverse=True)
     same = [run for run in newest if not found[run]]
     for step in (DONE, TESTS, RESUMES):
@@ -129,22 +135,22 @@ def state(job: Job) -> State:
 
 
 def _has_come_to(step: Step, run: Path, job: Job) -> bool:
-    checkpoints = run / runs.CHECKPOINTS
+    checkpoints = run / layout.CHECKPOINTS
     if step == DONE:
-        return (run / runs.METRICS).is_file()
-    finished = (run / runs.FIT).is_file()
+        return (run / layout.METRICS).is_file()
+    finished = (run / layout.FIT).is_file()
     if _damaged(run):
         # Its last checkpoint in the place of the best would be measured otherwise than the other cells.
         return False
     if not job.learns:
         return step == TESTS
     if step == TESTS:
-        return finished and (checkpoints / runs.BEST).is_file()
-    return not finished and (checkpoints / runs.LAST).is_file() and to_resume(run)[0] is not None
+        return finished and (checkpoints / layout.BEST).is_file()
+    return not finished and (checkpoints / layout.LAST).is_file() and to_resume(run)[0] is not None
 
 
 def _damaged(run: Path) -> Path | None:
-    best = run / runs.CHECKPOINTS / runs.BEST
+    best = run / layout.CHECKPOINTS / layout.BEST
     return best if best.exists() and not is_whole(best) else None
 
 
@@ -157,7 +163,7 @@ def perform(job: Job, lock: IO[str], execute: Execute) -> Failure | None:
         execute: runs a command, `genrec.study.processes.execute`.
     """
     config = job.folder / f"{job.folder.name}.yaml"
-    runs.write_text(config, yaml.safe_dump(dict(job.settings), sort_keys=False))
+    write_text(config, yaml.safe_dump(dict(job.settings), sort_keys=False))
     now = state(job)
     if now.step in (TRAINS, RESUMES):
         failure = _fit(job, now, config, lock, execute) if job.learns else _place(job)
@@ -167,7 +173,7 @@ def perform(job: Job, lock: IO[str], execute: Execute) -> Failure | None:
     if now.step == TESTS and now.run:
         log = job.folder / "test.log"
         # The run's own config says which run is meant; the cell's, where the data are now.
-        own = now.run / runs.CONFIG
+        own = now.run / layout.CONFIG
         if reason := execute(["test", "--config", str(own), "--config", str(config)], log, lock):
             return Failure(f"test: {reason}", log)
         now = state(job)
@@ -178,7 +184,7 @@ def _fit(job: Job, now: State, config: Path, lock: IO[str], execute: Execute) ->
     log = job.folder / "fit.log"
     arguments = ["fit", "--config", str(config)]
     if now.run:
-        arguments = ["fit", "--config", str(now.run / runs.CONFIG), "--config", str(config), "--ckpt_path", "last"]
+        arguments = ["fit", "--config", str(now.run / layout.CONFIG), "--config", str(config), "--ckpt_path", "last"]
     reason = execute(arguments, log, lock)
     return Failure(f"fit: {reason}", log) if reason else None
 
@@ -188,18 +194,18 @@ def _place(job: Job) -> Failure | None:
     best = None
     if job.trained_by:
         trained = state(job.trained_by).run
-        best = trained and trained / runs.CHECKPOINTS / runs.BEST
+        best = trained and trained / layout.CHECKPOINTS / layout.BEST
         if best is None or not best.is_file():
             return Failure(f"{job.trained_by.cell.name} has no checkpoint", job.trained_by.folder / "fit.log")
         if not is_whole(best):
             reason = f"{best} is damaged: remove {trained}, and the same command trains it again"
             return Failure(reason, job.trained_by.folder / "fit.log")
-    run = runs.new_run(job.folder.parent, job.folder.name)
-    (run / runs.CHECKPOINTS).mkdir()
+    run = layout.new_run(job.folder.parent, job.folder.name)
+    (run / layout.CHECKPOINTS).mkdir()
     if best:
         # A second name of the same file: it takes no room, and outlives the other.
-        os.link(best, run / runs.CHECKPOINTS / runs.BEST)
-    runs.write_text(run / runs.CONFIG, yaml.safe_dump(dict(job.settings), sort_keys=False))
+        os.link(best, run / layout.CHECKPOINTS / layout.BEST)
+    write_text(run / layout.CONFIG, yaml.safe_dump(dict(job.settings), sort_keys=False))
     return None
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from genrec import runs
-from genrec.options import Options
+from genrec.config.options import Options
+from genrec.runs import layout
 from genrec.study.cells import DONE, Execute, Failure, Job, Resolve, describe, make_jobs, perform, state
 from genrec.study.plan import STUDIES, load_plan
 from genrec.study.processes import claim, claimed, execute, stoppable
@@ -93,7 +93,7 @@ class _Progress:
         for job in jobs:
             now = state(job)
             if now.step == DONE and now.run:
-                taken = json.loads((now.run / runs.METRICS).read_text(encoding="utf-8"))["seconds"]
+                taken = json.loads((now.run / layout.METRICS).read_text(encoding="utf-8"))["seconds"]
                 self.add(job, float((job.learns and taken.get("fit")) or 0) + float(taken["rank"]))
 
     def add(self, job: Job, seconds: float) -> None:

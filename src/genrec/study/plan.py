@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from genrec.configuration import PACKAGED, find_config, load_config
+from genrec.config.files import PACKAGED, find_config, load_config
 from genrec.errors import GenrecError
 
 STUDIES = "studies"

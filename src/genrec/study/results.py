@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from genrec import runs
-from genrec.report import Run, load_run
-from genrec.report.command import MAIN_SETTINGS
-from genrec.report.formats import long_csv, markdown, rich_table, wide_console
-from genrec.report.rows import Row, by_data, computed_alike, grouped, names, rows
-from genrec.report.table import table
+from genrec.analysis.report.command import MAIN_SETTINGS
+from genrec.analysis.report.formats import long_csv, markdown, rich_table
+from genrec.analysis.report.rows import Row, by_data, computed_alike, grouped, names, rows
+from genrec.analysis.report.table import table
+from genrec.io.console import wide_console
+from genrec.io.files import write_text
+from genrec.runs.results import Run, load_run
 from genrec.study.cells import DONE, Job, state
 from genrec.study.plan import Plan
 
@@ -32,8 +33,8 @@ def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
     tables = [table(each, MAIN_SETTINGS) for each in made]
     for shown in tables:
         wide_console().print(rich_table(shown))
-    runs.write_text(folder / "results.md", f"# {plan.name}\n\n{markdown(tables, note)}")
-    runs.write_text(folder / "results.csv", long_csv(tables, note))
+    write_text(folder / "results.md", f"# {plan.name}\n\n{markdown(tables, note)}")
+    write_text(folder / "results.csv", long_csv(tables, note))
     swept = [_draw(plan, done, each, folder, name) for each, name in zip(made, names(data), strict=True)]
     if plan.over and len(data) > 1 and not any(swept):
         print(f"no figure over `{plan.over}`: with every value the data are others")
@@ -61,7 +62,7 @@ def _rows(done: Sequence[tuple[Job, Run]], same: Sequence[Run]) -> list[Row]:
 
 def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], folder: Path, name: str) -> bool:
     """The figures of `genrec report --plots`; those of an earlier time are replaced. Whether a sweep is among them."""
-    from genrec.report import plots  # matplotlib takes a second
+    from genrec.analysis.report import plots  # matplotlib takes a second
 
     shown = {run.folder for row in made for run in row.runs}
     swept = [run for job, run in done if job.cell.swept is not None and run.folder in shown]

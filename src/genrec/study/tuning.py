@@ -35,16 +35,17 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from genrec import runs
-from genrec.configuration import PACKAGED, find_config, merge
+from genrec.config.files import PACKAGED, find_config, merge
+from genrec.config.options import Options
+from genrec.config.settings import changes
 from genrec.errors import GenrecError
-from genrec.options import Options
-from genrec.report.formats import wide_console
+from genrec.io.console import wide_console
+from genrec.io.files import write_text
 from genrec.study.cells import Execute, Resolve
 from genrec.study.plan import STUDIES, check_seed, flags, load_study, short
 from genrec.study.processes import claim, claimed, execute, stoppable
 from genrec.study.pruning import PRUNED, Pruning, best_of, open_study, trial_of
-from genrec.study.settings import changes, full_config
+from genrec.study.settings import full_config
 
 _KEYS = ("name", "config", "seed", "trials", "set", "space")
 _KILLED, _SETTINGS, _SPACE, _ERROR = "killed", "settings", "space", "error"
@@ -254,7 +255,7 @@ def _write(study: optuna.Study, search: Search) -> FrozenTrial | None:
     """Write ``trials.csv`` and the config, and return the best trial, if there is one yet."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([_header(search), *_lines(study, search)])
-    runs.write_text(search.folder / "trials.csv", out.getvalue())
+    write_text(search.folder / "trials.csv", out.getvalue())
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         return None
     best = study.best_trial
@@ -265,7 +266,7 @@ def _write(study: optuna.Study, search: Search) -> FrozenTrial | None:
     for key, value in best.params.items():
         values = merge(values, _nested(key, value))
     comment = f"# Trial {best.number} of {_count(study)}: {search.monitor} {best.value:.4f} on validation.\n"
-    runs.write_text(search.best, comment + yaml.safe_dump(values, sort_keys=False))
+    write_text(search.best, comment + yaml.safe_dump(values, sort_keys=False))
     return best
 
 

@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from genrec.backbones.attention import flex
-from genrec.backbones.tree import take_columns
+from genrec.backbones.attention.tree import take_columns
 
 ATTENTION = "genrec_causal"
 

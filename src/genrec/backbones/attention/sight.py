@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genrec.backbones.masks import positions
+from genrec.backbones.attention.masks import positions
 from genrec.types import ORDERED, Tokens
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]

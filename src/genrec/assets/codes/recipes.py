@@ -1,0 +1,189 @@
+"""Recipes that name items by codes: TIGER's residual-quantised text embeddings, and LETTER's regularised ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrec.assets.codes.diagnostics import diagnose, report
+from genrec.assets.codes.fitting import Objective, Training, fit
+from genrec.assets.codes.letter import Alignment, Diversity, Projection
+from genrec.assets.codes.repair import assign, settle, spread, take
+from genrec.assets.codes.rqvae import RQVAE, Reduction
+from genrec.assets.recipe import ItemCodes, hash_arrays
+from genrec.data import Dataset
+from genrec.errors import GenrecError
+from genrec.seeds import number
+
+CODES = "codes"
+MOST = 2**20
+"""Codes of all levels; each becomes a token."""
+REFRESH = 50
+"""LETTER's clusters are made anew after this many steps, or after an epoch if that is longer."""
+
+
+@dataclass(frozen=True)
+class RQVAECodes(ItemCodes):
+    """Codes of a residual-quantised auto-encoder of text embeddings (TIGER, Section 3.1). Items may share theirs.
+
+    Args:
+        levels: L, codes of an item.
+        size: codes to choose from at every level.
+        dim: width of latents and codes.
+        reduction: how squared errors are added up; "sum" is the paper's formula.
+        residual_grad: let all levels' commitment terms reach the encoder; the public implementations do not.
+        fit_items: "warm" trains on the items of the training split alone, and encodes the others as if they were new.
+        training: for how long.
+    """
+
+    needs_cf: ClassVar[bool] = False
+
+    levels: int = 3
+    size: int = 256
+    dim: int = 32
+    reduction: Reduction = "sum"
+    residual_grad: bool = False
+    fit_items: Literal["all", "warm"] = "all"
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        check_grid("RQVAECodes", self.levels, self.size, 1)
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return "codes-rqvae"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `ItemCodes.fingerprint`."""
+        warm = {"warm": hash_arrays(dataset.warm)} if self.fit_items == "warm" else {}
+        return {**asdict(self), **warm}
+
+    def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `ItemCodes.build`."""
+        text = torch.from_numpy(embeddings["text"])
+
+        def objective() -> Objective:
+            network = RQVAE(text.shape[1], self.levels, self.size, self.dim)
+            return Objective(network, self.reduction, self.residual_grad)
+
+        fitted = text if self.fit_items == "all" else text[torch.from_numpy(dataset.warm)]
+        network, trained = fit(objective, fitted, self.training, balanced=False)
+        codes = network.codes(text)
+        report(f"{self.name} of {dataset.name}", folder, codes, self.size, trained)
+        return {CODES: codes.numpy(), **network.arrays()}
+
+    def encode(self, text: np.ndarray, built: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `ItemCodes.encode`: the nearest codes."""
+        return encode(built, text)
+
+
+@dataclass(frozen=True)
+class LETTERCodes(ItemCodes):
+    """Codes that are also aligned with behaviour and kept diverse (LETTER, Section 3.2). Every item's are its own.
+
+    Args:
+        levels: L, codes of an item.
+        size: codes to choose from at every level.
+        dim: width of latents and codes; None is that of the collaborative embeddings, or 32 with a projection.
+        reduction: how squared errors are added up; "mean" is the authors' code.
+        alpha: weight of the alignment with collaborative embeddings.
+        beta: weight of the diversity of codes.
+        epsilon: of the transport that balances the last level in training and when collisions are repaired; 0 is off.
+        projection: how collaborative embeddings get the width of the latents, see `Alignment`.
+        training: for how long.
+    """
+
+    needs_cf: ClassVar[bool] = True
+
+    levels: int = 4
+    size: int = 256
+    dim: int | None = None
+    reduction: Reduction = "mean"
+    alpha: float = 0.02
+    beta: float = 1e-4
+    epsilon: float = 0.003
+    projection: Projection = "none"
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        # With one level there is nothing to make codes unique with.
+        check_grid("LETTERCodes", self.levels, self.size, 2)
+
+    @property
+    def name(self) -> str:
+        """See `Asset.name`."""
+        return "codes-letter"
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `ItemCodes.fingerprint`; cold items are left out of the alignment."""
+        return {**asdict(self), "warm": hash_arrays(dataset.warm)}
+
+    def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `ItemCodes.build`.
+
+        Raises:
+            GenrecError: if the widths of latents and collaborative embeddings do not fit, or there are too few codes.
+        """
+        text, cf = torch.from_numpy(embeddings["text"]), embeddings["cf"]
+        network, trained = fit(lambda: self._objective(text, cf, dataset.warm), text, self.training, balanced=True)
+        latents, codebooks, nearest = network.latents(text), network.codebooks.detach(), network.codes(text)
+        parted = spread(nearest, latents, codebooks, self.epsilon) if self.epsilon else nearest
+        codes = assign(parted, latents, codebooks)
+        repair = {
+            "nearest": diagnose(nearest, self.size),
+            "moved_by_transport": _moved(nearest, parted),
+            "moved_to_free_codes": _moved(parted, codes),
+            "moved_to_another_prefix": _moved(nearest[:, :-1], codes[:, :-1]),
+        }
+        report(f"{self.name} of {dataset.name}", folder, codes, self.size, {**trained, **repair})
+        return {CODES: codes.numpy(), **network.arrays()}
+
+    def _objective(self, text: Tensor, cf: np.ndarray, warm: np.ndarray) -> Objective:
+        dim = self.dim or (cf.shape[1] if self.projection == "none" else RQVAECodes.dim)
+        epoch = -(-len(text) // self.training.batch_size)
+        return Objective(
+            RQVAE(text.shape[1], self.levels, self.size, dim),
+            self.reduction,
+            epsilon=self.epsilon,
+            regularizers={
+                "alignment": Alignment(cf, warm, dim, self.projection),
+                "diversity": Diversity(max(REFRESH, epoch), number(self.training.seed)),
+            },
+            weights={"alignment": self.alpha, "diversity": self.beta},
+        )
+
+    def encode(self, text: np.ndarray, built: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `ItemCodes.encode`: the nearest codes where they are free, the nearest free ones otherwise."""
+        network, new = RQVAE.load(built), torch.from_numpy(text)
+        taken = take(torch.from_numpy(built[CODES]))
+        return settle(network.codes(new), network.latents(new), network.codebooks.detach(), taken).numpy()
+
+
+def encode(built: Mapping[str, np.ndarray], text: np.ndarray) -> np.ndarray:
+    """Nearest codes, int64 [n, L], of text embeddings [n, d] in the arrays of either recipe."""
+    return RQVAE.load(built).codes(torch.from_numpy(text)).numpy()
+
+
+def check_grid(who: str, levels: int, size: int, fewest: int) -> None:
+    """Whether there are codes, and not so many that writing them down fills the memory.
+
+    Raises:
+        GenrecError: if not.
+    """
+    if levels < fewest or size < 1 or levels * size > MOST:
+        raise GenrecError(
+            f"{who} needs at least {fewest} levels and 1 code at each, and {MOST:,} codes in all at most, got "
+            f"levels={levels}, size={size}"
+        )
+
+
+def _moved(before: Tensor, after: Tensor) -> int:
+    """How many rows differ."""
+    return int((before != after).any(1).sum())

@@ -1,0 +1,65 @@
+"""The values of whole configs by dotted key, and what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Where and how a run was computed, not what.
+IGNORED = (
+    "data.root",
+    "data.rank_batch_size",
+    "data.num_workers",
+    "assets.root",
+    "runs",
+    "output",
+    "checkpoint.dirpath",
+    "checkpoint.save_last",
+    "ckpt_path",
+    "requeue",
+    "last.minutes",
+    "last.steps",
+    "weights_only",
+    "trainer.default_root_dir",
+    "trainer.accelerator",
+    "trainer.callbacks",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.profiler",
+)
+_PLACES = ("root", "mirror", "files")
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a config by dotted key, without the ``init_args`` in between.
+
+    >>> flat({"model": {"class_path": "m.Model", "init_args": {"ks": [5, 10]}}})
+    {'model.class_path': 'm.Model', 'model.ks': [5, 10]}
+    """
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        below = prefix if key == "init_args" else f"{prefix}{key}."
+        values.update(flat(value, below) if isinstance(value, Mapping) and value else {below.rstrip("."): value})
+    return values
+
+
+def show(value: Any) -> str:
+    """A value of a config as a table shows it; of a class its name."""
+    is_class = isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
+    return value.rpartition(".")[2] if is_class else str(value)
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two whole configs, such as ``trainer.max_epochs: 1 -> 3``.
+
+    Where and how a run is computed does not count. A key that one of them does not have is one without a value: it came
+    in with a later version.
+    """
+    before, after = flat(old), flat(new)
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in dict.fromkeys([*before, *after])
+        if key not in IGNORED and key.rpartition(".")[2] not in _PLACES and before.get(key) != after.get(key)
+    ]

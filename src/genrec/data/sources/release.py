@@ -1,0 +1,180 @@
+"""The folder format of SETRec's release (github.com/Linxyhaha/SETRec, ``data/``), read without trusting its pickles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from genrec.data.catalog import KEY, SCHEMA, Catalog
+from genrec.data.columns import shown
+from genrec.data.dataset import Dataset, Source
+from genrec.data.files import Findings, read_table
+from genrec.data.ragged import Ragged
+from genrec.data.sources.safe_pickle import load_npy, load_pickle
+from genrec.errors import GenrecError
+
+TRAINING, VALIDATION, TEST = "training_dict.npy", "validation_dict.npy", "testing_dict.npy"
+EMBEDDINGS = "SASRec_item_embed.pkl"
+ITEMS = "items.jsonl"
+LARGEST = 2**31
+"""No id is as large: ids are rows of tables."""
+SPARSE, SMALL = 10, 1_000_000
+"""Without an item table, ids may leave out so many for each that occurs, or reach so far: every id is given a row."""
+
+
+class Release(Source):
+    """A split that was published ready-made: dictionaries of users' item lists, in the order of time.
+
+    The folder ``root/name``, ``root/setrec/name`` or `root` itself holds ``training_dict.npy``,
+    ``validation_dict.npy`` and ``testing_dict.npy`` (user id to list of item ids), and, where there are any,
+    ``SASRec_item_embed.pkl`` (a tensor [N, d]) and ``items.jsonl`` (``item_id`` 0 to N-1 in order, ``asin``, ``title``,
+    ``brand``, ``categories``, ``description``, ``tags``). Without ``items.jsonl`` the items have no text. A user's
+    repeated test items count once.
+
+    Args:
+        name: of the folder and of the data set.
+        otherwise: makes the data set where there is no such folder.
+    """
+
+    def __init__(self, name: str, otherwise: Source | None = None) -> None:
+        self.name = name
+        self.otherwise = otherwise
+
+    def load(self, root: str | Path) -> Dataset:
+        """Read the folder.
+
+        Raises:
+            GenrecError: if a file is missing or broken, or the files do not fit together.
+        """
+        folder = self._folder(Path(root))
+        if folder is None:
+            return self._elsewhere(Path(root))
+        training = _lists(folder / TRAINING)
+        users = list(training)
+        train = Ragged.from_lists(training.values())
+        validation, test = (_of_users(users, folder / file) for file in (VALIDATION, TEST))
+        cf = _embeddings(folder / EMBEDDINGS) if (folder / EMBEDDINGS).is_file() else None
+        findings = Findings()
+        if (folder / ITEMS).is_file():
+            catalog = _catalog(folder / ITEMS, findings)
+        else:
+            taken = np.unique(np.concatenate([lists.values for lists in (train, validation, test)]))
+            catalog = _numbered(taken, cf, folder)
+            findings.count("ids that nobody took, items without text like all", len(catalog) - len(taken))
+        keys = [str(user) for user in users]
+        return Dataset(self.name, catalog, keys, train, validation, test.unique(), cf, notes=findings.notes())
+
+    def _folder(self, root: Path) -> Path | None:
+        return next((place for place in self._places(root) if (place / TRAINING).is_file()), None)
+
+    def _places(self, root: Path) -> list[Path]:
+        return [root / self.name, root / "setrec" / self.name, root]
+
+    def _elsewhere(self, root: Path) -> Dataset:
+        looked = ", ".join(f"`{place}`" for place in self._places(root))
+        absent = f"no data set `{self.name}`: there is no {TRAINING} in {looked} (set --data.root)"
+        if self.otherwise is None:
+            raise GenrecError(absent)
+        try:
+            return self.otherwise.load(root)
+        except GenrecError as error:
+            raise GenrecError(f"{absent}, and it cannot be made from raw files: {error}") from error
+
+
+def _lists(path: Path) -> dict[int, list[int]]:
+    """A file's dictionary of user id to list of item ids."""
+    lists = load_npy(path)
+    if not isinstance(lists, dict):
+        raise GenrecError(f"`{path}` holds no dictionary of users' item lists, but {_kind(lists)}")
+    for user, items in lists.items():
+        if not isinstance(items, list) or not all(map(_is_id, items)):
+            raise GenrecError(f"`{path}`: what user {user} took is not a list of whole numbers, but {_kind(items)}")
+        outside = next((item for item in items if not 0 <= item < LARGEST), None)
+        if outside is not None:
+            raise GenrecError(f"`{path}`: user {user} took item {outside}, but items are numbered from 0 on")
+    return lists
+
+
+def _is_id(item: object) -> bool:
+    return isinstance(item, (int, np.integer)) and not isinstance(item, bool)
+
+
+def _of_users(users: list[int], path: Path) -> Ragged:
+    """The lists of `users` in a file; a user who is not in it has none."""
+    lists = _lists(path)
+    unknown = lists.keys() - users
+    if unknown:
+        raise GenrecError(f"`{path}`: user {min(unknown, key=str)} is not in {TRAINING} ({len(unknown)} such users)")
+    return Ragged.from_lists(lists.get(user, []) for user in users)
+
+
+def _embeddings(path: Path) -> np.ndarray:
+    table = load_pickle(path)
+    if isinstance(table, torch.Tensor):
+        table = table.detach().numpy()
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or not np.issubdtype(table.dtype, np.floating):
+        raise GenrecError(f"`{path}` holds no table of numbers [items, features], but {_kind(table)}")
+    wrong = ~np.isfinite(table).all(1)
+    if wrong.any():
+        raise GenrecError(
+            f"`{path}`: row {int(wrong.argmax())} holds numbers that are not finite ({wrong.sum()} such rows)"
+        )
+    return np.ascontiguousarray(table, np.float32)
+
+
+def _numbered(taken: np.ndarray, cf: np.ndarray | None, folder: Path) -> Catalog:
+    """The catalogue where nothing but numbers is known.
+
+    Args:
+        taken: the items of all interactions, each once.
+        cf: the collaborative embeddings, if there are any; there may be more than items that were taken.
+        folder: where they are.
+
+    Raises:
+        GenrecError: if numbers are missing in great number, or the embeddings have the extra row of SASRec's tables.
+    """
+    count, distinct = int(taken.max(initial=0)) + 1, len(taken)
+    if count > max(SMALL, SPARSE * distinct):
+        raise GenrecError(
+            f"`{folder}` has {distinct:,} items with ids up to {count - 1:,}: ids are rows from 0 on; number the items "
+            f"anew, or write {ITEMS} with a line for each"
+        )
+    if cf is None:
+        return Catalog(pl.DataFrame({KEY: range(count)}))
+    empty = [row for row in (0, len(cf) - 1) if not cf[row].any() and cf.any()]
+    if len(cf) == count + 1 or (empty and len(cf) > count):
+        where = f"row {empty[0]} is empty" if empty else "one of them belongs to no item"
+        raise GenrecError(
+            f"`{folder / EMBEDDINGS}` has {len(cf)} rows for {count} items, and {where}: SASRec's own tables begin "
+            f"with a row for padding, which moves every item by one; leave that row out, or write {ITEMS} with a line "
+            "for each item"
+        )
+    return Catalog(pl.DataFrame({KEY: range(len(cf))}))
+
+
+def _catalog(path: Path, findings: Findings) -> Catalog:
+    items = read_table(path)
+    if "item_id" not in items.columns:
+        raise GenrecError(f"`{path}` has no field `item_id`; its fields are: {', '.join(items.columns)}")
+    for name in ("item_id", "asin"):
+        if name in items.columns and items[name].dtype.is_nested():
+            value = shown(items[name].drop_nulls()[0])
+            raise GenrecError(f"`{path}`: `{value}` in field `{name}` is no key: keys are text or whole numbers")
+    ids = items["item_id"].cast(pl.String).to_list()
+    for row, item in enumerate(ids):
+        if item != str(row):
+            raise GenrecError(f"`{path}`: entry {row + 1} has item_id {item}, not {row}: ids run from 0 in order")
+    unread = [name for name in items.columns if name not in (*SCHEMA, "item_id", "asin")]
+    if unread:
+        findings["fields of the items that are not read"] = ", ".join(unread)
+    key = pl.coalesce(*(pl.col(name).cast(pl.String) for name in ("asin", "item_id") if name in items.columns))
+    return Catalog(items.with_columns(key.alias(KEY)))
+
+
+def _kind(value: Any) -> str:
+    shape = f" of shape {list(value.shape)}" if isinstance(value, np.ndarray) else ""
+    return f"a {type(value).__name__}{shape}"

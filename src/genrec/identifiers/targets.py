@@ -1,0 +1,63 @@
+"""Items as targets: how their token sequences are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from genrec import devices
+from genrec.backbones import Backbone, Context
+from genrec.identifiers.names import ItemNames
+from genrec.identifiers.rows import take_rows
+from genrec.losses import linear_cross_entropy
+from genrec.types import PAD, Tokens
+
+
+def mean_loss(
+    names: ItemNames,
+    backbone: Backbone,
+    context: Context,
+    target: Tensor,
+    temperature: float = 1.0,
+    levels: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """The mean over the targets of the cross-entropies of their tokens, in units of an average identifier.
+
+    Where all identifiers have the same length it is the mean over tokens. Where they differ, a target counts as its
+    identifier's probability says, in whatever company it is learned.
+
+    Args:
+        names: of all items.
+        backbone: the language model.
+        context: the prompts.
+        target: [B] rows.
+        temperature: logits are divided by it.
+        levels: the tokens that can stand at every place of `ItemNames.paths`, rising; a token is then told from those
+            of its place. None tells it from the whole vocabulary, and the closing word is learned behind every
+            identifier.
+    """
+    closed = levels is None or names.lengths.ragged
+    labels = names.cut(names.closed(names.codes[target]) if closed else names.codes[target])
+    start = torch.full_like(labels[:, :1], backbone.start)
+    ids = torch.cat([start, labels[:, :-1]], 1)
+    tokens = Tokens.ordered(names.look_up(ids.clamp(min=0)))
+    real = labels != PAD
+    states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
+    # The states are divided, not the logits: those are as many as the vocabulary has words.
+    states = backbone.head_scale / temperature * states
+    weight = real / ((names.lengths.mean + closed) * len(target))
+    head = names.head(backbone)
+    if levels is None:
+        if names.lengths.ragged and devices.exact_sizes(labels.device):
+            states, labels, weight = states[real], labels[real], weight[real]
+        return linear_cross_entropy(
+            states.flatten(0, -2), head, labels.flatten().clamp(min=0), weight.to(states).flatten()
+        )
+    parts = []
+    for place, level in enumerate(levels[: labels.shape[1]]):
+        right = torch.searchsorted(level, labels[:, place].contiguous()).clamp(max=len(level) - 1)
+        part = take_rows(head, level)
+        parts.append(linear_cross_entropy(states[:, place], part, right, weight[:, place].to(states)))
+    return torch.stack(parts).sum()

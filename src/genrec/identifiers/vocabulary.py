@@ -1,0 +1,109 @@
+"""What identifiers are written in: words of the language model and, where a method has them, new tokens of its own.
+
+Token ids run over both: ``0 .. V-1`` are the model's words, ``V ..`` the new tokens. Histories, targets and beams are
+put together from ids, never from text that is tokenised again: what a tokenizer does at the seams would change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from genrec.backbones import Backbone
+from genrec.errors import GenrecError
+from genrec.identifiers.tables import Tables
+
+
+class NewToken(NamedTuple):
+    """A token that the language model does not have.
+
+    Args:
+        name: what it is called where identifiers are shown.
+        like: text whose words' mean embedding it starts from; ``""`` draws it at random.
+    """
+
+    name: str
+    like: str = ""
+
+
+class Vocabulary(Tables):
+    """The language model's words and, behind them, new tokens.
+
+    Args:
+        separator: text between the items of a history.
+
+    Attributes:
+        words: V, the size of the model's own vocabulary; the first new token has this id.
+        tokens: the new tokens.
+        separator: [n] long, the words of the separator.
+    """
+
+    separator: Tensor
+    words: int
+
+    def __init__(self, separator: str = "") -> None:
+        super().__init__()
+        self.separator_text = separator
+        self.tokens: list[NewToken] = []
+
+    def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
+        """Create the embeddings of new tokens: for reading, and for writing where the model does not tie the two.
+
+        They are drawn from a normal with the mean and standard deviation of the model's own, in every dimension.
+        """
+        self.tokens = list(tokens)
+        # In a tuple: the language model is no part of the identifier.
+        self._backbone = (backbone,)
+        backbone.writes_words()
+        self.words = len(backbone.head())
+        separator = _tokens_of(backbone, self.separator_text)
+        self.register_buffer("separator", torch.tensor(separator, dtype=torch.long), persistent=False)
+        if tokens:
+            words = torch.arange(self.words, device=backbone.head().device)
+            self.reads = nn.Parameter(self._initial(backbone, backbone.words(words)))
+            if not backbone.tied:
+                self.writes = nn.Parameter(self._initial(backbone, backbone.head()))
+
+    @torch.no_grad()
+    def _initial(self, backbone: Backbone, table: Tensor) -> Tensor:
+        table = table.float()
+        rows = table.mean(0) + table.std(0) * torch.randn(len(self.tokens), table.shape[1], device=table.device)
+        for row, token in zip(rows, self.tokens, strict=True):
+            words = backbone.tokenizer(token.like, add_special_tokens=False)["input_ids"] if token.like else []
+            if words:
+                row[:] = table[words].mean(0)
+        return rows
+
+    @property
+    def backbone(self) -> Backbone:
+        """The language model."""
+        return self._backbone[0]
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Embeddings [..., D] of token ids [...]."""
+        backbone = self._backbone[0]
+        if not self.tokens:
+            return backbone.words(ids)
+        own = backbone.words(ids.clamp(max=self.words - 1))
+        return torch.where((ids < self.words)[..., None], own, self.reads[(ids - self.words).clamp(min=0)])
+
+    def head(self, backbone: Backbone) -> Tensor:
+        """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""
+        own = backbone.head()
+        if not self.tokens:
+            return own
+        return torch.cat([own, (self.reads if backbone.tied else self.writes).to(own)])
+
+
+def _tokens_of(backbone: Backbone, separator: str) -> list[int]:
+    ids = backbone.tokenizer(separator, add_special_tokens=False)["input_ids"]
+    if separator and not ids:
+        # A sentencepiece tokenizer strips a blank that stands alone; the piece for it is there all the same.
+        piece = backbone.tokenizer.get_vocab().get(separator.replace(" ", "\u2581"))
+        if piece is None:
+            raise GenrecError(f"the language model has no token for the separator {separator!r}: give another one")
+        ids = [piece]
+    return ids

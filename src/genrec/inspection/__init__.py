@@ -1,5 +1,0 @@
-"""What identifiers look like: how their tokens are used, how vectors are spread, which items they hold to be alike."""
-
-from genrec.inspection.overview import Inspection
-
-__all__ = ["Inspection"]

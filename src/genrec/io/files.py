@@ -1,0 +1,54 @@
+"""Files that are whole or not there at all, and never take the place of an older one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from genrec.errors import GenrecError
+
+
+def write_new(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside the path, then move it there; an older file of that name is renamed.
+
+    Args:
+        path: the file; its folder is made. An older one becomes ``name.1.ext`` (see `set_aside`).
+        write: writes the contents into the file it is given, whose suffix is that of the path.
+
+    Raises:
+        GenrecError: if it cannot be written.
+    """
+    if path.is_dir():
+        raise GenrecError(f"`{path}` is a folder: give the name of a file")
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(unfinished)
+            unfinished.rename(set_aside(path))
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise GenrecError(f"cannot write `{path}`: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing, also when the process is killed in the middle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an older file of the same name to ``name.1.ext``, ``name.2.ext`` ..., so that ``path`` is free."""
+    if path.exists():
+        number = 1
+        while (older := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+            number += 1
+        path.rename(older)
+    return path

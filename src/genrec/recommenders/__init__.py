@@ -1,0 +1,10 @@
+"""What is trained and measured: every identifier's Recommender, SASRec, and the references that need no training."""
+
+from genrec.recommenders.base import RankingModule
+from genrec.recommenders.cf import SASRecCF
+from genrec.recommenders.prompts import Prompt
+from genrec.recommenders.recommender import Recommender
+from genrec.recommenders.references import ItemKNN, Popularity, Random
+from genrec.recommenders.sasrec import SASRec
+
+__all__ = ["ItemKNN", "Popularity", "Prompt", "Random", "RankingModule", "Recommender", "SASRec", "SASRecCF"]

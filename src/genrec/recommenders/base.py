@@ -1,0 +1,323 @@
+"""What every recommender shares, with or without a language model: validation, test and prediction."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from genrec.data import Dataset
+from genrec.data.origin import ENTRY, Origin
+from genrec.errors import GenrecError
+from genrec.evaluation.protocol import RankingMetrics
+from genrec.evaluation.ranks import TargetRanks, ranks_frame
+from genrec.evaluation.watch import Watch, refuse_nan
+from genrec.recommenders.sharding import keep_whole, shard, take_from_first
+from genrec.types import PAD, Batch, Ranking
+
+ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
+"""The methods that use parameters."""
+
+
+class _Measured(NamedTuple):
+    """What a validation has measured so far; no module, whose tensors a trainer would send and cast.
+
+    Args:
+        values: those that may be chosen.
+        metrics: of a ranking for each; None before the first batch.
+    """
+
+    values: Sequence[float] = ()
+    metrics: RankingMetrics | None = None
+
+
+class RankingModule(L.LightningModule, ABC):
+    """A LightningModule that ranks items for histories and is measured like every other one.
+
+    A subclass implements `rank` and, if it learns, `training_step` and `configure_optimizers`.
+
+    Args:
+        ks: the cut-offs of the metrics; the largest is the length of every ranking.
+
+    Attributes:
+        learns: whether there is anything to train.
+        extends: whether items can come that it was not trained on.
+        dataset: the data, there from `setup` on.
+        known: what of them it was trained on; all, unless they have changed since.
+        results: the means of the last validation or test by setting (`RankingMetrics.compute`).
+        ranks: where every target stood in the last test, a row per user and target (`genrec.evaluation.ranks`).
+        rank_seconds: wall-clock seconds that it spent on preparing tables and ranking.
+    """
+
+    learns = True
+    extends = False
+    dataset: Dataset
+    known: Dataset
+    results: dict[str, dict[str, float]]
+    ranks: pl.DataFrame
+    rank_seconds: float
+
+    def __init__(self, ks: Sequence[int] = (5, 10)) -> None:
+        super().__init__()
+        if not ks or min(ks) < 1:
+            raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks or ())}")
+        self.ks = tuple(sorted(ks))
+        # Here and not below: a module that is shared out among processes is of a class made for it.
+        self._name = type(self).__name__
+        self._watch = Watch()
+
+    @property
+    def method(self) -> str:
+        """The method's name in the tables of results."""
+        return self._name
+
+    @property
+    def language_model(self) -> str | None:
+        """The language model in a few words; None for a method that has none."""
+        return None
+
+    @abstractmethod
+    def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
+        """The k best items of every user in every candidate set.
+
+        Args:
+            history: [B, T] rows, `PAD` (-1) on the left.
+            k: how many.
+            allowed: [C, N] bool, the candidate sets.
+        """
+
+    def rank_each(self, history: Tensor, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """`rank` for every value of a weight that validation chooses; one value where there is nothing to choose."""
+        return {0.0: self.rank(history, k, allowed)}
+
+    def choose(self, value: float) -> None:
+        """Keep the value that validation found best."""
+
+    def share_of_step(self, batch: Batch) -> float:
+        """What a training batch's mean over its targets is multiplied by, so that the step's loss is that over all.
+
+        Lightning divides a loss by the batches of a step, and takes the mean of the processes.
+        """
+        parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return parts * batch.examples / batch.step_examples
+
+    def refresh(self) -> None:
+        """Bring tables that depend on the parameters up to date, before a pass of evaluation."""
+
+    def setup(self, stage: str) -> None:
+        """Take the data set from the trainer's data module, and say which settings are too small to be measured.
+
+        Raises:
+            GenrecError: if there are fewer items than the largest cut-off.
+        """
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.dataset = data.dataset
+        self.known = data.origin.known(data.dataset) if data.origin else data.dataset
+        k, items = max(self.ks), len(self.dataset.catalog)
+        if k > items:
+            raise GenrecError(
+                f"k = {k} is larger than the catalogue of `{self.dataset.name}` ({items} items): give smaller cut-offs "
+                "(`ks` of the model)"
+            )
+        # Predictions are not measured.
+        if stage != "predict" and self.trainer.is_global_zero:
+            for setting, size in self._new_metrics().left_out.items():
+                candidates = "1 candidate" if size == 1 else f"{size} candidates"
+                print(f"{setting} is left out of the measuring: {candidates}, fewer than k = {k} (`ks` of the model)")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what it was trained on; a module that serves was not."""
+        if isinstance(self._trainer, L.Trainer):
+            checkpoint[ENTRY] = self._trained_on
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Look whether the data are those of the training.
+
+        Raises:
+            GenrecError: if they are not; those that `genrec.runs.restoring` has compared are, or were made to fit.
+        """
+        data = self._trainer.datamodule if isinstance(self._trainer, L.Trainer) else None  # type: ignore[attr-defined]
+        if data and not data.compared and (changed := Origin.read(checkpoint).changes(data.dataset)):
+            raise GenrecError(f"the checkpoint was trained on other data: {', '.join(changed)}")
+
+    @cached_property
+    def _trained_on(self) -> dict[str, Any]:
+        return Origin.of(self.dataset, self.kept_assets()).state()
+
+    def kept_assets(self) -> dict[str, str]:
+        """The folders of the assets that it was made with, by the names of their recipes."""
+        return {}
+
+    def configure_model(self) -> None:
+        """Share the parameters out, where the strategy wants it (`genrec.recommenders.sharding.FullySharded`).
+
+        Otherwise several processes take the buffers of the first, once: a process that built an asset may have drawn
+        other random numbers. Parameters are seen to by the strategy.
+        """
+        if self.device_mesh is not None:
+            shard(self, self.device_mesh["data_parallel"], self.layers(), ENTRIES)
+        elif self.trainer.world_size > 1:
+            take_from_first(self.buffers(), self.trainer.strategy.root_device)
+
+    def on_train_start(self) -> None:
+        """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""
+        self._watch.forget()
+        if self.trainer.world_size > 1:
+            place = (torch.initial_seed(), self.global_rank, self.trainer.global_step)
+            torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+
+    def layers(self) -> list[nn.Module]:
+        """The large parts of the model that are used one after another, through ``forward`` alone."""
+        return []
+
+    def _new_metrics(self, rankings: int = 1) -> RankingMetrics:
+        # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.
+        sync = self.trainer.world_size > 1
+        return RankingMetrics(self.dataset.frequency, self.ks, sync, rankings).to(self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Remember a loss that is no number; whether there was one is looked at as often as the trainer logs."""
+        if isinstance(outputs, Mapping):
+            self._watch.loss(outputs["loss"], self.trainer.global_step)
+        if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._watch.stop_in_training(self.trainer)
+
+    def on_validation_start(self) -> None:
+        """What a broken training has left is not to be measured."""
+        self._watch.stop_in_training(self.trainer)
+
+    def on_train_end(self) -> None:
+        """Nor kept."""
+        self._watch.stop_in_training(self.trainer)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last pass, and prepare the tables."""
+        start = self._clock()
+        self._refresh()
+        self._watch.forget()
+        self._measured = _Measured()
+        self._allowed = self._new_metrics().allowed
+        self.rank_seconds = self._clock() - start
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Rank the validation users, once for every value that may be chosen."""
+        start = self._clock()
+        self._count(self.rank_each(batch.history, max(self.ks), self._allowed), batch, start)
+
+    def _count(self, rankings: dict[float, Ranking], batch: Batch, start: float) -> None:
+        """Measure what was ranked since ``start``, for all values at once."""
+        self.rank_seconds += self._clock() - start
+        together = Ranking(*(torch.stack(parts) for parts in zip(*rankings.values(), strict=True)))
+        self._watch.scores(together.scores)
+        if self._measured.metrics is None:
+            self._measured = _Measured(list(rankings), self._new_metrics(len(rankings)))
+        assert self._measured.metrics is not None
+        self._measured.metrics.update(together, _wanted(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Choose the value with the best NDCG over all items, and log its metrics as ``val/...``."""
+        key = f"ndcg@{max(self.ks)}"
+        self._watch.stop_at_validation(self.trainer)
+        values, metrics = self._measured
+        assert metrics is not None, "there are users to be ranked"
+        sweep = dict(zip(values, metrics.compute_each(), strict=True))
+        best = max(sweep, key=lambda value: sweep[value]["all"][key])
+        self.choose(best)
+        self.results = sweep[best]
+        if len(sweep) > 1:
+            self.log("val/chosen", best)
+            self.log_dict({f"val_sweep/{value:g}": result["all"][key] for value, result in sweep.items()})
+        for setting in ("warm", "cold"):
+            if self.results.get(setting, {}).get("users"):
+                self.log(f"val/{setting}/{key}", self.results[setting][key])
+        for name, value in self.results["all"].items():
+            if name != "users":
+                self.log(f"val/{name}", value, prog_bar=name == key)
+
+    def on_test_epoch_start(self) -> None:
+        """Prepare the tables; the time it takes counts."""
+        start = self._clock()
+        self._refresh()
+        self._watch.forget()
+        self._metrics = self._new_metrics()
+        self._metrics.seconds += self._clock() - start
+        # Each once, as the data module hands them over.
+        self._targets = self.dataset.test.unique()
+        ranks = TargetRanks(self._targets, len(self._metrics.allowed), sync=self.trainer.world_size > 1)
+        self._ranks = ranks.to(self.device)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Rank the test users."""
+        start = self._clock()
+        ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
+        self._watch.scores(ranking.scores)
+        self._metrics.update(ranking, _wanted(batch), self._clock() - start)
+        self._ranks.update(ranking, batch.users, _wanted(batch))
+
+    def on_test_epoch_end(self) -> None:
+        """Keep ``results`` and ``ranks``, and log the means as ``test/<setting>/<metric>``."""
+        self._watch.stop_at_validation(self.trainer)
+        self.results = self._metrics.compute()
+        self.ranks = ranks_frame(self._ranks.compute(), self._metrics, self.dataset, self._targets)
+        self.rank_seconds = float(self._metrics.seconds)
+        for setting, values in self.results.items():
+            self.log_dict({f"test/{setting}/{name}": float(value) for name, value in values.items()})
+
+    def on_predict_epoch_start(self) -> None:
+        """Prepare the tables, and take every item as a candidate."""
+        self._refresh()
+        self._everything = torch.ones(1, len(self.dataset.catalog), dtype=torch.bool, device=self.device)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
+        ranking = self.rank(batch.history, max(self.ks), self._everything)
+        refuse_nan(ranking.scores)
+        found = {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
+        return {name: rows[: batch.examples] for name, rows in found.items()}
+
+    def _refresh(self) -> None:
+        """`refresh` without gradients, but not in the inference mode of Lightning's evaluations.
+
+        What is made in it can never again be part of a training, which may come after a test.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            keep_whole(self.layers(), True)
+            self.refresh()
+
+    def on_validation_end(self) -> None:
+        """Go on with parts of the layers, if they are shared out."""
+        keep_whole(self.layers(), False)
+
+    def on_test_end(self) -> None:
+        """See `on_validation_end`."""
+        keep_whole(self.layers(), False)
+
+    def on_predict_end(self) -> None:
+        """See `on_validation_end`."""
+        keep_whole(self.layers(), False)
+
+    def _clock(self) -> float:
+        """Seconds, after everything that was asked of a GPU is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def _wanted(batch: Batch) -> Tensor:
+    """The targets [B, M] that count: none of a batch that only keeps this process in step with others."""
+    return batch.targets if batch.examples else torch.full_like(batch.targets, PAD)
+
+
+def learns(class_path: str) -> bool:
+    """Whether the recommender of a whole config's ``model.class_path`` has anything to train."""
+    module, _, name = class_path.rpartition(".")
+    return bool(getattr(import_module(module), name).learns)

@@ -1,0 +1,214 @@
+"""One identifier, one language model, one training loop: the LightningModule that every method shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from genrec.assets import Assets
+from genrec.assets.kept import KeptStore
+from genrec.backbones import Backbone, Memory, Read
+from genrec.data.samples import last_positions
+from genrec.errors import GenrecError, at_least
+from genrec.identifiers import ItemIdentifier
+from genrec.recommenders.base import RankingModule
+from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
+from genrec.recommenders.prompts import TEMPLATE, Prompt
+from genrec.types import PAD, Batch, Prefixes, Ranking
+
+
+class Recommender(RankingModule):
+    """Trains an identifier together with a language model, and ranks with them.
+
+    A batch of ids becomes a prompt, ``context = prompt(embed(history))``; the identifier does the rest.
+
+    Args:
+        identifier: how items are named.
+        backbone: the language model.
+        assets: where the items' text and collaborative embeddings come from.
+        template: the prompt, with ``<history>`` in it.
+        optimizer: makes the optimiser from the parameters.
+        warmup_steps: steps of linear warm-up of the learning rate.
+        schedule: how it goes on: it falls to zero on a "cosine" or "linear", with the "inverse_sqrt" of the steps, or
+            stays "constant".
+        identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
+        ks: the cut-offs of the metrics.
+    """
+
+    extends = True
+
+    def __init__(
+        self,
+        identifier: ItemIdentifier,
+        backbone: Backbone,
+        assets: Assets | None = None,
+        template: str = TEMPLATE,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        warmup_steps: int = 100,
+        schedule: Schedule = "cosine",
+        identifier_lr: float | None = None,
+        ks: Sequence[int] = (5, 10),
+    ) -> None:
+        super().__init__(ks)
+        at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0)
+        # It refuses arguments that make no sense: now, and not after all that comes before the first step.
+        optimizer([nn.Parameter(torch.zeros(1))])
+        self.identifier = identifier
+        self.backbone = backbone
+        self.assets = assets or Assets()
+        self.prompt = Prompt(template)
+        self.optimizer = optimizer
+        self.warmup_steps = warmup_steps
+        self.schedule: Schedule = schedule
+        self.identifier_lr = identifier_lr
+        self._created = False
+
+    def setup(self, stage: str) -> None:
+        """Create all parameters; the assets that the identifier asks for are built now, if they are missing."""
+        super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.samples is last_positions and stage == "fit":
+            raise GenrecError("`data.samples: users` is for SASRec: a language model takes `prefixes` or `windows`")
+        if self._created:
+            return
+        if data.origin:
+            self.assets.store = KeptStore(self.assets.store, data.origin.assets)
+        self.catalog = self.known.catalog
+        self.item_assets = self.assets.bind(self.known)
+        self.backbone.setup(self.catalog.titles, self.prompt.texts)
+        self.prompt.setup(self.backbone)
+        self.identifier.setup(self.catalog, self.item_assets, self.backbone)
+        # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.
+        self.train()
+        if len(self.catalog) < len(self.dataset.catalog):
+            # Items that came since the training; their rows are filled when its parameters are there.
+            self.catalog = self.dataset.catalog
+            self.item_assets = self.item_assets.extend(self.catalog)
+        self._created = True
+
+    @property
+    def method(self) -> str:
+        """The identifier's name."""
+        return type(self.identifier).__name__
+
+    @property
+    def language_model(self) -> str:
+        """See `RankingModule.language_model`."""
+        return self.backbone.describe()
+
+    def layers(self) -> list[nn.Module]:
+        """See `RankingModule.layers`."""
+        return self.backbone.layers()
+
+    def read(self, history: Tensor) -> Memory:
+        """Encode the prompts of histories [B, T]."""
+        return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The identifier's loss for the next item of every history, as a part of the step's mean over its targets."""
+        losses = self._packed_losses(batch, batch.prefixes) if batch.prefixes else self._losses(batch)
+        for name, value in losses.items():
+            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
+        return self.share_of_step(batch) * losses["loss"]
+
+    def on_validation_epoch_start(self) -> None:
+        """See `RankingModule.on_validation_epoch_start`."""
+        super().on_validation_epoch_start()
+        self._loss = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Rank the validation users, and add up the losses of the first item that each took; prompts are read once."""
+        start = self._clock()
+        memory = self.read(batch.history)
+        self._count(self.identifier.rank_each(self.backbone, memory, max(self.ks), self._allowed), batch, start)
+        loss = self.identifier.loss(self.backbone, Read(memory), batch.history, batch.target)["loss"]
+        self._watch.validation_loss(loss)
+        self._loss[0] += batch.examples * loss
+        self._loss[1] += batch.examples
+
+    def on_validation_epoch_end(self) -> None:
+        """See `RankingModule.on_validation_epoch_end`; logs the mean loss over the users of all processes."""
+        super().on_validation_epoch_end()
+        # Lightning's own mean of uneven processes divides by a whole number of users for each.
+        total, users = self.trainer.strategy.reduce(self._loss, reduce_op="sum")
+        self.log("val/loss", total / users)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        context = self.prompt(self.backbone, self.identifier.embed(batch.history))
+        return self.identifier.loss(self.backbone, context, batch.history, batch.target)
+
+    def _packed_losses(self, batch: Batch, prefixes: Prefixes) -> dict[str, Tensor]:
+        history, target = one_by_one(batch, prefixes)
+        tokens = self.identifier.embed(batch.history)
+        per_item = tokens.mask.shape[1] // batch.history.shape[1]
+        most = batch.history.shape[1] + 1
+        context = self.prompt.packed(self.backbone, tokens, prefixes.users, prefixes.stops * per_item, most)
+        return self.identifier.loss(self.backbone, context, history, target)
+
+    def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
+        """See `RankingModule.rank`."""
+        return self.identifier.rank(self.backbone, self.read(history), k, allowed)
+
+    def rank_each(self, history: Tensor, k: int, allowed: Tensor) -> dict[float, Ranking]:
+        """See `RankingModule.rank_each`."""
+        return self.identifier.rank_each(self.backbone, self.read(history), k, allowed)
+
+    def choose(self, value: float) -> None:
+        """See `RankingModule.choose`."""
+        self.identifier.choose(value)
+
+    def refresh(self) -> None:
+        """Refill the identifier's per-item tables."""
+        self.identifier.index(self.catalog, self.item_assets)
+
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Make new items recommendable, without training.
+
+        Args:
+            items: columns as in `genrec.data.Catalog`; the new items get the next row numbers.
+        """
+        self.catalog = self.catalog.extend(items)
+        self.item_assets = self.item_assets.extend(self.catalog)
+        self.refresh()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `RankingModule.on_save_checkpoint`; leave out what the backbone brings along itself."""
+        super().on_save_checkpoint(checkpoint)
+        for name in self.backbone.kept_elsewhere():
+            del checkpoint["state_dict"][f"backbone.{name}"]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `RankingModule.on_load_checkpoint`; put it back in."""
+        super().on_load_checkpoint(checkpoint)
+        mine = self.backbone.state_dict()
+        checkpoint["state_dict"].update({f"backbone.{name}": mine[name] for name in self.backbone.kept_elsewhere()})
+
+    def kept_assets(self) -> dict[str, str]:
+        """See `RankingModule.kept_assets`."""
+        store = self.assets.store
+        return {name: store.folder(asset, self.dataset).name for name, asset in store.asked.items()}
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over everything trainable, and the schedule of its learning rate."""
+        items = len(self.dataset.catalog)
+        groups = parameter_groups(self.backbone, items) + parameter_groups(self.identifier, items, self.identifier_lr)
+        optimizer = self.optimizer(groups)
+        steps = self.trainer.estimated_stepping_batches
+        schedule = make_schedule(self.schedule, optimizer, self.warmup_steps, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def one_by_one(batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
+    """What is predicted from what: histories [R, T] and targets [R], as if the prefixes were rows of a batch."""
+    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
+    users, stops = prefixes
+    width = batch.history.shape[1]
+    # Padded on the left again: the last item of a prefix stands in the last column.
+    columns = torch.arange(width, device=stops.device) + stops[:, None] - width
+    history = batch.history[users].gather(1, columns.clamp(min=0))
+    return torch.where(columns >= 0, history, PAD), sequence[users, stops]

@@ -1,0 +1,1 @@
+"""Runs: where they lie, what a trained one is made of, and how it is taken up again."""

@@ -1,0 +1,176 @@
+"""From a run's config to its module and data, without a trainer, a new folder, or a word on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+from torch import Tensor
+
+from genrec.assets import Assets
+from genrec.config.failures import constructing
+from genrec.config.files import find_config, load_config
+from genrec.data import SequenceData, Source
+from genrec.errors import GenrecError
+from genrec.recommenders import RankingModule
+from genrec.runs import layout, restoring
+from genrec.runs.trusted import SECTIONS, checked, plugins
+from genrec.seeds import closed
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a module asks of a trainer when it is set up.
+
+    Args:
+        datamodule: the data.
+        world_size: processes.
+    """
+
+    datamodule: SequenceData
+    world_size: int = 1
+
+
+def find_run(path: Path) -> Path:
+    """The run of a folder, or the newest run in a folder of runs that has a best checkpoint, or else results.
+
+    Raises:
+        GenrecError: if there is none.
+    """
+    for file in (f"{layout.CHECKPOINTS}/{layout.BEST}", layout.METRICS):
+        if run := layout.newest_run(path, file):
+            return run
+    raise GenrecError(
+        f"there is no trained recommender in `{path}`: give the folder of a run that has a best checkpoint, of several "
+        "runs, or one that `save_pretrained` wrote"
+    )
+
+
+def config_of(run: Path, data_root: str | Path | None, trust: bool = False) -> dict[str, Any]:
+    """The `SECTIONS` of a run's config, with folders that are found from here.
+
+    Relative folders are those of the working folder that the run was made in, which is where its ``runs`` are; what is
+    not there belongs to the present one.
+
+    Args:
+        run: its folder. Without a config in it, the config of the run's name is looked up.
+        data_root: the folder of the data; None takes the config's.
+        trust: see `genrec.runs.trusted.checked`.
+
+    Raises:
+        GenrecError: if there is no config, or it is not to be trusted.
+    """
+    kept = run / layout.CONFIG
+    if not kept.is_file():
+        try:
+            kept = find_config(f"{run.resolve().parent.name}.yaml")
+        except GenrecError as error:
+            raise GenrecError(f"`{run}` has no {layout.CONFIG}, and {error}") from error
+    config = load_config(str(kept))
+    made_in = _working_folder(run, str(config.get("runs", "runs")))
+    sections = closed(checked({name: config.get(name) or {} for name in SECTIONS}, kept, trust), config)
+    if data_root is not None:
+        sections["data"]["root"] = str(data_root)
+    for name, usual in (("data", "data"), ("assets", "data/assets")):
+        root = Path(sections[name].get("root") or usual)
+        root = made_in / root if (made_in / root).exists() else root
+        inside = any(root.resolve().is_relative_to(place.resolve()) for place in (made_in, Path()))
+        if not (trust or inside or root.exists()):
+            raise GenrecError(
+                f"{kept}: `{name}.root` is `{root}`, which is not there: make the folder, say where the data are "
+                "(`data_root=`, --data.root), or trust the run (`trust=True`, --trust)"
+            )
+        sections[name]["root"] = str(root)
+    return sections
+
+
+def _working_folder(run: Path, root: str) -> Path:
+    """Where ``genrec`` was run: the run is ``<there>/<root>/<name>/<time>``."""
+    parents = run.resolve().parents
+    depth = 1 + len(Path(root).parts)
+    return parents[depth] if not Path(root).is_absolute() and depth < len(parents) else Path()
+
+
+def build(config: Mapping[str, Any]) -> Namespace:
+    """The module and the data that a config describes, as ``model`` and ``data``.
+
+    Args:
+        config: `SECTIONS`, as in a config file; without ``data`` there is none in the result.
+
+    Raises:
+        GenrecError: if a key or class is unknown, or a value is of the wrong type.
+    """
+    plugins()
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(RankingModule, "model", subclass_mode=True)
+    if "data" in config:
+        parser.add_lightning_class_args(SequenceData, "data")
+    parser.add_class_arguments(Assets, "assets")
+    parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
+    return _instantiated(parser, config)
+
+
+def data_of(source: Source, options: Mapping[str, Any]) -> SequenceData:
+    """The data module of a source that is there already.
+
+    Args:
+        source: gives the data set.
+        options: the other arguments, as in a config file.
+
+    Raises:
+        GenrecError: if an argument is unknown, or of the wrong type.
+    """
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(SequenceData, "data", skip={"source"}, instantiate=False)
+    return SequenceData(source, **_instantiated(parser, {"data": options}).data)
+
+
+def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) -> Namespace:
+    try:
+        return parser.instantiate_classes(parser.parse_object(dict(config)))
+    except Exception as error:
+        if said := constructing(error):
+            raise GenrecError(said) from error
+        raise
+
+
+def set_up(model: RankingModule, data: SequenceData) -> None:
+    """Create the parameters of a module; assets that are not in the store are built now."""
+    # Who reads our output must find there what he asked for, not what had to be built for it.
+    with redirect_stdout(sys.stderr):
+        model._trainer = Place(data)  # type: ignore[assignment]
+        model.setup("predict")
+        model._trainer = None
+    model.eval()
+
+
+def restore(model: RankingModule, checkpoint: Path) -> None:
+    """Give a module the parameters of a checkpoint.
+
+    Raises:
+        GenrecError: if the checkpoint is missing, damaged, or that of another model.
+    """
+    contents = restoring.read(checkpoint)
+    model.on_load_checkpoint(contents)
+    load_weights(model, contents["state_dict"], checkpoint)
+
+
+def load_weights(model: RankingModule, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Give a module its weights, and bring the tables that depend on them up to date.
+
+    Raises:
+        GenrecError: if they are those of another model.
+    """
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise GenrecError(f"`{file}` was made with other settings than those beside it ({reason} ...)") from error
+    with redirect_stdout(sys.stderr):
+        model.refresh()

@@ -1,0 +1,108 @@
+"""What a run wrote down: ``metrics.json`` and ``config.yaml`` of its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrec.config.files import load_config
+from genrec.errors import GenrecError
+from genrec.io.versions import versions
+from genrec.runs.layout import CONFIG, METRICS, newest_run
+
+LIBRARIES = ("genrec", "torch", "lightning", "transformers")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was tested.
+
+    Args:
+        folder: where it is.
+        results: its ``metrics.json``.
+        config: its ``config.yaml``; empty if it has none.
+    """
+
+    folder: Path
+    results: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+
+def environment() -> dict[str, Any]:
+    """Hardware and versions, as `metrics.json` keeps them."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())]
+    return {
+        "hardware": {
+            "cpu": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
+        "versions": {"python": platform.python_version(), **versions(*LIBRARIES)},
+    }
+
+
+def load_run(path: str | Path) -> Run:
+    """The run of a folder, or the one in a folder of runs that was tested last.
+
+    Raises:
+        GenrecError: if there is none, or its files are damaged or of another version.
+    """
+    folder = newest_run(Path(path), METRICS)
+    if folder is None:
+        raise GenrecError(f"no {METRICS} in {path} or in a run below it: run `genrec test` first")
+    return Run(folder, _results(folder / METRICS), _config(folder / CONFIG))
+
+
+def load_results(path: str | Path) -> dict[str, Any]:
+    """The ``metrics.json`` of `load_run`."""
+    return dict(load_run(path).results)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        return load_config(str(path)) if path.is_file() else {}
+    except UnicodeDecodeError as error:
+        raise GenrecError(f"{path} is damaged: it is not text") from error
+
+
+def _results(path: Path) -> dict[str, Any]:
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise GenrecError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenrecError(f"{path} cannot be read ({error})") from error
+    missing = _missing(results)
+    if missing:
+        raise GenrecError(
+            f"{path} has no {missing}: it is damaged or of another version of genrec; run `genrec test` again"
+        )
+    return results
+
+
+def _missing(results: Any) -> str | None:
+    """What a table needs and these results do not have."""
+    if not isinstance(results, dict):
+        return "mapping of results"
+    for key, kind in (("dataset", str), ("method", str), ("split", str), ("users", int), ("items", int)):
+        if not isinstance(results.get(key), kind):
+            return f"`{key}`"
+    settings = results.get("settings")
+    if not isinstance(settings, dict) or "all" not in settings:
+        return "`settings` with the metrics of all items"
+    for setting, values in settings.items():
+        numbers = isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
+        if not numbers or "users" not in values:
+            return f"numbers for the setting `{setting}`"
+    seconds = results.get("seconds")
+    if not isinstance(seconds, dict) or not isinstance(seconds.get("rank"), int | float):
+        return "`seconds` of ranking"
+    return None

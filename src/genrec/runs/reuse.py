@@ -1,0 +1,187 @@
+"""A trained run in use again: its own settings stand in for what the command line leaves open.
+
+``genrec test --config toys_setrec_small.yaml`` is about the newest run of that config, whatever else was typed when it
+was trained: model, data and assets are those of its ``config.yaml``. What is typed now wins, a wider beam for example.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genrec.config.files import load_config
+from genrec.config.settings import changes, flat
+from genrec.errors import GenrecError
+from genrec.runs import layout, restoring
+from genrec.runs.layout import OF_SLURM
+from genrec.runs.trusted import SECTIONS, checked, look_here
+from genrec.seeds import closed
+
+_WORD = re.compile(r"[\w-]+")
+
+SHOWN = 3
+"""Changes that are told one by one."""
+
+
+def newest(folder: Path, checkpoint: str) -> Path:
+    """The newest run in a folder of runs that has a checkpoint.
+
+    Raises:
+        GenrecError: if there is none.
+    """
+    run = layout.newest_run(folder, f"{layout.CHECKPOINTS}/{checkpoint}")
+    if run is None:
+        raise GenrecError(
+            f"no run with a {layout.CHECKPOINTS}/{checkpoint} under {folder}: run `genrec fit` with the same config "
+            "first, or give --ckpt_path"
+        )
+    return run
+
+
+def restarted() -> bool:
+    """Whether a scheduler says that it has started this job before: SLURM, or torchrun."""
+    return any(int(os.environ.get(name, 0)) > 0 for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+
+
+def unfinished(folder: Path, config: Mapping[str, Any]) -> Path | None:
+    """The newest run with the settings of a whole config that has a checkpoint to go on from and did not end."""
+    for path in sorted(folder.glob(f"*/{layout.CONFIG}"), reverse=True):
+        run = path.parent
+        has_checkpoint = (run / layout.CHECKPOINTS / layout.LAST).exists() or any(run.glob(OF_SLURM))
+        if has_checkpoint and not (run / layout.FIT).exists() and not changes(load_config(str(path)), config):
+            return run
+    return None
+
+
+def checkpoint_to_resume(run: Path) -> str | None:
+    """The checkpoint that a training goes on from; None where SLURM requeued its job before, and Lightning wrote one.
+
+    Raises:
+        GenrecError: if there are some, but all are damaged.
+    """
+    found, damaged = restoring.to_resume(run)
+    if found and damaged:
+        print(f"damaged in {run}: {_names(damaged)}; going on from {found.name}, the newest that is whole")
+    elif damaged:
+        raise GenrecError(f"there is nothing whole to go on from in {run} (damaged: {_names(damaged)}): train again")
+    return str(found) if found else None
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
+def check(checkpoint: Path) -> None:
+    """Look at a checkpoint's file before it is read.
+
+    Raises:
+        GenrecError: if it is missing, or no checkpoint.
+    """
+    if not checkpoint.is_file():
+        raise GenrecError(f"there is no checkpoint file `{checkpoint}`")
+    restoring.read(checkpoint, whole=False)
+
+
+def settings(run: Path, trust: bool) -> dict[str, Any] | None:
+    """Model, data and assets of a run, with every default and seed; None if it did not keep its config.
+
+    Args:
+        run: its folder.
+        trust: take them as they are; otherwise as `trusted.checked`, since somebody may have handed it over.
+    """
+    path = run / layout.CONFIG
+    if not path.is_file():
+        return None
+    config = load_config(str(path))
+    if not trust:
+        return closed(checked(config, path), config)
+    look_here(config)
+    return _sections(config)
+
+
+def untrusted(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What an evaluation takes of a run's own config that somebody may have handed over.
+
+    Args:
+        config: the whole of it.
+        file: where it is from.
+
+    Returns:
+        model, data and assets, see `trusted.checked`; the seed, and the trainer's numbers and words. Where to
+        write is none of the run's business.
+
+    Raises:
+        GenrecError: if the trainer has callbacks, loggers or the like.
+    """
+    trainer = config.get("trainer")
+    kept = {
+        key: value
+        for key, value in (trainer if isinstance(trainer, dict) else {}).items()
+        if value not in (None, [], {})
+    }
+    kept.pop("default_root_dir", None)
+    for key, value in kept.items():
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, bool | int | float) or _WORD.fullmatch(str(item)) for item in values):
+            raise GenrecError(
+                f"{file}: `trainer.{key!s:.80}` is more than numbers and words, and a run that somebody handed over "
+                "could have anything run with it: give --trust if it is your own"
+            )
+    seed = {"seed_everything": config["seed_everything"]} if isinstance(config.get("seed_everything"), int) else {}
+    return {**checked(config, file), **seed, "trainer": kept}
+
+
+def stand_in(arguments: Sequence[str], kept: Mapping[str, Any]) -> list[str]:
+    """A command line with a run's settings behind its configs, and before all that is typed.
+
+    Args:
+        arguments: the command, then options; configs are ``--config`` and their contents.
+        kept: `settings`.
+    """
+    command, *rest = arguments
+    configs, typed = [], []
+    options = iter(rest)
+    for option in options:
+        if option == "--config":
+            configs += [option, next(options)]
+        else:
+            typed.append(option)
+    return [command, *configs, "--config", yaml.safe_dump(dict(kept)), *typed]
+
+
+def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """What a whole config has otherwise than the settings of a run, such as ``model.search.beams: 20 -> 50``.
+
+    Where things lie and how they are computed does not count, nor does a key that the run does not know.
+    """
+    old, new = flat(_sections(kept)), flat(_sections(config))
+    return changes(old, {key: new.get(key, value) for key, value in old.items()})
+
+
+def tell(run: Path, kept: Sequence[str], overridden: Sequence[str]) -> None:
+    """Print what a run has otherwise than its config says by now, and what the command has otherwise than the run."""
+    if kept:
+        print(f"{run} keeps the settings of its training: {_shown(kept)}")
+    if overridden:
+        print(f"other settings than those of its training: {_shown(overridden)}")
+
+
+def tell_data(changed: Sequence[str]) -> None:
+    """Say on standard error in which the data are not those of the training."""
+    if changed:
+        print(f"the data are not those of the training: {', '.join(changed)}; items are found by keys", file=sys.stderr)
+
+
+def _shown(found: Sequence[str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
+
+
+def _sections(config: Mapping[str, Any]) -> dict[str, Any]:
+    return closed({name: config[name] for name in SECTIONS if name in config}, config)

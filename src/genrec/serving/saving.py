@@ -1,0 +1,143 @@
+"""A recommender as a folder that needs neither the data set nor the run it came from: safetensors, json and parquet.
+
+=================== =================================================================================
+``recommender.json`` what it is made of: classes and arguments as in a config; every file, with its hash
+``items.parquet``   the catalogue, and how often every item was taken in training
+``model.safetensors`` the parameters, without those that the language model's own folder or name bring
+``assets/``         what was asked of the asset store, a file per recipe, for items that are added later
+``tokenizer/``      of a language model that was made new
+``language_model/`` a pre-trained one that was trained on: as Hugging Face saves it
+=================== =================================================================================
+
+No user's history is in it, and nothing about optimisers: it is for use (`serving.loading` reads it). A pre-trained
+language model that did not learn itself (adapters, frozen) is not in it either, but fetched by its name.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from genrec.backbones import Backbone
+from genrec.data import SequenceData
+from genrec.errors import GenrecError
+from genrec.io import manifest
+from genrec.io.files import set_aside
+from genrec.recommenders import RankingModule
+from genrec.recommenders.recommender import Recommender
+from genrec.runs.trusted import checked
+
+ITEMS, WEIGHTS, ASSETS = "items.parquet", "model.safetensors", "assets"
+TOKENIZER, LANGUAGE_MODEL = "tokenizer", "language_model"
+COUNT = "count"
+
+
+def save(model: RankingModule, data: SequenceData, config: Mapping[str, Any], folder: Path) -> None:
+    """Write a recommender into a new folder; an older one of that name is renamed.
+
+    Args:
+        model: set up, with its final parameters.
+        data: what it was set up with.
+        config: the sections that it was built from.
+        folder: where.
+
+    Raises:
+        GenrecError: if it cannot be written.
+    """
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise GenrecError(f"cannot write `{folder}`, which the working folder lies in: give the name of a new folder")
+    folder = folder.resolve()
+    unfinished = folder.with_name(f".{os.getpid()}.{folder.name}")
+    try:
+        unfinished.mkdir(parents=True)
+        try:
+            _write(model, data, copy.deepcopy(dict(config)), unfinished)
+            unfinished.rename(set_aside(folder))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise GenrecError(f"cannot write `{folder}`: {error.strerror or error}") from error
+
+
+def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], folder: Path) -> None:
+    config = checked(config, folder)
+    dataset, catalog = model.known, model.catalog if isinstance(model, Recommender) else model.dataset.catalog
+    counts = np.pad(dataset.frequency, (0, len(catalog) - len(dataset.catalog)))
+    catalog.items.with_columns(pl.Series(COUNT, counts)).write_parquet(folder / ITEMS)
+    brought: list[str] = []
+    if isinstance(model, Recommender):
+        brought = _write_language_model(model.backbone, config["model"]["init_args"]["backbone"], folder)
+        _write_assets(model, folder / ASSETS)
+    _write_weights(model, brought, folder / WEIGHTS)
+    about = {
+        "dataset": dataset.name,
+        "items": len(dataset.catalog),
+        "brought": brought,
+        "model": config["model"],
+        "assets": {name: config["assets"].get(name) for name in ("text", "cf", "seed")},
+        "data": {name: value for name, value in config["data"].items() if name not in ("source", "root")},
+    }
+    manifest.write(folder, about)
+
+
+def _write_language_model(backbone: Backbone, config: dict[str, Any], folder: Path) -> list[str]:
+    """Save what `Backbone.setup` will read, and name it in the config.
+
+    Returns:
+        what the names of those parameters begin with that come back with it.
+    """
+    options = config.setdefault("init_args", {})
+    if options.get("pretrained") is None:
+        backbone.tokenizer.save_pretrained(str(folder / TOKENIZER))
+        options["tokenizer"] = TOKENIZER
+        return []
+    if backbone.kept_elsewhere():
+        return []
+    brought = []
+    backbone.tokenizer.save_pretrained(str(folder / LANGUAGE_MODEL))
+    for name, part in backbone.named_children():
+        if isinstance(part, PreTrainedModel):
+            part.save_pretrained(str(folder / LANGUAGE_MODEL))
+            brought.append(f"backbone.{name}.")
+    options["pretrained"] = LANGUAGE_MODEL
+    options.pop("gguf_file", None)
+    return brought
+
+
+def _write_assets(model: Recommender, folder: Path) -> None:
+    store = model.assets.store
+    folder.mkdir()
+    for name, asset in list(store.asked.items()):
+        arrays = store.get(asset, model.known)
+        words = {key: array.tolist() for key, array in arrays.items() if array.dtype.kind == "U"}
+        numbers = {key: np.ascontiguousarray(array) for key, array in arrays.items() if key not in words}
+        save_arrays(numbers, folder / f"{name}.safetensors", {"words": json.dumps(words)})
+
+
+def _write_weights(model: RankingModule, brought: list[str], path: Path) -> None:
+    """The state dict; tensors that share their memory, such as tied embeddings, are written once."""
+    checkpoint = {"state_dict": dict(model.state_dict())}
+    model.on_save_checkpoint(checkpoint)
+    first: dict[tuple[Any, ...], str] = {}
+    same, own = {}, {}
+    for name, tensor in checkpoint["state_dict"].items():
+        if name.startswith(tuple(brought)):
+            continue
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and place in first:
+            same[name] = first[place]
+        else:
+            first[place] = name
+            own[name] = tensor.detach().cpu().contiguous().clone()
+    save_file(own, path, {"format": "pt", "same": json.dumps(same)})

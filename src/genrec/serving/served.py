@@ -1,0 +1,334 @@
+"""A trained recommender in use: histories in, titles out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from genrec.data import Catalog, Dataset, Ragged, SequenceData
+from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
+from genrec.errors import GenrecError
+from genrec.evaluation.watch import refuse_nan
+from genrec.io import hub, manifest
+from genrec.io.bounds import at_most
+from genrec.recommenders import RankingModule
+from genrec.recommenders.recommender import Recommender
+from genrec.runs import layout, restoring, reuse
+from genrec.runs.building import build, config_of, find_run, restore, set_up
+from genrec.serving import loading, own_items, saving
+
+RECALL = 0.98
+"""The share of the true best items that an approximate index is to find."""
+PROBES = 256
+"""Users on whom an approximate index is tuned, and as many others on whom it is measured."""
+
+
+def load(path: str | Path, data_root: str | Path | None = None, trust: bool = False) -> Served:
+    """The recommender of a run, with its best checkpoint, or one that `Served.save_pretrained` wrote.
+
+    The folder is data, whoever made it: nothing that its config names is imported, see `genrec.runs.trusted`.
+
+    Args:
+        path: the folder of a run, or of runs: the newest that has a best checkpoint counts. Or a saved folder.
+        data_root: the folder of the data; None takes that of the run's config. A saved folder needs none.
+        trust: import the modules of classes that the folder names, as for a run of your own with a class of your own.
+
+    Raises:
+        GenrecError: if there is no such run, or its files or data are missing or damaged, or its config names what is
+            no known class.
+    """
+    folder = _folder(path)
+    if manifest.is_saved(folder):
+        return Served(*loading.read(folder, trust))
+    run = find_run(folder)
+    config = config_of(run, data_root, trust)
+    made = build(config)
+    checkpoint = run / layout.CHECKPOINTS / layout.BEST
+    if made.model.learns:
+        reuse.tell_data(restoring.adopt(made.model, made.data, checkpoint))
+    with at_most(lambda: checkpoint.stat().st_size, f"`{checkpoint}`") if made.model.learns else nullcontext():
+        set_up(made.model, made.data)
+    if made.model.learns:
+        restore(made.model, checkpoint)
+    return Served(made.model, made.data, config)
+
+
+def from_pretrained(name: str | Path, trust: bool = False) -> Served:
+    """A recommender that `Served.save_pretrained` wrote into a folder, or `Served.push_to_hub` to the hub.
+
+    Args:
+        name: the folder, or else the name on the Hugging Face hub, such as ``someone/toys-setrec``.
+        trust: see `load`.
+
+    Raises:
+        GenrecError: if there is none, it cannot be fetched, or it is not what `save_pretrained` wrote.
+    """
+    folder = _folder(name)
+    if not folder.is_dir():
+        folder = hub.fetch(str(name))
+    if not manifest.is_saved(folder):
+        raise GenrecError(f"`{name}` holds no {manifest.FILE}: give what `save_pretrained` or `push_to_hub` wrote")
+    return Served(*loading.read(folder, trust))
+
+
+def _folder(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise GenrecError(f"give the folder of a run, or of a saved recommender, as a text or a path, not {path!r:.80}")
+    return Path(path)
+
+
+class Served:
+    """A recommender that is ready to rank; `load` and `from_pretrained` make it.
+
+    Args:
+        model: set up, with its final parameters and tables.
+        data: says how much of a history is read, and how many users are ranked together.
+        config: the sections ``model``, ``data`` and ``assets`` that both were built from.
+
+    Attributes:
+        model: the module, in evaluation mode. It ranks on the device that it is moved to.
+        data: the data module, whose loaders give the users of the data set; a saved recommender has no users.
+        index: what `build_index` made.
+    """
+
+    def __init__(self, model: RankingModule, data: SequenceData, config: Mapping[str, Any]) -> None:
+        self.model = model
+        self.data = data
+        self.config = config
+        self.index: VectorIndex | None = None
+
+    @property
+    def dataset(self) -> Dataset:
+        """What it was trained on."""
+        return self.data.dataset
+
+    @property
+    def catalog(self) -> Catalog:
+        """What it can recommend: the items of the data set, then those that were added."""
+        return self.model.catalog if isinstance(self.model, Recommender) else self.dataset.catalog
+
+    def rows(self, keys: Sequence[str]) -> np.ndarray:
+        """The rows of items, int64 [n].
+
+        Args:
+            keys: n of them.
+
+        Raises:
+            GenrecError: if they are no list of texts, and as `Catalog.rows`.
+        """
+        return self.catalog.rows(_texts(keys))
+
+    def known(self, histories: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Histories without the keys of items that are not in the catalogue; what is left out is said once.
+
+        Raises:
+            GenrecError: if they are no lists of texts.
+        """
+        there = set(self.catalog.keys)
+        kept = [[key for key in _texts(history) if key in there] for history in _list(histories)]
+        left = [key for history in histories for key in history if key not in there]
+        if left:
+            users = sum(len(old) > len(new) for old, new in zip(histories, kept, strict=True))
+            print(
+                f"left out {len(left):,} unknown items of {users:,} of {len(kept):,} histories, such as `{left[0]}`",
+                file=sys.stderr,
+            )
+        return kept
+
+    def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        allowed: Sequence[str] | None = None,
+        repeats: bool = False,
+        skip_unknown: bool = False,
+    ) -> pl.DataFrame:
+        """The best items for users who are known by what they took; nobody's depend on who else is asked.
+
+        Args:
+            histories: the item keys of every user, oldest first; an empty one is a user of whom nothing is known. The
+                last ``max_history`` of the training's data are read.
+            k: items per user.
+            allowed: the keys of the items that may be recommended; None allows all.
+            repeats: whether items of a user's history may be recommended to him again, as they may when metrics are
+                measured.
+            skip_unknown: leave out keys of histories that are not in the catalogue, and say how many.
+
+        Returns:
+            ``user`` (0, 1, ...), ``rank`` (1, 2, ...), ``item`` (its key), ``title`` and ``score``, a row per
+            recommendation, best first.
+
+        Raises:
+            GenrecError: if a key is unknown, or fewer than ``k`` items may be recommended to a user.
+        """
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise GenrecError(f"k is the number of items per user, a whole number such as 10, not {k!r:.80}")
+        histories = self.known(histories) if skip_unknown else _list(histories)
+        lists = Ragged.from_lists([self.rows(history).tolist() for history in histories])
+        candidates = np.ones(len(self.catalog), bool)
+        if allowed is not None:
+            candidates = np.isin(np.arange(len(self.catalog)), self.rows(allowed))
+        own = own_items.own_items(lists, candidates, repeats)
+        own_items.check(own, candidates, k)
+        items, scores = np.empty((len(lists), k), np.int64), np.empty((len(lists), k), np.float32)
+        for part in own_items.parts(lists, own, candidates, k, self.data.rank_batch_size):
+            history = lists.windows(part.users, lists.lengths[part.users], self.data.max_history)
+            found, values = self._rank(history, part.depth, part.candidates)
+            kept = own_items.without(found, own, part.users, k)
+            items[part.users] = np.take_along_axis(found, kept, 1)
+            scores[part.users] = np.take_along_axis(values, kept, 1)
+        return self._frame(items, scores)
+
+    @torch.inference_mode()
+    def _rank(self, history: np.ndarray, k: int, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The module's ranking of histories [B, T] over candidates, bool [N]: items and scores [B, k]."""
+        device = self.model.device
+        histories, allowed = torch.from_numpy(history).to(device), torch.from_numpy(candidates)
+        if self.index is not None:
+            items, scores = self.index.search(self._vectors(histories), k, allowed)
+        else:
+            ranking = self.model.rank(histories, k, allowed[None].to(device))
+            items, scores = ranking.items[0], ranking.scores[0]
+        found = scores.float().cpu().numpy()
+        refuse_nan(found)
+        return items.cpu().numpy(), found
+
+    def _frame(self, items: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
+        users, k = items.shape
+        chosen = self.catalog.items[items.ravel()].select("item", pl.col("title").fill_null(""))
+        return chosen.select(
+            pl.Series("user", np.arange(users).repeat(k)),
+            pl.Series("rank", np.tile(np.arange(1, k + 1), users)),
+            "item",
+            "title",
+            pl.Series("score", scores.ravel()),
+        )
+
+    def add_items(self, items: pl.DataFrame) -> None:
+        """Make new items recommendable, and readable in histories, without training.
+
+        Args:
+            items: columns as in `genrec.data.Catalog`.
+
+        Raises:
+            GenrecError: if a key is there already, a column is of the wrong kind, or the method knows nothing but the
+                items it was trained on.
+        """
+        if not isinstance(items, pl.DataFrame):
+            raise GenrecError(f"new items come as a polars DataFrame with a column `item`, not as {items!r:.80}")
+        if not isinstance(self.model, Recommender):
+            raise GenrecError(f"{self.model.method} knows nothing of items that it was not trained on: train it again")
+        self.model.add_items(items)
+        if self.index is not None:
+            self.index.add(self._identifier.item_vectors()[len(self.index) :])
+
+    def build_index(self, kind: Kind = "exact", k: int = 10, recall: float = RECALL) -> float:
+        """Let `recommend` search a vector index from now on, instead of scoring every item; new items are put into it.
+
+        How many lists an approximate index looks into is decided on users of its own: up to `PROBES` of the data set's,
+        or, where there are none, users who took one item each.
+
+        Args:
+            kind: ``exact`` or ``approximate``, see `genrec.decoding.vector_index.VectorIndex`.
+            k: what recall is measured at.
+            recall: the share of the true best k that an approximate index is to find.
+
+        Returns:
+            the share that it does find, for as many other users.
+
+        Raises:
+            GenrecError: if the method does not rank by one inner product, or there is no such index.
+        """
+        if kind not in get_args(Kind) or k < 1 or not 0 < recall <= 1:
+            raise GenrecError(
+                f"an index is {' or '.join(get_args(Kind))}, k at least 1 and recall above 0 and at most 1; got "
+                f"{kind!r:.80}, {k} and {recall}"
+            )
+        index = VectorIndex(self._identifier.item_vectors(), kind)
+        if kind == "exact":
+            self.index = index
+            return 1.0
+        vectors, k = self._probes(), min(k, len(index))
+        index.tune(vectors[::2], k, recall)
+        self.index = index
+        return index.recall(vectors[1::2], k)
+
+    @property
+    def _identifier(self) -> Any:
+        identifier = self.model.identifier if isinstance(self.model, Recommender) else None
+        if not isinstance(identifier, InnerProducts):
+            raise GenrecError(
+                f"{self.model.method} does not rank items by one inner product each, so there is nothing to index: "
+                "recommend without an index"
+            )
+        return identifier
+
+    def _vectors(self, histories: Tensor) -> Tensor:
+        """The users' vectors [B, d] of histories [B, T]."""
+        assert isinstance(self.model, Recommender)
+        return self._identifier.user_vectors(self.model.backbone, self.model.read(histories))
+
+    @torch.inference_mode()
+    def _probes(self) -> Tensor:
+        """Vectors [at most 2 * `PROBES`, d] of users such as will ask, the same ones every time."""
+        known = self.dataset.train.join(self.dataset.validation)
+        if not len(known):
+            known = Ragged.from_lists([[item] for item in range(len(self.catalog))])
+        drawn = np.random.default_rng(0).permutation(len(known))[: 2 * PROBES]
+        size = self.data.rank_batch_size
+        batches = (drawn[start : start + size] for start in range(0, len(drawn), size))
+        histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in batches)
+        return torch.cat([self._vectors(torch.from_numpy(part).to(self.model.device)) for part in histories])
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write it into a folder that needs neither the data set nor the run, and holds no user's history.
+
+        Args:
+            folder: where; an older one of that name is renamed.
+
+        Raises:
+            GenrecError: if it cannot be written.
+        """
+        saving.save(self.model, self.data, self.config, Path(folder))
+
+    def push_to_hub(self, name: str) -> None:
+        """Put what `save_pretrained` writes on the Hugging Face hub.
+
+        Args:
+            name: of the repository, such as ``someone/toys-setrec``; made if it is not there.
+
+        Raises:
+            GenrecError: if the hub cannot be reached, or does not let us.
+        """
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "recommender"
+            self.save_pretrained(folder)
+            hub.upload(folder, name)
+
+
+def _list(values: Any) -> Sequence[Any]:
+    """Lists of keys as they are, of whatever kind of list.
+
+    Raises:
+        GenrecError: if it is something else.
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise GenrecError(
+            'give a list of histories, each a list of item keys, which are texts: [["m1", "m7"]]; and the items '
+            'that are allowed as one such list: ["m1", "m7"]'
+        )
+    return list(values)
+
+
+def _texts(keys: Any) -> Sequence[str]:
+    values = _list(keys)
+    return values if all(isinstance(key, str) for key in values) else _list(None)

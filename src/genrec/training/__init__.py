@@ -1,0 +1,1 @@
+"""The commands that need a trainer: fit, test, validate, predict and prepare."""

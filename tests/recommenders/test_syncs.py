@@ -1,0 +1,64 @@
+"""What a training step and a validation step make the host wait for, counted as if the CPU were a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genrec.assets import Assets, ReleasedCF, TfidfText
+from genrec.backbones import CausalBackbone, T5Backbone
+from genrec.data import Dataset, InMemory, SequenceData
+from genrec.identifiers import ItemIdentifier
+from genrec.recommenders.recommender import Recommender
+from genrec.testing import Syncs
+
+from ..identifiers.sequences import QWEN, T5
+from ..identifiers.test_contract import IDENTIFIERS
+from ..trainers import quiet_trainer
+
+KINDS = {
+    "t5": (lambda: T5Backbone(sizes=dict(T5)), "prefixes"),
+    "causal": (lambda: CausalBackbone(sizes=dict(QWEN)), "prefixes"),
+    "packed": (lambda: CausalBackbone(sizes=dict(QWEN)), "windows"),
+}
+
+
+class Counting(Recommender):
+    """Counts the waits of its own steps, without the trainer's."""
+
+    def training_step(self, *args: Any) -> Any:
+        with Syncs() as self.training:
+            loss = super().training_step(*args)
+            torch.autograd.backward(loss, inputs=[p for p in self.parameters() if p.requires_grad], retain_graph=True)
+            self.zero_grad()
+        return loss
+
+    def validation_step(self, *args: Any) -> Any:
+        with Syncs() as self.validation:
+            super().validation_step(*args)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("assets")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("identifier", IDENTIFIERS, ids=lambda cls: cls.__name__)
+def test_a_step_waits_for_nothing(
+    identifier: type[ItemIdentifier], kind: str, dataset: Dataset, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
+    backbone, samples = KINDS[kind]
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(root))
+    module = Counting(identifier(), backbone(), assets, ks=(1, 2))
+    data: Any = SequenceData(InMemory(dataset), batch_size=8, samples=samples, max_history=5)  # type: ignore[arg-type]
+    quiet_trainer(max_steps=1, val_check_interval=1).fit(module, data)
+    assert not module.training.places
+    # A search looks whether there is anything left to be written: a few times a token, for all users together.
+    names = module.identifier.token_sequences()
+    longest = 0 if names is None else names.paths().shape[1]
+    assert sum(module.validation.places.values()) <= 3 * longest, module.validation.places

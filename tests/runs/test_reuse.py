@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genrec.analysis.report import report
+from genrec.cli import main
+from genrec.runs import reuse
+from genrec.runs.results import load_run
+from genrec.seeds import closed
+
+SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140", "--trainer.max_epochs=1"]
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+IDENTIFIER = "model.init_args.identifier.init_args"
+
+
+def genrec(command: str, *more: str) -> None:
+    main([*shlex.split(command), *more, *QUIET])
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that was told things that its config does not say."""
+    monkeypatch.chdir(tmp_path)
+    genrec(f"fit --config synthetic_setrec.yaml --{IDENTIFIER}.n_semantic 2 --data.max_history 5", *SMALL)
+    (found,) = (tmp_path / "runs" / "synthetic_setrec").iterdir()
+    return found
+
+
+def metrics(run: Path) -> dict[str, object]:
+    return dict(load_run(run).results)
+
+
+def test_a_run_is_tested_as_it_was_trained(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    genrec("test --config synthetic_setrec.yaml")
+    said = capsys.readouterr().out
+    assert "keeps the settings of its training: " in said
+    assert re.search(r"model\.identifier\.n_semantic: \d -> 2, data\.\S+: ", said)
+    plain = metrics(run)
+    assert plain["overrides"] == []
+    assert plain["items"] == 140
+
+    genrec(f"test --config {run / 'config.yaml'}")
+    assert metrics(run)["settings"] == plain["settings"]
+
+    genrec("test --data.max_history 2 --config synthetic_setrec.yaml")
+    assert "other settings than those of its training: data.max_history: 5 -> 2" in capsys.readouterr().out
+    changed = metrics(run)
+    assert changed["overrides"] == ["data.max_history: 5 -> 2"]
+    assert changed["settings"] != plain["settings"]
+    report([str(run)])
+    assert "tested with data.max_history: 5 -> 2" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_keeps_its_assets_whatever_seed_is_typed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for config in ("synthetic_setrec.yaml", run / "config.yaml"):
+        genrec(f"test --config {config} --seed_everything 7")
+        assert "building" not in capsys.readouterr().out
+        assert metrics(run)["overrides"] == []
+    genrec("test --config synthetic_setrec.yaml --assets.seed 7")
+    assert "building text-tfidf" in capsys.readouterr().out
+    assert metrics(run)["overrides"] == ["assets.seed: 42 -> 7"]
+
+
+def test_a_run_goes_on_as_it_began(run: Path) -> None:
+    genrec("fit --config synthetic_setrec.yaml --ckpt_path last --trainer.max_epochs 2")
+    assert json.loads((run / "fit.json").read_text())["epochs"] == 2
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_a_test_of_some_users_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("test --config synthetic_setrec.yaml --data.rank_batch_size 16 --trainer.limit_test_batches 1")
+    assert metrics(run)["overrides"] == [], "how many are ranked together changes nothing"
+    report([str(run)])
+    assert f"16 of {metrics(run)['users']} users" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_typed_comes_last() -> None:
+    arguments = ["test", "--a", "1", "--config", "x: 1", "--b=2", "--config", "x: 2", "--c"]
+    kept = {"model": {"class_path": "M"}}
+    stood = reuse.stand_in(arguments, kept)
+    assert stood == [
+        "test",
+        "--config",
+        "x: 1",
+        "--config",
+        "x: 2",
+        "--config",
+        yaml.safe_dump(kept),
+        "--a",
+        "1",
+        "--b=2",
+        "--c",
+    ]
+
+
+def test_what_counts_as_another_setting() -> None:
+    kept = {"model": {"init_args": {"beams": 20}}, "data": {"root": "a", "rank_batch_size": 8}}
+    config = {
+        "model": {"init_args": {"beams": 50, "later": 1}},
+        "data": {"root": "b", "rank_batch_size": 4},
+        "runs": "r",
+    }
+    assert reuse.overrides(kept, config) == ["model.beams: 20 -> 50"]
+    assert reuse.overrides(kept, kept) == []
+    assert reuse.overrides(kept, {**kept, "seed_everything": 1}) == ["data.seed: 42 -> 1", "assets.seed: 42 -> 1"]
+    assert reuse.overrides(closed(kept, kept), kept) == []

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from genrec import Served, from_pretrained, load
+from genrec.backbones.words import load_tokenizer
+from genrec.errors import GenrecError
+
+from ..data.server import running
+from ..hub import TOKEN, HubServer
+from ..served import BIGREC, E4SREC, LORA_BACKBONE, QWEN, SETREC, T5, TIGER, make_run, recommender
+
+IDGENREC = {"class_path": "genrec_baselines.IDGenRec"}
+GROUNDED = {**BIGREC, "init_args": {**BIGREC["init_args"], "grounding": "backbone"}}
+REFERENCES = (
+    "genrec.recommenders.references.Popularity",
+    "genrec.recommenders.references.ItemKNN",
+    "genrec.recommenders.sasrec.SASRec",
+)
+MODELS = {
+    "SETRec": recommender(SETREC),
+    "SETRec, LoRA": recommender(SETREC, LORA_BACKBONE),
+    "TIGER": recommender(TIGER),
+    "BIGRec": recommender(BIGREC),
+    "BIGRec, backbone": recommender(GROUNDED),
+    "BIGRec, LoRA": recommender(GROUNDED, LORA_BACKBONE),
+    "E4SRec": recommender(E4SREC),
+    "IDGenRec, LoRA": recommender(IDGENREC, LORA_BACKBONE),
+}
+NEW = pl.DataFrame(
+    {
+        "item": ["new-1", "new-2"],
+        "title": ["Halden Ember Chef Knife 9", None],
+        "categories": [["Kitchen", "Knives"], None],
+    }
+)
+
+
+def best(served: Served, k: int = 8) -> pl.DataFrame:
+    keys = served.catalog.keys
+    return served.recommend([keys[:3], [], keys[40:60], keys[-2:]], k=k)
+
+
+def assert_same(one: pl.DataFrame, other: pl.DataFrame) -> None:
+    assert one["item"].to_list() == other["item"].to_list()
+    assert one["title"].to_list() == other["title"].to_list()
+    assert one["score"].to_list() == pytest.approx(other["score"].to_list(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_recommender_is_the_same_without_data_and_run(name: str, tmp_path: Path) -> None:
+    served = load(make_run(tmp_path, MODELS[name]))
+    before, catalog = best(served), served.catalog
+    served.save_pretrained(tmp_path / "saved")
+    served.add_items(NEW)
+    for folder in ("runs", "data"):
+        shutil.rmtree(tmp_path / folder)
+    (tmp_path / "saved").rename(tmp_path / "elsewhere")
+    again = from_pretrained(tmp_path / "elsewhere")
+    assert_same(best(again), before)
+    assert again.catalog.items.equals(catalog.items)
+
+    again.add_items(NEW)
+    assert_same(best(again), best(served))
+
+    # With items that came later, and saved by what was itself loaded.
+    again.save_pretrained(tmp_path / "third")
+    third = load(tmp_path / "third")
+    assert third.catalog.keys[-2:] == ["new-1", "new-2"]
+    assert_same(best(third), best(served))
+
+
+@pytest.mark.parametrize("class_path", REFERENCES)
+def test_references(class_path: str, tmp_path: Path) -> None:
+    served = load(make_run(tmp_path, {"class_path": class_path}))
+    served.save_pretrained(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "runs")
+    assert_same(best(from_pretrained(tmp_path / "saved")), best(served))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saving")
+    load(make_run(folder, MODELS["SETRec"])).save_pretrained(folder / "saved")
+    return folder / "saved"
+
+
+def test_no_pickle_and_no_user(saved: Path) -> None:
+    files = sorted(str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file())
+    assert {Path(file).suffix for file in files} == {".json", ".parquet", ".safetensors"}
+    assert {"recommender.json", "items.parquet", "model.safetensors"} < set(files)
+    assert {"assets/text-tfidf-8.safetensors", "assets/cf-sasrec-8.safetensors"} < set(files)
+    assert [path.name for path in saved.parent.iterdir() if path.name.startswith(".")] == []
+    again = from_pretrained(saved)
+    assert again.dataset.users == []
+    assert len(again.dataset.train) == 0
+    assert again.dataset.warm.tolist() == (pl.read_parquet(saved / "items.parquet")["count"] > 0).to_list()
+
+
+def test_shared_weights_are_written_once(saved: Path) -> None:
+    names = set(load_file(saved / "model.safetensors"))
+    tied = {f"backbone.t5.{name}.weight" for name in ("shared", "encoder.embed_tokens", "decoder.embed_tokens")}
+    assert len(names & tied) == 1
+    assert tied <= set(from_pretrained(saved).model.state_dict())
+
+
+def test_an_older_folder_is_renamed(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    from_pretrained(saved).save_pretrained(tmp_path / "mine")
+    assert (tmp_path / "mine.1" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "mine" / "recommender.json").is_file()
+
+
+def test_a_pretrained_language_model_that_learned_comes_along(tmp_path: Path) -> None:
+    first = load(make_run(tmp_path / "small", MODELS["SETRec"])).model
+    base: Any = first.backbone
+    base.t5.save_pretrained(tmp_path / "base")
+    base.tokenizer.save_pretrained(tmp_path / "base")
+    backbone = {"class_path": "genrec.backbones.T5Backbone", "init_args": {"pretrained": str(tmp_path / "base")}}
+    served = load(make_run(tmp_path / "large", recommender(TIGER, backbone)))
+    before = best(served)
+    served.save_pretrained(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "base")
+    assert not any(name.startswith("backbone.t5") for name in load_file(tmp_path / "saved" / "model.safetensors"))
+    assert_same(best(from_pretrained(tmp_path / "saved")), before)
+    assert base.width == T5["d_model"]
+
+
+def test_adapters_come_along_and_their_language_model_is_named(tmp_path: Path) -> None:
+    whole = Qwen2ForCausalLM(Qwen2Config(vocab_size=400, **QWEN))
+    whole.save_pretrained(tmp_path / "base")
+    load_tokenizer(None, ["red train"]).save_pretrained(tmp_path / "base")
+    options = {**LORA_BACKBONE["init_args"], "sizes": None, "pretrained": str(tmp_path / "base")}
+    run = make_run(tmp_path, recommender(SETREC, {**LORA_BACKBONE, "init_args": options}))
+    served = load(run)
+    kept = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    adapters = [name for name in kept if "lora" in name]
+    assert adapters
+    assert all(torch.equal(served.model.state_dict()[name], kept[name]) for name in adapters)
+    served.save_pretrained(tmp_path / "saved")
+    assert set(load_file(tmp_path / "saved" / "model.safetensors")) == set(kept)
+    assert_same(best(from_pretrained(tmp_path / "saved")), best(served))
+
+
+def test_an_index_over_a_saved_recommender(saved: Path) -> None:
+    again = from_pretrained(saved)
+    before = best(again)
+    assert 0 < again.build_index("approximate", k=8) <= 1
+    again.build_index("exact")
+    assert_same(best(again), before)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with running(HubServer()) as server:
+        # What the client reads from the environment when it is imported.
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
+        template = "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + template)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+def test_the_hub(saved: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = from_pretrained(saved)
+    served.push_to_hub("someone/toys")
+    assert "recommender.json" in hub.repositories["someone/toys"]
+    assert_same(best(from_pretrained("someone/toys")), best(served))
+    with pytest.raises(GenrecError, match=r"^`someone/boys` is no folder, and cannot be fetched .*404"):
+        from_pretrained("someone/boys")
+
+    monkeypatch.setenv("HF_TOKEN", "hf_of_another")
+    with pytest.raises(GenrecError, match=r"^cannot put `someone/toys` on the Hugging Face hub .*401.*`hf auth login`"):
+        served.push_to_hub("someone/toys")
+
+
+def test_without_a_connection(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for wrong in ("someone/there-is-no-such-thing", "a name that the hub does not allow"):
+        with pytest.raises(GenrecError, match="cannot be fetched from the Hugging Face hub") as caught:
+            from_pretrained(wrong)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(GenrecError, match="cannot put `someone/toys` on the Hugging Face hub") as caught:
+        from_pretrained(saved).push_to_hub("someone/toys")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_whole(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(GenrecError, match=r"holds no recommender\.json"):
+        from_pretrained(tmp_path)
+    for name in ("model.safetensors", "items.parquet", "assets/text-tfidf-8.safetensors"):
+        folder = tmp_path / name.replace("/", "-")
+        shutil.copytree(saved, folder)
+        (folder / name).write_bytes((saved / name).read_bytes()[:50])
+        with pytest.raises(GenrecError, match=f"{name}` is missing or damaged"):
+            from_pretrained(folder)
+        (folder / name).unlink()
+        with pytest.raises(GenrecError, match=f"{name}` is missing"):
+            from_pretrained(folder)
+    about = json.loads((saved / "recommender.json").read_text())
+    for text, complaint in (("{", "damaged"), (json.dumps({**about, "format": 3}), "has format 3")):
+        (folder / "recommender.json").write_text(text)
+        with pytest.raises(GenrecError, match=complaint):
+            from_pretrained(folder)

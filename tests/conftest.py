@@ -6,11 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
 
-from genrec.data import Catalog, Dataset, Ragged
+from genrec.data import Dataset
 
 
 @pytest.fixture(autouse=True)
@@ -31,24 +29,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def dataset() -> Dataset:
-    """Twelve items in two series, ten of them warm; eight users who walk through a series in order."""
-    catalog = Catalog(
-        pl.DataFrame(
-            {
-                "item": [f"key{item}" for item in range(12)],
-                "title": [f"{'red train' if item < 6 else 'blue boat'} number {item % 6}" for item in range(12)],
-                "brand": ["Acme" if item % 2 else None for item in range(12)],
-                "categories": [["Toys", "Trains" if item < 6 else "Boats"] for item in range(12)],
-            }
-        )
-    )
-    starts = [user % 2 * 6 for user in range(8)]
-    return Dataset(
-        name="twelve",
-        catalog=catalog,
-        users=[f"user{user}" for user in range(8)],
-        train=Ragged.from_lists([[start, start + 1, start + 2, start + 3] for start in starts]),
-        validation=Ragged.from_lists([[start + 4] for start in starts]),
-        test=Ragged.from_lists([[start + 5] for start in starts]),
-        cf=np.random.default_rng(0).standard_normal((12, 6), dtype=np.float32),
-    )
+    """See `tiny_dataset`."""
+    # Here: most of what it is imported with takes seconds, and not every test needs it.
+    from genrec.testing import tiny_dataset
+
+    return tiny_dataset()

@@ -16,8 +16,7 @@ from genrec.assets import Assets, TfidfText
 from genrec.cli import main
 from genrec.data import Dataset
 from genrec.runs.results import load_results
-
-from .identifiers.sequences import make_backbone
+from genrec.testing import tiny_backbone
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adding_an_identifier.md"
 QUICK = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "5", "--trainer.enable_progress_bar", "false"]
@@ -54,7 +53,7 @@ def test_the_example_names_items_as_it_says(here: Path, dataset: Dataset) -> Non
     import simhash  # type: ignore[import-not-found]
 
     identifier, assets = simhash.SimHash(), Assets(TfidfText(dim=8), root=str(here)).bind(dataset)
-    identifier.setup(dataset.catalog, assets, make_backbone("t5"))
+    identifier.setup(dataset.catalog, assets, tiny_backbone("t5"))
     names = [identifier.names.show(item) for item in range(12)]
     assert len(set(names)) == 12
     assert all(re.fullmatch(r"<a\d+><b\d+><c\d+><\d+>", name) for name in names)

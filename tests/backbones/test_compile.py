@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genrec.backbones import Backbone
+from genrec.testing import tiny_backbone
 
-from ..identifiers.sequences import make_backbone
 from .test_syncs import CASES, contexts
 from .tokens import random_tokens
 
@@ -28,7 +28,7 @@ def test_compiled_layers_give_the_same_states_and_gradients(
 ) -> None:
     # What PyTorch makes of a graph is its own affair, and takes minutes; that there is a graph is ours.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain, compiled = (make_backbone(kind, compile=option) for option in (False, True))
+    plain, compiled = (tiny_backbone(kind, compile=option) for option in (False, True))
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     for found, expected in zip(trained(compiled, packed), trained(plain, packed), strict=True):
         torch.testing.assert_close(found / expected.abs().max(), expected / expected.abs().max(), atol=1e-5, rtol=1e-4)
@@ -37,7 +37,7 @@ def test_compiled_layers_give_the_same_states_and_gradients(
 @torch.no_grad()
 def test_compiled_layers_take_flex_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    plain, compiled = make_backbone("causal"), make_backbone("causal", compile=True, attention="flex")
+    plain, compiled = tiny_backbone("causal"), tiny_backbone("causal", compile=True, attention="flex")
     query = random_tokens(1, 3, seed=1)
     found = compiled(contexts(compiled, packed=True), query)
     torch.testing.assert_close(found, plain(contexts(plain, packed=True), query), atol=1e-5, rtol=1e-5)
@@ -46,7 +46,7 @@ def test_compiled_layers_take_flex_attention(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(("kind", "packed"), CASES)
 @torch.no_grad()
 def test_padding_to_a_multiple_changes_nothing(kind: str, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = make_backbone(kind)
+    backbone = tiny_backbone(kind)
     query = random_tokens(1, 3, seed=1)
     expected = backbone(contexts(backbone, packed), query)
     lengths: list[int] = []

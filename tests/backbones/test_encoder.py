@@ -11,8 +11,8 @@ from transformers import AutoModel, T5EncoderModel
 from genrec.backbones import Backbone
 from genrec.backbones import encoder as module
 from genrec.io import progress
+from genrec.testing import tiny_backbone
 
-from ..identifiers.sequences import make_backbone
 from .tokens import random_tokens
 
 TEXTS = ["red train", "", "blue boat next to a red train", "a", "red"]
@@ -23,15 +23,15 @@ def checksum(tensors: Any) -> float:
 
 
 def lora(folder: Path) -> Backbone:
-    pretrained = make_backbone("causal")
+    pretrained = tiny_backbone("causal")
     pretrained.model.save_pretrained(folder)  # type: ignore[union-attr, operator]
     pretrained.tokenizer.save_pretrained(folder)
-    return make_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
+    return tiny_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
 
 
 @pytest.fixture(params=["t5", "causal", "lora"])
 def backbone(request: pytest.FixtureRequest, tmp_path: Path) -> Backbone:
-    return lora(tmp_path) if request.param == "lora" else make_backbone(request.param)
+    return lora(tmp_path) if request.param == "lora" else tiny_backbone(request.param)
 
 
 def test_a_text_is_the_same_in_any_batch(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,13 +51,13 @@ def test_many_texts_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     for name, value in (("MANY", 4), ("SILENCE", 0)):
         monkeypatch.setattr(progress, name, value)
     monkeypatch.setattr(module, "BATCH", 2)
-    make_backbone("t5").encoder()(TEXTS)
+    tiny_backbone("t5").encoder()(TEXTS)
     said = [line.rpartition(",")[0] for line in capsys.readouterr().out.splitlines()]
     assert said == ["encoded 2 of 5 texts", "encoded 4 of 5 texts"]
 
 
 def test_t5_is_the_mean_of_its_encoder() -> None:
-    backbone: Any = make_backbone("t5")
+    backbone: Any = tiny_backbone("t5")
     plain: Any = T5EncoderModel(backbone.t5.config.__class__(**backbone.t5.config.to_dict()))
     plain.encoder.load_state_dict(backbone.t5.encoder.state_dict())
     for text, found in zip(TEXTS, backbone.encoder()(TEXTS), strict=True):
@@ -67,7 +67,7 @@ def test_t5_is_the_mean_of_its_encoder() -> None:
 
 
 def test_a_decoder_is_its_last_state(tmp_path: Path) -> None:
-    backbone: Any = make_backbone("causal")
+    backbone: Any = tiny_backbone("causal")
     backbone.model.save_pretrained(tmp_path)
     plain = AutoModel.from_pretrained(tmp_path, attn_implementation="eager").eval()
     for text, found in zip(TEXTS, backbone.encoder()(TEXTS), strict=True):
@@ -106,8 +106,8 @@ def test_it_never_trains(backbone: Backbone) -> None:
 
 def test_only_a_copy_is_saved(tmp_path: Path) -> None:
     assert lora(tmp_path).encoder().state_dict() == {}
-    backbone = make_backbone("t5")
-    encoder, other = backbone.encoder(), make_backbone("t5")
+    backbone = tiny_backbone("t5")
+    encoder, other = backbone.encoder(), tiny_backbone("t5")
     with torch.no_grad():
         other.head().add_(1.0)
     loaded = other.encoder()

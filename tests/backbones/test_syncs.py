@@ -8,10 +8,9 @@ import torch
 from genrec import types
 from genrec.backbones import Backbone
 from genrec.recommenders.prompts import Prompt
-from genrec.testing import Syncs
+from genrec.testing import Syncs, tiny_backbone
 from genrec.types import Packed, Tokens
 
-from ..identifiers.sequences import make_backbone
 from .tokens import random_tokens
 
 
@@ -36,7 +35,7 @@ CASES = [("t5", False), ("causal", False), ("causal", True)]
 
 @pytest.mark.parametrize(("kind", "packed"), CASES)
 def test_a_training_step_never_waits(kind: str, packed: bool) -> None:
-    backbone = make_backbone(kind, **({"tuning": "lora"} if packed else {})).train()
+    backbone = tiny_backbone(kind, **({"tuning": "lora"} if packed else {})).train()
     query = Tokens.one_set(random_tokens(1, 3, seed=1).embeds.requires_grad_())
     with Syncs() as syncs:
         backbone(contexts(backbone, packed), query).sum().backward()
@@ -46,7 +45,7 @@ def test_a_training_step_never_waits(kind: str, packed: bool) -> None:
 @pytest.mark.parametrize(("kind", "packed"), CASES)
 @torch.no_grad()
 def test_what_a_gpu_does_not_ask_for_changes_nothing(kind: str, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = make_backbone(kind)
+    backbone = tiny_backbone(kind)
     query = Tokens.one_set(random_tokens(1, 3, seed=1).embeds)
     expected = backbone(contexts(backbone, packed), query)
     monkeypatch.setattr(types, "columns", lambda mask: mask.shape[1])

@@ -7,9 +7,9 @@ from pathlib import Path
 from genrec.data import Dataset
 from genrec.decoding.trie import Trie
 from genrec.identifiers import TokenSequence
+from genrec.testing import HISTORY, TARGET
 from genrec.types import PAD
 
-from ..identifiers.sequences import HISTORY, TARGET
 from .textual import Textual
 
 

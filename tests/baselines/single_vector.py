@@ -15,9 +15,9 @@ from genrec.backbones import Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.prompts import Prompt
+from genrec.testing import HISTORY, tiny_backbone
 from genrec.types import PAD, Batch, Packed, Tokens
 
-from ..identifiers.sequences import HISTORY, make_backbone
 from ..windows import all_prefixes
 
 BATCH = Batch(
@@ -33,10 +33,10 @@ LISTS = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=6), min_size=1, ma
 
 def make_lora(folder: Path) -> Backbone:
     """A decoder-only model that was saved before, with adapters that learn."""
-    base = make_backbone("causal")
+    base = tiny_backbone("causal")
     base.model.save_pretrained(folder)  # type: ignore[union-attr, operator]
     base.tokenizer.save_pretrained(folder)
-    return make_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
+    return tiny_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
 
 
 class Model:

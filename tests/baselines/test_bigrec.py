@@ -15,11 +15,12 @@ from genrec.backbones import Backbone, T5Backbone
 from genrec.backbones.encoder import CausalTextEncoder
 from genrec.data import Dataset, Release
 from genrec.errors import GenrecError
+from genrec.testing import tiny_backbone
+from genrec.testing.tiny import T5
 from genrec.types import PAD, Batch
 from genrec_baselines import BIGRec
 from genrec_baselines import bigrec as module
 
-from ..identifiers.sequences import T5, make_backbone
 from .textual import Textual, same_when_packed, shelf, state_of
 
 HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
@@ -280,15 +281,15 @@ def test_added_items(dataset: Dataset, tmp_path: Path, kind: str, monkeypatch: p
 
 
 def lora(folder: Path) -> Backbone:
-    pretrained: Any = make_backbone("causal")
+    pretrained: Any = tiny_backbone("causal")
     pretrained.model.save_pretrained(folder)
     pretrained.tokenizer.save_pretrained(folder)
-    return make_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
+    return tiny_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
 
 
 @pytest.mark.parametrize("tuned", ["t5", "causal", "lora"])
 def test_titles_stay_where_they_are_while_the_model_learns(dataset: Dataset, tmp_path: Path, tuned: str) -> None:
-    backbone = lora(tmp_path / "model") if tuned == "lora" else make_backbone(tuned)
+    backbone = lora(tmp_path / "model") if tuned == "lora" else tiny_backbone(tuned)
     model = Textual(BIGRec(grounding="backbone"), dataset, tmp_path, backbone)
     before, text = model.identifier.titles.clone(), model.identifier.encoder(["red boat"])
     losses = model.learn(HISTORY, TARGET, 5)
@@ -324,7 +325,7 @@ def test_a_loaded_identifier_embeds_as_the_saved_one(dataset: Dataset, tmp_path:
     model = Textual(BIGRec(grounding=grounding, gammas=[0.0, 2.0]), dataset, tmp_path)
     model.learn(HISTORY, TARGET, 3)
     model.identifier.choose(2.0)
-    backbone: Any = make_backbone("t5")
+    backbone: Any = tiny_backbone("t5")
     with torch.no_grad():
         backbone.head().add_(torch.randn_like(backbone.head()))
     loaded = Textual(BIGRec(grounding=grounding, gammas=[0.0, 2.0]), dataset, tmp_path, backbone)

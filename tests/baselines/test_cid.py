@@ -11,9 +11,9 @@ import pytest
 from genrec.assets import CooccurrenceClusters
 from genrec.data import Dataset, Ragged, Release, Synthetic
 from genrec.errors import GenrecError
+from genrec.testing import HISTORY
 from genrec_baselines import CID
 
-from ..identifiers.sequences import HISTORY
 from .indexed import Indexed, begins_another, common
 
 CLUSTERS = CooccurrenceClusters(branching=3, leaf=8)

@@ -15,12 +15,12 @@ from torch import Tensor
 from genrec.backbones import Backbone
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+from genrec.testing import HISTORY, TARGET
 from genrec.types import PAD
 from genrec_baselines import DreamRec
 from genrec_baselines.diffusion import Diffusion, betas
 from genrec_baselines.dreamrec import spread
 
-from ..identifiers.sequences import HISTORY, TARGET
 from .single_vector import (
     ITEMS,
     LISTS,
@@ -28,8 +28,8 @@ from .single_vector import (
     assert_alone_as_in_a_batch,
     assert_one_ordered_token,
     assert_packed_is_separate,
-    make_backbone,
     make_lora,
+    tiny_backbone,
 )
 from .test_diffusion import sampled_by_the_book
 
@@ -49,12 +49,12 @@ def made(dataset: Dataset, folder: Path, backbone: Backbone | None = None, seed:
     options = {"dim": 8, "diffusion": Diffusion(20), **options}
     needs_cf = options.get("table") == "frozen"
     bare = Dataset(dataset.name, dataset.catalog, dataset.users, dataset.train, dataset.validation, dataset.test)
-    return Model(DreamRec(**options), backbone or make_backbone("t5"), dataset if needs_cf else bare, folder, seed=seed)
+    return Model(DreamRec(**options), backbone or tiny_backbone("t5"), dataset if needs_cf else bare, folder, seed=seed)
 
 
 @pytest.fixture(params=["t5", "causal"])
 def model(request: pytest.FixtureRequest, dataset: Dataset, tmp_path: Path) -> Model:
-    return made(dataset, tmp_path, make_backbone(request.param))
+    return made(dataset, tmp_path, tiny_backbone(request.param))
 
 
 def test_an_item_is_one_ordered_token_between_the_words_of_the_prompt(model: Model) -> None:
@@ -194,7 +194,7 @@ def test_half_precision_trains_and_samples_in_full_precision(model: Model, monke
 
 
 def test_packed_training_is_training_on_every_prefix(dataset: Dataset, tmp_path: Path) -> None:
-    model = made(dataset, tmp_path, make_backbone("causal"))
+    model = made(dataset, tmp_path, tiny_backbone("causal"))
     model.identifier.train()
     assert_packed_is_separate(model)
 

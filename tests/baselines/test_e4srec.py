@@ -11,10 +11,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from genrec.data import Dataset
+from genrec.testing import HISTORY, TARGET
 from genrec.types import PAD
 from genrec_baselines import E4SRec
 
-from ..identifiers.sequences import HISTORY, TARGET
 from .single_vector import (
     ITEMS,
     LISTS,
@@ -22,8 +22,8 @@ from .single_vector import (
     assert_alone_as_in_a_batch,
     assert_one_ordered_token,
     assert_packed_is_separate,
-    make_backbone,
     make_lora,
+    tiny_backbone,
 )
 
 COLD = [4, 5, 10, 11]
@@ -31,7 +31,7 @@ COLD = [4, 5, 10, 11]
 
 @pytest.fixture(params=["t5", "causal"])
 def model(request: pytest.FixtureRequest, dataset: Dataset, tmp_path: Path) -> Model:
-    return Model(E4SRec(), make_backbone(request.param), dataset, tmp_path)
+    return Model(E4SRec(), tiny_backbone(request.param), dataset, tmp_path)
 
 
 def test_the_cold_items_of_this_file_are_those_of_the_data_set(dataset: Dataset) -> None:
@@ -86,7 +86,7 @@ def test_a_new_head_knows_nothing(model: Model) -> None:
 
 
 def test_packed_training_is_training_on_every_prefix(dataset: Dataset, tmp_path: Path) -> None:
-    assert_packed_is_separate(Model(E4SRec(), make_backbone("causal"), dataset, tmp_path))
+    assert_packed_is_separate(Model(E4SRec(), tiny_backbone("causal"), dataset, tmp_path))
 
 
 def test_a_batch_of_empty_histories_trains_and_ranks(model: Model) -> None:
@@ -151,7 +151,7 @@ def test_an_added_item_is_what_it_is_whatever_comes_after_it(model: Model) -> No
 
 
 def test_added_items_are_none_of_the_checkpoint(dataset: Dataset, tmp_path: Path) -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     model = Model(E4SRec(), backbone, dataset, tmp_path)
     model.add(3)
     loaded = Model(E4SRec(), backbone, dataset, tmp_path, seed=2)
@@ -165,7 +165,7 @@ def test_without_cold_items_an_added_one_is_like_the_average(dataset: Dataset, t
         "all warm", dataset.catalog, dataset.users, dataset.train.join(dataset.validation).join(dataset.test),
         dataset.validation, dataset.test, cf=dataset.cf,
     )  # fmt: skip
-    model = Model(E4SRec(), make_backbone("t5"), everything, tmp_path)
+    model = Model(E4SRec(), tiny_backbone("t5"), everything, tmp_path)
     assert isinstance(model.identifier, E4SRec)
     with torch.no_grad():
         model.identifier.head.weight += 5
@@ -176,7 +176,7 @@ def test_without_cold_items_an_added_one_is_like_the_average(dataset: Dataset, t
 def test_the_seed_decides_the_order_of_untrained_items(dataset: Dataset, tmp_path: Path) -> None:
     orders = []
     for seed in (3, 3, 4):
-        model = Model(E4SRec(), make_backbone("t5"), dataset, tmp_path, seed=seed)
+        model = Model(E4SRec(), tiny_backbone("t5"), dataset, tmp_path, seed=seed)
         model.add(10)
         scores = model.scores(HISTORY)[0]
         orders.append((scores[COLD].argsort().tolist(), scores[ITEMS:].argsort().tolist()))

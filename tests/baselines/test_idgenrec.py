@@ -20,10 +20,10 @@ from genrec.data import Dataset, Ragged, Release
 from genrec.decoding.trie import ROOT
 from genrec.errors import GenrecError
 from genrec.identifiers import Search
+from genrec.testing.tiny import T5
 from genrec.types import PAD, Batch
 from genrec_baselines import IDGenRec
 
-from ..identifiers.sequences import T5
 from .textual import Textual, same_when_packed, shelf
 
 HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])

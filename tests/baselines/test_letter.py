@@ -11,9 +11,8 @@ import torch
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.data import Dataset
+from genrec.testing import tiny_backbone
 from genrec_baselines.letter import LETTER
-
-from ..identifiers.sequences import make_backbone
 
 QUICK = LETTERCodes(levels=4, size=20, training=Training(steps=20, batch_size=16))
 
@@ -21,7 +20,7 @@ QUICK = LETTERCodes(levels=4, size=20, training=Training(steps=20, batch_size=16
 def test_every_item_has_four_codes_of_its_own(dataset: Dataset, tmp_path: Path) -> None:
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
     letter = LETTER(QUICK)
-    letter.setup(dataset.catalog, assets, make_backbone("t5"))
+    letter.setup(dataset.catalog, assets, tiny_backbone("t5"))
     codes = letter.names.codes.numpy() - letter.names.words
     assert codes.shape == (12, 4)
     assert len(np.unique(codes, axis=0)) == 12
@@ -32,7 +31,7 @@ def test_every_item_has_four_codes_of_its_own(dataset: Dataset, tmp_path: Path) 
 def test_items_that_are_added_keep_the_others_as_they_are(dataset: Dataset, tmp_path: Path) -> None:
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
     letter = LETTER(QUICK)
-    letter.setup(dataset.catalog, assets, make_backbone("t5"))
+    letter.setup(dataset.catalog, assets, tiny_backbone("t5"))
     before = letter.names.codes.clone()
     twins = pl.DataFrame({"item": ["new", "twin"], "title": ["red train number 0"] * 2})
     more = dataset.catalog.extend(twins)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from genrec.data import Catalog, Dataset, Ragged, Release
 from genrec.errors import GenrecError
+from genrec.testing import HISTORY
 from genrec_baselines import SemID
 from genrec_baselines.semid import clean, find_department
 
-from ..identifiers.sequences import HISTORY
 from .indexed import Indexed, common
 
 TREE = [["Toys", "Games", "Chess"], ["Toys", "Games", "Cards"], ["Toys", "Dolls"], ["Toys", "Games", "Chess"]]

@@ -18,11 +18,12 @@ from genrec.assets.codes.fitting import Training
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
 from genrec.recommenders.prompts import Prompt
+from genrec.testing import tiny_backbone
 from genrec.types import PAD
 from genrec_baselines.numbering import code_tokens, number_equals
 from genrec_baselines.tiger import TIGER
 
-from ..identifiers.sequences import Model, make_backbone
+from ..identifiers.sequences import Model
 
 QUICK = RQVAECodes(levels=3, size=8, training=Training(steps=30, batch_size=16))
 HISTORY = torch.tensor([[PAD, 0, 1], [3, 7, 2]])
@@ -45,7 +46,7 @@ def test_tokens_are_named_level_by_level() -> None:
 def test_every_item_has_three_codes_and_a_number(dataset: Dataset, tmp_path: Path) -> None:
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
     tiger = TIGER(QUICK)
-    tiger.setup(dataset.catalog, assets, make_backbone("t5"))
+    tiger.setup(dataset.catalog, assets, tiny_backbone("t5"))
     codes = tiger.names.codes.numpy() - tiger.names.words
     assert codes.shape == (12, 4)
     assert len(np.unique(codes, axis=0)) == 12
@@ -55,7 +56,7 @@ def test_every_item_has_three_codes_and_a_number(dataset: Dataset, tmp_path: Pat
 
 
 def test_items_of_the_same_text_are_told_apart_by_their_number() -> None:
-    model = Model(TIGER(QUICK), make_backbone("t5"), 0)
+    model = Model(TIGER(QUICK), tiny_backbone("t5"), 0)
     codes = np.array([[1, 2, 3], [4, 5, 6], [1, 2, 3], [1, 2, 3]])
     model.identifier.index(range(4), fake(codes))  # type: ignore[arg-type]
     shown = [model.identifier.names.show(item) for item in range(4)]
@@ -63,7 +64,7 @@ def test_items_of_the_same_text_are_told_apart_by_their_number() -> None:
 
 
 def test_more_equals_than_numbers_are_refused() -> None:
-    model = Model(TIGER(QUICK), make_backbone("t5"), 0)
+    model = Model(TIGER(QUICK), tiny_backbone("t5"), 0)
     with pytest.raises(GenrecError, match=r"257 items share the codes \[0, 0, 0\]"):
         model.identifier.index(range(257), fake(np.zeros((257, 3), np.int64)))  # type: ignore[arg-type]
 
@@ -71,7 +72,7 @@ def test_more_equals_than_numbers_are_refused() -> None:
 @pytest.mark.parametrize("kind", ["t5", "causal"])
 def test_it_learns_which_item_follows(kind: str, dataset: Dataset, tmp_path: Path) -> None:
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
-    backbone = make_backbone(kind)
+    backbone = tiny_backbone(kind)
     tiger = TIGER(QUICK)
     tiger.setup(dataset.catalog, assets, backbone)
     prompt = Prompt()
@@ -91,7 +92,7 @@ def test_it_learns_which_item_follows(kind: str, dataset: Dataset, tmp_path: Pat
 
 def test_items_that_are_added_find_their_tokens(dataset: Dataset, tmp_path: Path) -> None:
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(tmp_path)).bind(dataset)
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     tiger = TIGER(QUICK)
     tiger.setup(dataset.catalog, assets, backbone)
     before = tiger.names.codes.clone()

@@ -14,9 +14,9 @@ from genrec.backbones import Backbone
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.prompts import Prompt
+from genrec.testing import tiny_backbone
 from genrec.types import Batch, Ranking, Tokens
 
-from ..identifiers.sequences import make_backbone
 from ..windows import all_prefixes
 
 TEXT = TfidfText(dim=8)
@@ -41,7 +41,7 @@ class Textual:
         backbone: Backbone | str = "t5",
         text: TextAsset | None = TEXT,
     ) -> None:
-        self.backbone: Any = make_backbone(backbone) if isinstance(backbone, str) else backbone
+        self.backbone: Any = tiny_backbone(backbone) if isinstance(backbone, str) else backbone
         self.prompt = Prompt()
         self.prompt.setup(self.backbone)
         self.catalog = dataset.catalog

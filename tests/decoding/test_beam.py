@@ -18,9 +18,10 @@ from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers import Search
 from genrec.identifiers.writer import TokenWriter
+from genrec.testing import tiny_backbone
 from genrec.types import PAD, Ranking
 
-from ..identifiers.sequences import Given, Model, make_backbone
+from ..identifiers.sequences import Given, Model
 
 HISTORY = torch.tensor([[PAD, PAD, 3, 1], [0, 1, 2, 3], [PAD, PAD, PAD, PAD]])
 FIXED = [(a, 3 + b, 6 + c) for a in range(3) for b in range(3) for c in range(2 + (a + b) % 2)]
@@ -31,7 +32,7 @@ RAGGED = [(0,), (0, 1), (0, 1, 2), (1,), (2, 0, 0, 0, 1), (2, 0, 0), (2, 1), (1,
 
 @pytest.fixture(scope="module", params=["t5", "causal"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
-    return make_backbone(request.param)
+    return tiny_backbone(request.param)
 
 
 def everything(items: int) -> Tensor:
@@ -195,7 +196,7 @@ def test_every_list_is_legal(paths: list[Any], beams: int, normalize: Any, seed:
             assert candidates[items].all()
 
 
-T5 = make_backbone("t5")
+T5 = tiny_backbone("t5")
 
 
 @settings(deadline=None, max_examples=25)
@@ -260,7 +261,7 @@ def test_a_user_alone_is_ranked_as_in_a_batch(backbone: Backbone, paths: list[An
 
 
 def test_a_uniform_model_ties_identifiers_of_equal_length() -> None:
-    model = Model(Given(FIXED), make_backbone("t5"), len(FIXED))
+    model = Model(Given(FIXED), tiny_backbone("t5"), len(FIXED))
     with torch.no_grad():
         model.backbone.head().zero_()
         model.identifier.names.reads.zero_()

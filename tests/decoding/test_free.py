@@ -17,9 +17,10 @@ from genrec.backbones import T5Backbone
 from genrec.backbones.attention import tree as trees
 from genrec.decoding.free import free_search
 from genrec.identifiers.writer import TokenWriter
+from genrec.testing import tiny_backbone
 from genrec.types import PAD, Tokens
 
-from ..identifiers.sequences import Given, Model, make_backbone
+from ..identifiers.sequences import Given, Model
 
 END = 0
 HISTORY = torch.tensor([[PAD, PAD, 1], [0, 1, 2], [PAD, PAD, PAD]])
@@ -116,7 +117,7 @@ def test_it_stops_when_nothing_can_become_better() -> None:
 
 def open_model(kind: str) -> Model:
     """Words as they are, of a language model that closes a text now and then."""
-    backbone = make_backbone(kind)
+    backbone = tiny_backbone(kind)
     model = Model(Given([(0,), (1,), (2,)]), backbone, 3)
     with torch.no_grad():
         backbone.head()[backbone.end] = 8 * torch.randn(32, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""A language model, and items whose identifiers a test gives itself."""
+"""Items whose identifiers a test gives itself."""
 
 from __future__ import annotations
 
@@ -9,23 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.backbones import Backbone, CausalBackbone, T5Backbone
+from genrec.backbones import Backbone
 from genrec.identifiers import NewToken, TokenSequence
-from genrec.recommenders.prompts import TEMPLATE, Prompt
+from genrec.recommenders.prompts import Prompt
 from genrec.types import PAD, Ranking
-
-T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
-QWEN = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-}
-
-HISTORY = torch.tensor([[0, 1, 2], [PAD, 6, 7], [PAD, PAD, PAD]])
-TARGET = torch.tensor([3, 8, 0])
-"""Three users of the data set of twelve items, the last of whom has taken nothing yet, and what they take next."""
 
 
 class Given(TokenSequence):
@@ -43,21 +30,6 @@ class Given(TokenSequence):
         rows = [[*path, *[PAD] * (width - len(path))] for path in self.paths[len(known) :]]
         table = np.array(rows, np.int64)
         return np.where(table == PAD, PAD, table + self.names.words)
-
-
-def make_backbone(kind: str, **options: Any) -> Backbone:
-    torch.manual_seed(0)
-    backbone: Backbone = (
-        T5Backbone(**{"sizes": T5, **options}) if kind == "t5" else CausalBackbone(**{"sizes": QWEN, **options})
-    )
-    backbone.setup([TEMPLATE, "red train", "blue boat"])
-    # New weights are so small that nothing depends on anything.
-    for name, parameter in backbone.named_parameters():
-        if "relative_attention_bias" in name:
-            torch.nn.init.normal_(parameter)
-        elif "proj" in name and "lora" not in name and parameter.ndim == 2:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return backbone.eval()
 
 
 class Model:

@@ -15,10 +15,12 @@ from genrec.errors import GenrecError
 from genrec.identifiers import NewToken, Search
 from genrec.identifiers.names import ItemNames
 from genrec.identifiers.targets import mean_loss
+from genrec.testing import tiny_backbone
+from genrec.testing.tiny import QWEN
 from genrec.types import PAD, Batch
 
 from ..windows import all_prefixes
-from .sequences import QWEN, Given, Model, make_backbone
+from .sequences import Given, Model
 
 PATHS = [(0, 2), (0, 3), (1, 2), (1,), (4, 4, 4), (0,)]
 HISTORY = torch.tensor([[PAD, PAD, 4], [0, 5, 2], [PAD, PAD, PAD]])
@@ -27,7 +29,7 @@ TARGET = torch.tensor([1, 4, 3])
 
 @pytest.fixture(params=["t5", "causal"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
-    return make_backbone(request.param)
+    return tiny_backbone(request.param)
 
 
 def test_a_history_is_the_identifiers_with_separators_between_two(backbone: Backbone) -> None:
@@ -43,7 +45,7 @@ def test_a_history_is_the_identifiers_with_separators_between_two(backbone: Back
 
 
 def test_a_blank_is_a_separator_for_the_real_t5_too(shared: Path) -> None:
-    backbone = make_backbone("t5", tokenizer=str(shared / "data/tokenizers/t5"))
+    backbone = tiny_backbone("t5", tokenizer=str(shared / "data/tokenizers/t5"))
     model = Model(Given(PATHS, separator=" "), backbone, 6)
     assert backbone.tokenizer.convert_ids_to_tokens(model.identifier.names.separator.tolist()) == ["\u2581"]
 
@@ -60,7 +62,7 @@ def test_the_loss_is_the_mean_over_targets_in_units_of_an_average_identifier(bac
 
 
 def test_the_temperature_divides_the_logits_of_training_alone() -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     plain, sharp = (Model(Given(PATHS, temperature=tau), backbone, 6) for tau in (1.0, 0.5))
     context = plain.prompt(backbone, plain.identifier.embed(HISTORY))
     with torch.no_grad():
@@ -79,7 +81,7 @@ def test_the_temperature_divides_the_logits_of_training_alone() -> None:
 
 
 def test_packed_prefixes_give_the_loss_and_gradients_of_separate_ones() -> None:
-    backbone = make_backbone("causal")
+    backbone = tiny_backbone("causal")
     model = Model(Given(PATHS, separator=" ; "), backbone, 6)
     batch = Batch(torch.arange(2), torch.tensor([[PAD, 4, 0], [0, 5, 2]]), torch.tensor([3, 4]), torch.empty(2, 0))
     users, stops, history, target = all_prefixes(batch)
@@ -96,12 +98,12 @@ def test_packed_prefixes_give_the_loss_and_gradients_of_separate_ones() -> None:
 
 
 def test_new_tokens_learn_under_lora_and_come_back(tmp_path: Any) -> None:
-    pretrained = make_backbone("causal")
+    pretrained = tiny_backbone("causal")
     pretrained.model.save_pretrained(tmp_path)  # type: ignore[union-attr, operator]
     pretrained.tokenizer.save_pretrained(tmp_path)
 
     def make() -> Model:
-        backbone = make_backbone("causal", sizes=None, pretrained=str(tmp_path), tuning="lora")
+        backbone = tiny_backbone("causal", sizes=None, pretrained=str(tmp_path), tuning="lora")
         return Model(Given(PATHS), backbone, 6)
 
     model = make()
@@ -124,7 +126,7 @@ def test_new_tokens_learn_under_lora_and_come_back(tmp_path: Any) -> None:
 
 
 def test_new_tokens_look_like_words_of_the_model() -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     with torch.no_grad():
         backbone.head().mul_(torch.linspace(1, 20, 32)).add_(3)
     names = ItemNames()
@@ -137,11 +139,11 @@ def test_new_tokens_look_like_words_of_the_model() -> None:
 
 
 def test_a_model_with_two_tables_learns_new_rows_of_both(tmp_path: Any) -> None:
-    tokenizer = make_backbone("causal").tokenizer
+    tokenizer = tiny_backbone("causal").tokenizer
     config = Qwen2Config(vocab_size=len(tokenizer), tie_word_embeddings=False, **QWEN)  # type: ignore[arg-type]
     Qwen2ForCausalLM(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    model = Model(Given(PATHS), make_backbone("causal", sizes=None, pretrained=str(tmp_path)), 6)
+    model = Model(Given(PATHS), tiny_backbone("causal", sizes=None, pretrained=str(tmp_path)), 6)
     context = model.prompt(model.backbone, model.identifier.embed(HISTORY))
     model.identifier.loss(model.backbone, context, HISTORY, TARGET)["loss"].backward()
     names = model.identifier.names
@@ -151,7 +153,7 @@ def test_a_model_with_two_tables_learns_new_rows_of_both(tmp_path: Any) -> None:
 
 
 def test_items_that_are_added_keep_the_old_names_and_are_found() -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     model = Model(Given(PATHS), backbone, 6)
     before = model.identifier.names.codes.clone()
     model.identifier.paths = [*PATHS, (4, 0, 1, 2, 3), (2,)]
@@ -163,7 +165,7 @@ def test_items_that_are_added_keep_the_old_names_and_are_found() -> None:
 
 
 def test_saved_identifiers_win_over_new_ones() -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     model, other = (
         Model(Given(PATHS), backbone, 6),
         Model(Given([(4, 4, 4, i % 5, i // 5) for i in range(6)]), backbone, 6),
@@ -174,7 +176,7 @@ def test_saved_identifiers_win_over_new_ones() -> None:
 
 
 def test_an_identifier_is_shown_in_words() -> None:
-    model = Model(Given(PATHS), make_backbone("t5"), 6)
+    model = Model(Given(PATHS), tiny_backbone("t5"), 6)
     assert model.identifier.names.show(4) == "<4><4><4>"
 
 
@@ -193,7 +195,7 @@ def test_bad_searches(options: dict[str, Any], said: str) -> None:
 
 
 def test_cross_entropy_is_that_of_torch() -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     model = Model(Given([(0, 1), (1, 0)]), backbone, 2)
     context = model.prompt(backbone, model.identifier.embed(HISTORY[2:]))
     names = model.identifier.names
@@ -207,7 +209,7 @@ def test_cross_entropy_is_that_of_torch() -> None:
 
 @pytest.mark.parametrize("paths", [[(0, 2), (1, 2), (0, 3)], [(0, 2), (1,), (0, 3, 1)]])
 def test_a_token_is_told_from_those_of_its_level(paths: list[tuple[int, ...]]) -> None:
-    backbone = make_backbone("t5")
+    backbone = tiny_backbone("t5")
     model = Model(Given(paths, search=Search(normalize="level")), backbone, 3)
     names, levels = model.identifier.names, model.identifier.trie.levels
     context = model.prompt(backbone, model.identifier.embed(HISTORY[2:]))

@@ -9,8 +9,7 @@ from torch import nn
 
 from genrec.errors import GenrecError
 from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
-
-from ..identifiers.sequences import make_backbone
+from genrec.testing import tiny_backbone
 
 ITEMS = 12
 
@@ -48,7 +47,7 @@ def test_linear_maps_decay_and_nothing_else_does() -> None:
 
 @pytest.mark.parametrize("kind", ["t5", "causal"])
 def test_of_a_language_model_only_its_maps_decay(kind: str) -> None:
-    backbone = make_backbone(kind)
+    backbone = tiny_backbone(kind)
     decaying, others = parameter_groups(backbone, ITEMS)
     assert all(parameter.ndim == 2 for parameter in decaying["params"])
     assert all("norm" not in name and "embed" not in name for name in names(backbone, decaying["params"]))

@@ -14,9 +14,9 @@ from genrec.data import Dataset, InMemory, SequenceData
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.recommender import Recommender
 from genrec.testing import Syncs
+from genrec.testing.tiny import QWEN, T5
 
-from ..identifiers.sequences import QWEN, T5
-from ..identifiers.test_contract import IDENTIFIERS
+from ..identifiers.test_contract import FACTORIES, IDENTIFIERS
 from ..trainers import quiet_trainer
 
 KINDS = {
@@ -54,7 +54,7 @@ def test_a_step_waits_for_nothing(
     monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
     backbone, samples = KINDS[kind]
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(root))
-    module = Counting(identifier(), backbone(), assets, ks=(1, 2))
+    module = Counting(FACTORIES.get(identifier, identifier)(), backbone(), assets, ks=(1, 2))
     data: Any = SequenceData(InMemory(dataset), batch_size=8, samples=samples, max_history=5)  # type: ignore[arg-type]
     quiet_trainer(max_steps=1, val_check_interval=1).fit(module, data)
     assert not module.training.places

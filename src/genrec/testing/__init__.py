@@ -1,5 +1,6 @@
-"""What tests of this library and of its extensions share."""
+"""What tests of this library and of its extensions share; `genrec.testing.contract` is what an identifier owes."""
 
 from genrec.testing.syncs import Syncs
+from genrec.testing.tiny import HISTORY, TARGET, TinyModel, tiny_assets, tiny_backbone, tiny_dataset
 
-__all__ = ["Syncs"]
+__all__ = ["HISTORY", "TARGET", "Syncs", "TinyModel", "tiny_assets", "tiny_backbone", "tiny_dataset"]

@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from genrec.backbones.attention.bias import additive_mask
-
-from ...identifiers.sequences import make_backbone
+from genrec.testing import tiny_backbone
 
 
 def test_many_gradients_add_up_in_float32_whatever_products_are_made_in() -> None:
-    stack: nn.Module = make_backbone("t5").t5.encoder  # type: ignore[union-attr, assignment]
+    stack: nn.Module = tiny_backbone("t5").t5.encoder  # type: ignore[union-attr, assignment]
     weight = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight  # type: ignore[union-attr, index]
     place = torch.arange(30).expand(40, -1)
     seen = torch.rand(40, 30, 30) < 0.9

@@ -10,9 +10,10 @@ import torch
 
 from genrec.backbones import Backbone
 from genrec.backbones.attention import uses_flex
+from genrec.testing import tiny_backbone
+from genrec.testing.tiny import QWEN
 from genrec.types import Packed, Tokens
 
-from ...identifiers.sequences import QWEN, make_backbone
 from ..tokens import random_tokens, with_padding
 
 KINDS = [
@@ -26,7 +27,7 @@ KINDS = [
 
 def pair(kind: str, options: dict[str, Any]) -> tuple[Backbone, Backbone]:
     """The same weights behind a dense mask and behind FlexAttention."""
-    dense, flex = (make_backbone(kind, attention=attention, **options) for attention in ("dense", "flex"))
+    dense, flex = (tiny_backbone(kind, attention=attention, **options) for attention in ("dense", "flex"))
     flex.load_state_dict(dense.state_dict())
     return dense, flex
 
@@ -87,7 +88,7 @@ def test_who_decides() -> None:
 
 
 def test_a_sequence_without_padding_and_sets_needs_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = make_backbone("causal")
+    backbone = tiny_backbone("causal")
     masks: list[object] = []
     run = backbone._run  # type: ignore[attr-defined]
     monkeypatch.setattr(backbone, "_run", lambda embeds, mask, *rest: masks.append(mask) or run(embeds, mask, *rest))

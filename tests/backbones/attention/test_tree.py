@@ -12,12 +12,12 @@ from torch import Tensor
 
 from genrec.backbones.attention import tree as trees
 from genrec.backbones.attention.tree import Tree
+from genrec.testing import tiny_backbone
 from genrec.types import Tokens
 
-from ...identifiers.sequences import make_backbone
 from ..tokens import random_tokens, with_padding
 
-BACKBONES = {kind: make_backbone(kind) for kind in ("t5", "causal")}
+BACKBONES = {kind: tiny_backbone(kind) for kind in ("t5", "causal")}
 NEVER, ALWAYS, USUALLY = 0.0, 1.0, trees.CROWDED
 
 

@@ -108,6 +108,6 @@ def test_watching_costs_no_step_any_time() -> None:
     with Syncs() as syncs:
         for step in range(3):
             watch.loss(torch.tensor(1.0), step)
-            watch.scores(torch.zeros(2, 3))
+            watch.ranking(Ranking(torch.zeros(1, 2, 3).long(), torch.zeros(1, 2, 3)), torch.ones(1, 3).bool(), "X")
             watch.validation_loss(torch.tensor(1.0))
     assert not syncs.counts

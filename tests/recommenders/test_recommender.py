@@ -14,6 +14,7 @@ from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
 from genrec.recommenders.recommender import Recommender
+from genrec.testing.tiny import QWEN
 from genrec.types import PAD, Batch
 
 from ..trainers import quiet_trainer
@@ -50,6 +51,32 @@ def test_the_identifier_may_learn_at_a_rate_of_its_own(dataset: Dataset, tmp_pat
         assert sum(len(group["params"]) for group in groups) == len(list(made.module.parameters()))
         rates[lr] = [group["initial_lr"] for group in groups]
     assert rates == {None: [1e-3] * 4, 0.5: [1e-3, 1e-3, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (
+            lambda losses: {"generation": losses["loss"]},
+            "`loss` of SETRec returned generation: .* the one under `loss`",
+        ),
+        (lambda losses: {}, "`loss` of SETRec returned nothing"),
+        (lambda losses: losses["loss"], "`loss` of SETRec returned a Tensor"),
+        (lambda losses: {"loss": losses["loss"].expand(3)}, r"a loss of shape \[3\]: it has to be a scalar"),
+    ],
+)
+@pytest.mark.parametrize("samples", ["prefixes", "windows"])
+def test_a_loss_that_is_none_is_refused(
+    samples: Any, returned: Any, said: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Setup(dataset, tmp_path)
+    made.data = SequenceData(InMemory(dataset), batch_size=8, samples=samples)
+    if samples == "windows":
+        made.module.backbone = CausalBackbone(sizes=dict(QWEN))
+    whole = made.module.identifier.loss
+    monkeypatch.setattr(made.module.identifier, "loss", lambda *args: returned(whole(*args)))
+    with pytest.raises(GenrecError, match=said):
+        made.trainer(max_steps=1).fit(made.module, made.data)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from genrec.cli import main
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.recommenders.recommender import Recommender
-from genrec.types import PAD
+from genrec.types import PAD, Ranking
 
 from ..served import DREAMREC, E4SREC, SETREC, TIGER, make_run, recommender
 
@@ -163,6 +163,17 @@ def test_a_list_does_not_depend_on_who_else_is_asked(identifier: dict[str, Any],
         assert alone["item"].to_list() == among["item"].to_list(), user
         assert alone["score"].to_list() == pytest.approx(among["score"].to_list(), abs=1e-4)
         assert not set(alone["item"]) & set(history)
+
+
+def test_a_list_that_is_none_is_not_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    rank = served.model.rank
+    monkeypatch.setattr(served.model, "rank", lambda *args: Ranking(*(part[..., :1] for part in rank(*args))))
+    with pytest.raises(GenrecError, match=r"SETRec returned items of shape \[1, 1, 1\]"):
+        served.recommend([[]], k=3)
+    repeated = lambda *args: Ranking(*(part[..., :1].repeat(1, 1, 3) for part in rank(*args)))  # noqa: E731
+    monkeypatch.setattr(served.model, "rank", repeated)
+    with pytest.raises(GenrecError, match="SETRec recommends items that are in a list twice"):
+        served.recommend([[]], k=3)
 
 
 @pytest.mark.parametrize("histories", ["m1", ["m1", "m7"], [[], "m7"], [[1, 7]]])

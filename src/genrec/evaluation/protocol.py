@@ -111,7 +111,8 @@ class RankingMetrics(Metric):
     def _counts(self, items: Tensor) -> Tensor:
         """Which items [rankings, settings, B, k] are counted in their setting."""
         setting = torch.arange(len(self.settings), device=items.device)
-        return self.counted[setting[:, None, None], items]
+        # A row outside the catalogue is nobody's target, and is told of elsewhere (`genrec.evaluation.lists`).
+        return self.counted[setting[:, None, None], items.clamp(0, self.counted.shape[1] - 1)]
 
     def compute(self) -> dict[str, dict[str, float]]:
         """Means by setting: ``{"all": {"recall@5": ..., "ndcg@10": ..., "users": ...}, ...}``, of the first ranking.

@@ -1,4 +1,4 @@
-"""A loss or a score that is no number ends a run with a sentence, and costs no step any time."""
+"""A loss or score that is no number, or a list that is none, ends a run with a sentence, and costs no step any time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from genrec.errors import GenrecError
+from genrec.evaluation import lists
+from genrec.types import Ranking
 
 NEVER = 2**62
 REMEDY = (
@@ -25,23 +27,32 @@ class Watch:
     def forget(self) -> None:
         """Begin anew."""
         self._first: Tensor | None = None
-        self._flaws: dict[str, Tensor] = {}
+        self._flaws: dict[tuple[str, str], Tensor] = {}
 
     def loss(self, loss: Tensor, step: int) -> None:
         """Look at the loss of a training step."""
         broken = torch.where(loss.detach().isfinite(), NEVER, step)
         self._first = broken if self._first is None else torch.minimum(self._first, broken)
 
-    def scores(self, scores: Tensor) -> None:
-        """Look at the scores of rankings."""
-        self._remember("a score of an item is NaN", scores.isnan().any())
+    def ranking(self, ranking: Ranking, allowed: Tensor, who: str) -> None:
+        """Look at the scores and the items of rankings.
+
+        Args:
+            ranking: items and scores [..., C, B, k].
+            allowed: [C, N] bool, the candidate sets.
+            who: the method that ranked.
+        """
+        self._remember("a score of an item is NaN", REMEDY, ranking.scores.isnan().any())
+        for what, flaw in lists.flaws(ranking, allowed).items():
+            self._remember(f"{who} ranks items that {what}", lists.REMEDY, flaw)
 
     def validation_loss(self, loss: Tensor) -> None:
         """Look at a loss of the validation."""
-        self._remember("the validation loss is NaN or infinite", ~loss.detach().isfinite())
+        self._remember("the validation loss is NaN or infinite", REMEDY, ~loss.detach().isfinite())
 
-    def _remember(self, what: str, flaw: Tensor) -> None:
-        self._flaws[what] = self._flaws[what] | flaw if what in self._flaws else flaw
+    def _remember(self, what: str, remedy: str, flaw: Tensor) -> None:
+        key = what, remedy
+        self._flaws[key] = self._flaws[key] | flaw if key in self._flaws else flaw
 
     def stop_in_training(self, trainer: Any) -> None:
         """Stop if a training loss was no number, in any process.
@@ -57,15 +68,16 @@ class Watch:
             raise GenrecError(f"the training loss is NaN or infinite {since} (epoch {trainer.current_epoch}): {REMEDY}")
 
     def stop_at_validation(self, trainer: Any) -> None:
-        """Stop if what was measured was no number, in any process.
+        """Stop if what was measured was no number or no ranking, in any process.
 
         Raises:
             GenrecError: if it was not.
         """
-        flaws = [what for what, flaw in self._flaws.items() if flaw]
-        if trainer.strategy.reduce_boolean_decision(bool(flaws), all=False):
-            what = flaws[0] if flaws else "a value is NaN in another process"
-            raise GenrecError(f"{what} (epoch {trainer.current_epoch}, step {trainer.global_step}): {REMEDY}")
+        flaws = torch.stack(list(self._flaws.values())).tolist() if self._flaws else []
+        found = [sentence for sentence, flaw in zip(self._flaws, flaws, strict=True) if flaw]
+        if trainer.strategy.reduce_boolean_decision(bool(found), all=False):
+            what, remedy = found[0] if found else ("what another process measured is wrong", "see what that one says")
+            raise GenrecError(f"{what} (epoch {trainer.current_epoch}, step {trainer.global_step}): {remedy}")
 
 
 def refuse_nan(scores: Any) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genrec.data import Dataset
 from genrec.data.origin import ENTRY, Origin
 from genrec.errors import GenrecError
+from genrec.evaluation.lists import refuse_flaws, refuse_shape
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
 from genrec.evaluation.watch import Watch, refuse_nan
@@ -213,11 +214,28 @@ class RankingModule(L.LightningModule, ABC):
         start = self._clock()
         self._count(self.rank_each(batch.history, max(self.ks), self._allowed), batch, start)
 
+    def on_validation_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Look at the first rankings at once: most faults are in all of them, and an epoch may be long.
+
+        The others are looked at on the device, and asked for at the end.
+        """
+        if batch_idx == 0:
+            self._watch.stop_at_validation(self.trainer)
+
+    def on_test_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """See `on_validation_batch_end`."""
+        if batch_idx == 0:
+            self._watch.stop_at_validation(self.trainer)
+
     def _count(self, rankings: dict[float, Ranking], batch: Batch, start: float) -> None:
         """Measure what was ranked since ``start``, for all values at once."""
         self.rank_seconds += self._clock() - start
+        if not rankings:
+            raise GenrecError(f"`rank_each` of {self.method} returned no ranking: it needs one for at least one value")
+        for ranking in rankings.values():
+            refuse_shape(ranking, len(self._allowed), len(batch.history), max(self.ks), self.method)
         together = Ranking(*(torch.stack(parts) for parts in zip(*rankings.values(), strict=True)))
-        self._watch.scores(together.scores)
+        self._watch.ranking(together, self._allowed, self.method)
         if self._measured.metrics is None:
             self._measured = _Measured(list(rankings), self._new_metrics(len(rankings)))
         assert self._measured.metrics is not None
@@ -259,7 +277,8 @@ class RankingModule(L.LightningModule, ABC):
         """Rank the test users."""
         start = self._clock()
         ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
-        self._watch.scores(ranking.scores)
+        refuse_shape(ranking, len(self._metrics.allowed), len(batch.history), max(self.ks), self.method)
+        self._watch.ranking(ranking, self._metrics.allowed, self.method)
         self._metrics.update(ranking, _wanted(batch), self._clock() - start)
         self._ranks.update(ranking, batch.users, _wanted(batch))
 
@@ -280,7 +299,9 @@ class RankingModule(L.LightningModule, ABC):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
         ranking = self.rank(batch.history, max(self.ks), self._everything)
+        refuse_shape(ranking, 1, len(batch.history), max(self.ks), self.method)
         refuse_nan(ranking.scores)
+        refuse_flaws(ranking, self._everything, self.method)
         found = {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
         return {name: rows[: batch.examples] for name, rows in found.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genrec.assets import Assets
 from genrec.assets.kept import KeptStore
-from genrec.backbones import Backbone, Memory, Read
+from genrec.backbones import Backbone, Context, Memory, Read
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers import ItemIdentifier
@@ -126,7 +126,7 @@ class Recommender(RankingModule):
         start = self._clock()
         memory = self.read(batch.history)
         self._count(self.identifier.rank_each(self.backbone, memory, max(self.ks), self._allowed), batch, start)
-        loss = self.identifier.loss(self.backbone, Read(memory), batch.history, batch.target)["loss"]
+        loss = self._losses_of(Read(memory), batch.history, batch.target)["loss"]
         self._watch.validation_loss(loss)
         self._loss[0] += batch.examples * loss
         self._loss[1] += batch.examples
@@ -140,7 +140,7 @@ class Recommender(RankingModule):
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         context = self.prompt(self.backbone, self.identifier.embed(batch.history))
-        return self.identifier.loss(self.backbone, context, batch.history, batch.target)
+        return self._losses_of(context, batch.history, batch.target)
 
     def _packed_losses(self, batch: Batch, prefixes: Prefixes) -> dict[str, Tensor]:
         history, target = one_by_one(batch, prefixes)
@@ -148,7 +148,23 @@ class Recommender(RankingModule):
         per_item = tokens.mask.shape[1] // batch.history.shape[1]
         most = batch.history.shape[1] + 1
         context = self.prompt.packed(self.backbone, tokens, prefixes.users, prefixes.stops * per_item, most)
-        return self.identifier.loss(self.backbone, context, history, target)
+        return self._losses_of(context, history, target)
+
+    def _losses_of(self, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """What the identifier returns, if it is what it is asked for."""
+        losses = self.identifier.loss(self.backbone, context, history, target)
+        if not isinstance(losses, Mapping) or "loss" not in losses:
+            given = ", ".join(losses) if isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+            raise GenrecError(
+                f"`loss` of {self.method} returned {given or 'nothing'}: it returns scalars by name, and the one under "
+                "`loss` is minimised"
+            )
+        if losses["loss"].ndim:
+            raise GenrecError(
+                f"`loss` of {self.method} returned a loss of shape {list(losses['loss'].shape)}: it has to be a "
+                "scalar, the mean over the targets"
+            )
+        return losses
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from genrec.data import Catalog, Dataset, Ragged, SequenceData
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
 from genrec.errors import GenrecError
+from genrec.evaluation.lists import refuse_flaws, refuse_shape
 from genrec.evaluation.watch import refuse_nan
 from genrec.io import hub, manifest
 from genrec.io.bounds import at_most
@@ -25,6 +26,7 @@ from genrec.recommenders.recommender import Recommender
 from genrec.runs import layout, restoring, reuse
 from genrec.runs.building import build, config_of, find_run, restore, set_up
 from genrec.serving import loading, own_items, saving
+from genrec.types import Ranking
 
 RECALL = 0.98
 """The share of the true best items that an approximate index is to find."""
@@ -197,10 +199,12 @@ class Served:
             items, scores = self.index.search(self._vectors(histories), k, allowed)
         else:
             ranking = self.model.rank(histories, k, allowed[None].to(device))
+            refuse_shape(ranking, 1, len(history), k, self.model.method)
             items, scores = ranking.items[0], ranking.scores[0]
-        found = scores.float().cpu().numpy()
-        refuse_nan(found)
-        return items.cpu().numpy(), found
+        items, scores = items.cpu(), scores.float().cpu()
+        refuse_nan(scores)
+        refuse_flaws(Ranking(items[None], scores[None]), allowed[None], self.model.method)
+        return items.numpy(), scores.numpy()
 
     def _frame(self, items: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
         users, k = items.shape

@@ -15,7 +15,7 @@ from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.recommender import one_by_one
 from genrec.testing.contract.setting import ContractSetting, without_chance
 from genrec.testing.tiny import HISTORY, TARGET, TinyModel
-from genrec.types import PAD, Batch
+from genrec.types import ORDERED, PAD, Batch
 
 
 class LearningContract(ContractSetting):
@@ -110,7 +110,7 @@ class LearningContract(ContractSetting):
         described = ItemIdentifier.describe(model.identifier, 7)
         tokens = model.identifier.embed(torch.tensor([[7]]))
         assert re.fullmatch(rf"(a set of )?{int(tokens.mask.sum())} tokens? of width {model.backbone.width}", described)
-        assert described.startswith("a set of") == bool((tokens.sets[tokens.mask] >= 0).any())
+        assert described.startswith("a set of") == bool((tokens.sets[tokens.mask] != ORDERED).any())
 
 
 def _loss(model: TinyModel, history: Tensor, target: Tensor) -> Tensor:

@@ -36,15 +36,15 @@ class ContractSetting:
         """The kinds of language models, see `tiny_backbone`."""
         return str(request.param)
 
-    @pytest.fixture(scope="session")
+    @pytest.fixture
     def dataset(self) -> Dataset:
         """The items."""
         return tiny_dataset()
 
-    @pytest.fixture(scope="session")
+    @pytest.fixture
     def store(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """One store for all tests: codes may take seconds to learn."""
-        return tmp_path_factory.mktemp("assets")
+        """One folder of assets for all tests of a run: codes may take seconds to learn."""
+        return tmp_path_factory.getbasetemp() / "contract"
 
     @pytest.fixture
     def assets(self, dataset: Dataset, store: Path) -> ItemAssets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import torch
@@ -14,9 +13,9 @@ from genrec.assets import Assets, ReleasedCF
 from genrec.backbones import Backbone
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
-from genrec.recommenders.prompts import Prompt
-from genrec.testing import HISTORY, tiny_backbone
-from genrec.types import PAD, Batch, Packed, Tokens
+from genrec.testing import HISTORY, TinyModel, tiny_backbone
+from genrec.testing.tiny import by_item
+from genrec.types import PAD, Batch, Packed, Prefixes, Tokens
 
 from ..windows import all_prefixes
 
@@ -39,50 +38,30 @@ def make_lora(folder: Path) -> Backbone:
     return tiny_backbone("causal", sizes=None, pretrained=str(folder), tuning="lora")
 
 
-class Model:
-    """An identifier on a language model; there is no text, and no collaborative vectors unless they are asked for."""
+class Model(TinyModel):
+    """An identifier in evaluation mode; there is no text, and no collaborative vectors unless they are asked for."""
 
     def __init__(
         self, identifier: ItemIdentifier, backbone: Backbone, dataset: Dataset, folder: Path, seed: int = 1
     ) -> None:
-        torch.manual_seed(seed)
-        self.identifier, self.backbone, self.dataset = identifier, backbone, dataset
-        self.catalog = dataset.catalog
-        self.assets = Assets(cf=None if dataset.cf is None else ReleasedCF(), root=str(folder)).bind(dataset)
-        self.prompt = Prompt()
-        self.prompt.setup(backbone)
-        identifier.setup(self.catalog, self.assets, backbone)
+        assets = Assets(cf=None if dataset.cf is None else ReleasedCF(), root=str(folder)).bind(dataset)
+        super().__init__(identifier, backbone, dataset, assets, seed)
+        self.dataset = dataset
         identifier.eval()
 
-    def add(self, count: int) -> None:
-        """New items behind the others."""
+    def add_new(self, count: int) -> None:
+        """New items behind the others, of which nothing is known."""
         first = len(self.catalog)
-        self.catalog = self.catalog.extend(pl.DataFrame({"item": [f"new{first + n}" for n in range(count)]}))
-        self.assets = self.assets.extend(self.catalog)
-        self.identifier.index(self.catalog, self.assets)
+        self.add(pl.DataFrame({"item": [f"new{first + n}" for n in range(count)]}))
 
-    def context(self, history: Tensor) -> Tokens:
-        return self.prompt(self.backbone, self.identifier.embed(history))
-
-    @torch.no_grad()
-    def read(self, history: Tensor) -> Any:
-        return self.backbone.read(self.context(history))
-
-    @torch.no_grad()
     def scores(self, history: Tensor) -> Tensor:
         """The scores of all items, by row: [B, N]."""
-        items = len(self.catalog)
-        ranking = self.identifier.rank(self.backbone, self.read(history), items, torch.ones(1, items, dtype=torch.bool))
-        return torch.empty_like(ranking.scores[0]).scatter_(1, ranking.items[0], ranking.scores[0])
+        return by_item(self.rank(history))[0]
 
-    def losses(self, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return self.identifier.loss(self.backbone, self.context(history), history, target)
-
-    def packed(self, batch: Batch) -> tuple[Packed, Tensor, Tensor]:
+    def prefixes(self, batch: Batch) -> tuple[Packed, Tensor, Tensor]:
         """All prefixes of the windows: their prompts, histories and targets."""
         users, stops, history, target = all_prefixes(batch)
-        tokens, most = self.identifier.embed(batch.history), batch.history.shape[1] + 1
-        return self.prompt.packed(self.backbone, tokens, users, stops, most), history, target
+        return self.packed(batch.history, Prefixes(users, stops)), history, target
 
     def gradients(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """By name, those that are not zero."""
@@ -98,8 +77,7 @@ class Model:
         lists = torch.tensor([self.dataset.train[user].tolist() for user in range(len(self.dataset.users))])
         batch = Batch(torch.arange(len(lists)), lists[:, :-1], lists[:, -1], torch.empty(len(lists), 0))
         _, _, history, target = all_prefixes(batch, empty_history=False)
-        learned = [p for part in (self.identifier, self.backbone) for p in part.parameters() if p.requires_grad]
-        optimizer, seen = torch.optim.AdamW(learned, lr=lr), []
+        optimizer, seen = torch.optim.AdamW(self.learned(), lr=lr), []
         self.identifier.train()
         for _ in range(steps):
             losses = self.losses(history, target)
@@ -116,7 +94,7 @@ def assert_packed_is_separate(model: Model) -> None:
     found = []
     for separate in (False, True):
         context: Tokens | Packed
-        context, history, target = model.packed(BATCH)
+        context, history, target = model.prefixes(BATCH)
         if separate:
             context = model.context(history)
         torch.manual_seed(2)

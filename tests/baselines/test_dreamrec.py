@@ -141,7 +141,7 @@ def test_the_language_model_is_asked_once(model: Model, monkeypatch: pytest.Monk
 def test_the_seed_of_the_run_decides_and_is_saved(dataset: Dataset, tmp_path: Path) -> None:
     first, again, other = (made(dataset, tmp_path, seed=seed) for seed in (3, 3, 4))
     for model in (first, again, other):
-        model.add(8)
+        model.add_new(8)
     assert torch.equal(first.scores(HISTORY), again.scores(HISTORY))
     assert torch.equal(first.scores(HISTORY), first.scores(HISTORY))
     assert first.scores(HISTORY)[0, ITEMS:].argsort().tolist() != other.scores(HISTORY)[0, ITEMS:].argsort().tolist()
@@ -243,7 +243,7 @@ def test_normalized_vectors_have_no_mean_and_unit_variance_whatever_is_added(dat
     before = model.identifier._vectors().detach()
     torch.testing.assert_close(before.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
     torch.testing.assert_close(before.var(0), torch.ones(8), atol=1e-3, rtol=0)
-    model.add(4)
+    model.add_new(4)
     torch.testing.assert_close(model.identifier._vectors()[:ITEMS].detach(), before)
 
 
@@ -264,7 +264,7 @@ def test_equal_frozen_vectors_are_ordered_by_chance(dataset: Dataset, tmp_path: 
     orders = set()
     for seed in range(3):
         model = made(dataset, tmp_path, table="frozen", dim=6, seed=seed)
-        model.add(10)
+        model.add_new(10)
         orders.add(tuple(model.scores(HISTORY)[0, ITEMS:].argsort().tolist()))
     assert len(orders) == 3
 
@@ -272,9 +272,9 @@ def test_equal_frozen_vectors_are_ordered_by_chance(dataset: Dataset, tmp_path: 
 def test_added_items_are_noise_of_unit_variance_and_move_nobody(model: Model) -> None:
     assert isinstance(model.identifier, DreamRec)
     before = model.scores(HISTORY)
-    model.add(1)
+    model.add_new(1)
     one = model.scores(HISTORY)
-    model.add(300)
+    model.add_new(300)
     after = model.scores(HISTORY)
     torch.testing.assert_close(after[:, :ITEMS], before)
     torch.testing.assert_close(after[:, : ITEMS + 1], one)

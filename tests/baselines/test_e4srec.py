@@ -127,7 +127,7 @@ def test_only_the_head_has_a_row_per_item(model: Model) -> None:
 def test_added_items_rank_among_the_cold_ones_and_move_nobody(model: Model) -> None:
     model.train(steps=60)
     before = model.scores(HISTORY)
-    model.add(200)
+    model.add_new(200)
     after = model.scores(HISTORY)
     torch.testing.assert_close(after[:, :ITEMS], before)
     cold, added = after[:, COLD].mean(1), after[:, ITEMS:]
@@ -143,9 +143,9 @@ def model_state(model: Model) -> torch.Tensor:
 
 
 def test_an_added_item_is_what_it_is_whatever_comes_after_it(model: Model) -> None:
-    model.add(1)
+    model.add_new(1)
     one = model.scores(HISTORY)
-    model.add(2)
+    model.add_new(2)
     torch.testing.assert_close(model.scores(HISTORY)[:, : ITEMS + 1], one)
     assert len(set(model.scores(HISTORY)[0].tolist())) == ITEMS + 3
 
@@ -153,10 +153,10 @@ def test_an_added_item_is_what_it_is_whatever_comes_after_it(model: Model) -> No
 def test_added_items_are_none_of_the_checkpoint(dataset: Dataset, tmp_path: Path) -> None:
     backbone = tiny_backbone("t5")
     model = Model(E4SRec(), backbone, dataset, tmp_path)
-    model.add(3)
+    model.add_new(3)
     loaded = Model(E4SRec(), backbone, dataset, tmp_path, seed=2)
     loaded.identifier.load_state_dict(model.identifier.state_dict())
-    loaded.add(3)
+    loaded.add_new(3)
     assert torch.equal(loaded.scores(HISTORY), model.scores(HISTORY))
 
 
@@ -169,7 +169,7 @@ def test_without_cold_items_an_added_one_is_like_the_average(dataset: Dataset, t
     assert isinstance(model.identifier, E4SRec)
     with torch.no_grad():
         model.identifier.head.weight += 5
-    model.add(1)
+    model.add_new(1)
     assert model.identifier.added.mean().item() == pytest.approx(5, abs=0.1)
 
 
@@ -177,7 +177,7 @@ def test_the_seed_decides_the_order_of_untrained_items(dataset: Dataset, tmp_pat
     orders = []
     for seed in (3, 3, 4):
         model = Model(E4SRec(), tiny_backbone("t5"), dataset, tmp_path, seed=seed)
-        model.add(10)
+        model.add_new(10)
         scores = model.scores(HISTORY)[0]
         orders.append((scores[COLD].argsort().tolist(), scores[ITEMS:].argsort().tolist()))
     assert orders[0] == orders[1]

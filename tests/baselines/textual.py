@@ -13,16 +13,15 @@ from genrec.assets import Assets, TextAsset, TfidfText
 from genrec.backbones import Backbone
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.identifiers import ItemIdentifier
-from genrec.recommenders.prompts import Prompt
-from genrec.testing import tiny_backbone
-from genrec.types import Batch, Ranking, Tokens
+from genrec.testing import TinyModel, tiny_backbone
+from genrec.types import Batch, Prefixes
 
 from ..windows import all_prefixes
 
 TEXT = TfidfText(dim=8)
 
 
-class Textual:
+class Textual(TinyModel):
     """An identifier that was set up on a data set.
 
     Args:
@@ -41,39 +40,21 @@ class Textual:
         backbone: Backbone | str = "t5",
         text: TextAsset | None = TEXT,
     ) -> None:
-        self.backbone: Any = tiny_backbone(backbone) if isinstance(backbone, str) else backbone
-        self.prompt = Prompt()
-        self.prompt.setup(self.backbone)
-        self.catalog = dataset.catalog
-        self.assets = Assets(text=text, root=str(folder)).bind(dataset)
-        self.identifier = identifier
-        torch.manual_seed(1)
-        identifier.setup(self.catalog, self.assets, self.backbone)
-
-    def add(self, items: pl.DataFrame) -> None:
-        """Extend the catalogue."""
-        self.catalog = self.catalog.extend(items)
-        self.assets = self.assets.extend(self.catalog)
-        self.identifier.index(self.catalog, self.assets)
-
-    def context(self, history: Tensor) -> Tokens:
-        return self.prompt(self.backbone, self.identifier.embed(history))
+        made = tiny_backbone(backbone) if isinstance(backbone, str) else backbone
+        super().__init__(identifier, made, dataset, Assets(text=text, root=str(folder)).bind(dataset), seed=1)
 
     def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        return self.identifier.loss(self.backbone, self.context(history), history, target)["loss"]
+        return self.losses(history, target)["loss"]
 
     def packed_loss(self, batch: Batch) -> Tensor:
         """What the recommender does with windows: every prefix of every history, read once."""
         users, stops, history, target = all_prefixes(batch)
-        tokens = self.identifier.embed(batch.history)
-        per_item = tokens.mask.shape[1] // batch.history.shape[1]
-        packed = self.prompt.packed(self.backbone, tokens, users, stops * per_item, batch.history.shape[1] + 1)
+        packed = self.packed(batch.history, Prefixes(users, stops))
         return self.identifier.loss(self.backbone, packed, history, target)["loss"]
 
     def learn(self, history: Tensor, target: Tensor, steps: int) -> list[float]:
         """Train on one batch; the losses."""
-        learned = [p for p in (*self.backbone.parameters(), *self.identifier.parameters()) if p.requires_grad]
-        optimizer = torch.optim.Adam(learned, lr=0.005)
+        optimizer = torch.optim.Adam(self.learned(), lr=0.005)
         losses = []
         for _ in range(steps):
             loss = self.loss(history, target)
@@ -82,15 +63,6 @@ class Textual:
             optimizer.step()
             losses.append(loss.item())
         return losses
-
-    @torch.no_grad()
-    def rank(self, history: Tensor, k: int, allowed: Tensor | None = None) -> Ranking:
-        self.identifier.eval()
-        self.backbone.eval()
-        memory = self.backbone.read(self.context(history))
-        if allowed is None:
-            allowed = torch.ones(1, len(self.catalog), dtype=torch.bool)
-        return self.identifier.rank(self.backbone, memory, k, allowed)
 
 
 def shelf(train: list[int] | None = None, **columns: list[Any]) -> Dataset:

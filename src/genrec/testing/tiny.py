@@ -14,7 +14,7 @@ from genrec.assets import Assets, ItemAssets, ReleasedCF, TfidfText
 from genrec.backbones import Backbone, CausalBackbone, Memory, T5Backbone
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.identifiers import ItemIdentifier
-from genrec.recommenders.prompts import Prompt
+from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Packed, Prefixes, Ranking, Tokens
 
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
@@ -82,7 +82,7 @@ def tiny_backbone(kind: str, **options: Any) -> Backbone:
     backbone: Backbone = (
         T5Backbone(**{"sizes": T5, **options}) if kind == "t5" else CausalBackbone(**{"sizes": QWEN, **options})
     )
-    backbone.setup([*Prompt().texts, "red train", "blue boat"])
+    backbone.setup([TEMPLATE, "red train", "blue boat"])
     for name, parameter in backbone.named_parameters():
         if "relative_attention_bias" in name:
             nn.init.normal_(parameter)

@@ -203,6 +203,12 @@ WRONG: dict[str, tuple[Callable[[Served], object], str]] = {
     "no recall": (lambda served: served.build_index("approximate", recall=0), "recall above 0"),
     "the working folder": (lambda served: served.save_pretrained("."), "give the name of a new folder"),
     "above it": (lambda served: served.save_pretrained(".."), "give the name of a new folder"),
+    "no folder": (lambda served: served.save_pretrained(None), "not None"),  # type: ignore[arg-type]
+    "half a folder": (lambda served: served.save_pretrained("a\0b"), "as a text or a path"),
+    "half a character": (lambda served: served.save_pretrained("a\udcff"), "as a text or a path"),
+    "half a key": (lambda served: served.recommend([["a\udcff"]]), "there is no item"),
+    "more than there are": (lambda served: served.recommend([[]], k=10**30), "ask for a smaller k"),
+    "no name": (lambda served: genrec.from_pretrained(""), "holds no recommender.json"),
     "everything": (lambda served: served.save_pretrained("/"), "give the name of a new folder"),
 }
 

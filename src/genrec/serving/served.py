@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -83,7 +84,8 @@ def from_pretrained(name: str | Path, trust: bool = False) -> Served:
 
 
 def _folder(path: str | Path) -> Path:
-    if not isinstance(path, str | Path) or "\0" in str(path):
+    # Neither NUL nor half a character: libraries below speak of their own then.
+    if not isinstance(path, str | Path) or re.search("[\0\ud800-\udfff]", str(path)):
         raise GenrecError(f"give the folder of a run, or of a saved recommender, as a text or a path, not {path!r:.80}")
     return Path(path)
 
@@ -302,7 +304,7 @@ class Served:
         Raises:
             GenrecError: if it cannot be written.
         """
-        saving.save(self.model, self.data, self.config, Path(folder))
+        saving.save(self.model, self.data, self.config, _folder(folder))
 
     def push_to_hub(self, name: str) -> None:
         """Put what `save_pretrained` writes on the Hugging Face hub.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ class Derived(Asset):
 
     recipe: ItemCodes
     embeddings: Mapping[str, Asset]
-    store: AssetStore
+    store: AssetStore = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Encoded(WithoutUsers):
 
     encoder: TextAsset
     texts: tuple[str, ...]
-    store: AssetStore
+    store: AssetStore = field(compare=False)
 
     @property
     def name(self) -> str:

@@ -68,10 +68,10 @@ class ItemAssets:
         return with_seed(recipe, self._assets.store.seed)
 
     def diagnostics(self) -> dict[str, dict[str, Any]]:
-        """What the building of those that were asked for told about their results, by name."""
+        """What the building of those that were asked for told about their results, by key (`key_of`)."""
         store = self._assets.store
-        found = {name: store.diagnostics(asset, self._dataset) for name, asset in store.asked.items()}
-        return {name: numbers for name, numbers in found.items() if numbers}
+        found = {key: store.diagnostics(asset, self._dataset) for key, asset in store.asked.items()}
+        return {key: numbers for key, numbers in found.items() if numbers}
 
     @cached_property
     def text(self) -> Tensor:

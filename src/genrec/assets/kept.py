@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from genrec.assets.keys import key_of
 from genrec.assets.recipe import Asset, TextAsset, WithoutUsers
 from genrec.assets.store import AssetStore
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.io.folders import is_intact
+from genrec.seeds import with_seed
 
 
 class KeptStore(AssetStore):
@@ -19,7 +21,7 @@ class KeptStore(AssetStore):
 
     Args:
         store: where the training had them from.
-        kept: the folders of the assets below it, by the names of their recipes.
+        kept: the folders of the assets below it, by the keys of their recipes (`key_of`).
     """
 
     def __init__(self, store: AssetStore, kept: Mapping[str, str]) -> None:
@@ -38,10 +40,13 @@ class KeptStore(AssetStore):
 
     def folder(self, asset: Asset, dataset: Dataset) -> Path:
         """See `AssetStore.folder`."""
-        name = self.kept.get(asset.name)
+        name = self.kept.get(self._key(asset))
         # A name alone: the checkpoint may be anybody's.
         return self.root / Path(name).name if name else super().folder(asset, dataset)
 
     def has(self, asset: Asset, dataset: Dataset) -> bool:
         """See `AssetStore.has`."""
-        return asset.name in self.kept and is_intact(self.folder(asset, dataset))
+        return self._key(asset) in self.kept and is_intact(self.folder(asset, dataset))
+
+    def _key(self, asset: Asset) -> str:
+        return key_of(with_seed(asset, self.seed))

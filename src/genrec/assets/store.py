@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from genrec.assets.keys import key_of
 from genrec.assets.recipe import Asset
 from genrec.data import Dataset
 from genrec.io.bounds import lifted
@@ -27,8 +28,8 @@ class AssetStore:
         seed: of the recipes that leave theirs open.
 
     Attributes:
-        asked: the recipes that a recommender cannot do without, by name: those it asked for, and what these need for
-            items that are added.
+        asked: the recipes that a recommender cannot do without, by their keys (`key_of`): those it asked for, and what
+            these need for items that are added.
     """
 
     def __init__(self, root: str | Path, seed: int = 0) -> None:
@@ -41,7 +42,8 @@ class AssetStore:
         asset, before = with_seed(asset, self.seed), dict(self.asked)
         arrays = self._arrays(asset, dataset)
         # What else was asked for meanwhile was needed to build it.
-        self.asked = {**before, **{recipe.name: recipe for recipe in (asset, *asset.for_new_items())}}
+        needed = (asset, *(with_seed(recipe, self.seed) for recipe in asset.for_new_items()))
+        self.asked = {**before, **{key_of(recipe): recipe for recipe in needed}}
         return arrays
 
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:

@@ -33,7 +33,7 @@ class Origin:
         users: how many.
         order: a hash of their keys, by row.
         splits: a hash of each of `SPLITS`, whatever the order of users and items.
-        assets: the folders of the assets that were used, by the names of their recipes.
+        assets: the folders of the assets that were used, by the keys of their recipes.
     """
 
     keys: list[str]

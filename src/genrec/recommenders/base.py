@@ -155,7 +155,7 @@ class RankingModule(L.LightningModule, ABC):
         return Origin.of(self.dataset, self.kept_assets()).state()
 
     def kept_assets(self) -> dict[str, str]:
-        """The folders of the assets that it was made with, by the names of their recipes."""
+        """The folders of the assets that it was made with, by the keys of their recipes."""
         return {}
 
     def configure_model(self) -> None:

@@ -207,7 +207,7 @@ class Recommender(RankingModule):
     def kept_assets(self) -> dict[str, str]:
         """See `RankingModule.kept_assets`."""
         store = self.assets.store
-        return {name: store.folder(asset, self.dataset).name for name, asset in store.asked.items()}
+        return {key: store.folder(asset, self.dataset).name for key, asset in store.asked.items()}
 
     def configure_optimizers(self) -> Any:
         """The optimiser over everything trainable, and the schedule of its learning rate."""

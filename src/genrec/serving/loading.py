@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from genrec.assets import Asset, AssetStore
+from genrec.assets.keys import key_of
 from genrec.assets.recipe import WithoutUsers
 from genrec.data import Catalog, Dataset, InMemory, SequenceData
 from genrec.data.catalog import SCHEMA
@@ -30,6 +31,7 @@ from genrec.recommenders import RankingModule
 from genrec.recommenders.recommender import Recommender
 from genrec.runs.building import build, data_of, load_weights, set_up
 from genrec.runs.trusted import checked
+from genrec.seeds import with_seed
 from genrec.serving.saving import ASSETS, COUNT, ITEMS, LANGUAGE_MODEL, TOKENIZER, WEIGHTS
 
 PACKED = 200
@@ -45,15 +47,26 @@ ADAPTER = "adapter_config.json"
 
 
 class SavedStore(AssetStore):
-    """The arrays in the folder of a saved recommender, found by the names of their recipes."""
+    """The arrays in the folder of a saved recommender, found by the keys of their recipes."""
 
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
-        path = self.root / f"{asset.name}.safetensors"
+        path = self._file(asset)
         if path.is_file():
             return _read_arrays(path)
         if isinstance(asset, WithoutUsers):
             return asset.build(dataset, self.root)
         raise GenrecError(f"`{path}` is missing: save the recommender again")
+
+    def has(self, asset: Asset, dataset: Dataset) -> bool:
+        """See `AssetStore.has`."""
+        return self._file(asset).is_file()
+
+    def diagnostics(self, asset: Asset, dataset: Dataset) -> dict[str, Any]:
+        """See `AssetStore.diagnostics`: what building told stays where it was built."""
+        return {}
+
+    def _file(self, asset: Asset) -> Path:
+        return self.root / f"{key_of(with_seed(asset, self.seed))}.safetensors"
 
 
 def read(folder: Path, trust: bool = False) -> tuple[RankingModule, SequenceData, dict[str, Any]]:

@@ -4,7 +4,7 @@
 ``recommender.json`` what it is made of: classes and arguments as in a config; every file, with its hash
 ``items.parquet``   the catalogue, and how often every item was taken in training
 ``model.safetensors`` the parameters, without those that the language model's own folder or name bring
-``assets/``         what was asked of the asset store, a file per recipe, for items that are added later
+``assets/``         what was asked of the asset store, by the keys of the recipes, for items that are added later
 ``tokenizer/``      of a language model that was made new
 ``language_model/`` a pre-trained one that was trained on: as Hugging Face saves it
 =================== =================================================================================
@@ -118,11 +118,11 @@ def _write_language_model(backbone: Backbone, config: dict[str, Any], folder: Pa
 def _write_assets(model: Recommender, folder: Path) -> None:
     store = model.assets.store
     folder.mkdir()
-    for name, asset in list(store.asked.items()):
+    for key, asset in list(store.asked.items()):
         arrays = store.get(asset, model.known)
-        words = {key: array.tolist() for key, array in arrays.items() if array.dtype.kind == "U"}
-        numbers = {key: np.ascontiguousarray(array) for key, array in arrays.items() if key not in words}
-        save_arrays(numbers, folder / f"{name}.safetensors", {"words": json.dumps(words)})
+        words = {name: array.tolist() for name, array in arrays.items() if array.dtype.kind == "U"}
+        numbers = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name not in words}
+        save_arrays(numbers, folder / f"{key}.safetensors", {"words": json.dumps(words)})
 
 
 def _write_weights(model: RankingModule, brought: list[str], path: Path) -> None:

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 
 from genrec.assets import Asset, AssetStore
 from genrec.assets.item_assets import Assets
+from genrec.assets.kept import KeptStore
+from genrec.assets.keys import key_of
 from genrec.assets.recipe import hash_arrays, hash_lists, hash_texts
 from genrec.assets.store import DIAGNOSTICS
 from genrec.data import Dataset, Ragged
+from genrec.errors import GenrecError
 
 # The tests' processes start from this one, so that they need not import everything again. Polars has threads, which do
 # not survive that: the asset below reads the users' lists, not the texts.
@@ -132,8 +135,24 @@ def test_what_a_build_told_is_kept(store: AssetStore, asset: Rows, dataset: Data
     items.get(asset)
     assert items.diagnostics() == {}, "nothing was told"
     items.get(telling)
-    assert items.diagnostics() == {"rows": {"factor": 3}}
+    assert items.diagnostics() == {key_of(telling): {"factor": 3}}
+    items.get(replace(asset, factor=4))
+    assert items.diagnostics()[key_of(telling)] == {"factor": 3}, "another of its name takes nothing away"
+    assert len(items.diagnostics()) == 2
     assert store.diagnostics(telling, dataset) == {"factor": 3}
+
+
+def test_of_two_recipes_of_one_name_a_training_keeps_both(store: AssetStore, asset: Rows, dataset: Dataset) -> None:
+    recipes = [replace(asset, factor=factor) for factor in (2, 3)]
+    for recipe in recipes:
+        store.get(recipe, dataset)
+    kept = KeptStore(store, {key: store.folder(recipe, dataset).name for key, recipe in store.asked.items()})
+    changed = Dataset("twelve", dataset.catalog, dataset.users, dataset.test, dataset.validation, dataset.test)
+    for recipe in recipes:
+        np.testing.assert_array_equal(kept.get(recipe, changed)["numbers"], np.arange(12) * recipe.factor)
+    assert not kept.has(asset, changed)
+    with pytest.raises(GenrecError, match="is missing, and cannot be made of data that have changed"):
+        kept.get(asset, changed)
 
 
 def flip_last_byte(folder: Path) -> None:

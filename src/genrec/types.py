@@ -29,6 +29,9 @@ PAD = -1
 ORDERED = -1
 """The set number of a token that belongs to no set: its place in the sequence counts."""
 
+SEEING = -2
+"""Sets with numbers from here down have members that see each other; those from 0 on are blind to each other."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -40,7 +43,8 @@ class Tokens:
         embeds: [B, S, D] float, the input embeddings.
         mask: [B, S] bool, True where a token is real.
         sets: [B, S] long; `ORDERED` for an ordinary token, otherwise the number of its set. The members of a set
-            stand side by side, share one position and, by default, do not see each other.
+            stand side by side and share one position. Those of sets 0, 1, 2 ... are blind to each other, those of sets
+            -2, -3, -4 ... (from `SEEING` down) see each other.
     """
 
     embeds: Tensor
@@ -62,9 +66,13 @@ class Tokens:
 
     @staticmethod
     def one_set(embeds: Tensor) -> Tokens:
-        """Real tokens that are all members of one unordered set, from their embeddings [B, S, D]."""
+        """Real tokens of embeddings [B, S, D] that are all members of one unordered set, blind to each other."""
         tokens = Tokens.ordered(embeds)
         return Tokens(tokens.embeds, tokens.mask, torch.zeros_like(tokens.sets))
+
+    def seeing(self) -> Tokens:
+        """The same tokens, where the members of every set see each other."""
+        return Tokens(self.embeds, self.mask, torch.where(self.sets > ORDERED, SEEING - self.sets, self.sets))
 
     @staticmethod
     def concat(*parts: Tokens) -> Tokens:

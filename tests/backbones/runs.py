@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import strategies as st
 
-from genrec.types import ORDERED, Tokens
+from genrec.types import ORDERED, SEEING, Tokens
 
 
 def sequence(groups: list[tuple[int, list[bool]]]) -> Tokens:
@@ -17,11 +17,9 @@ def sequence(groups: list[tuple[int, list[bool]]]) -> Tokens:
 
 @st.composite
 def sequences(draw: st.DrawFn) -> Tokens:
-    kinds = draw(st.lists(st.booleans(), min_size=1, max_size=6))
-    runs = [draw(st.lists(st.booleans(), min_size=1, max_size=4)) for _ in kinds]
-    return sequence(
-        [(number if is_set else ORDERED, run) for number, (is_set, run) in enumerate(zip(kinds, runs, strict=True))]
-    )
+    numbers = [(ORDERED, place, SEEING - place) for place in range(draw(st.integers(1, 6)))]
+    runs = [draw(st.lists(st.booleans(), min_size=1, max_size=4)) for _ in numbers]
+    return sequence([(draw(st.sampled_from(of)), run) for of, run in zip(numbers, runs, strict=True)])
 
 
 def slow_positions(mask: list[bool], sets: list[int]) -> dict[int, int]:

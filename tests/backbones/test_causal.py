@@ -105,15 +105,6 @@ def test_the_tokens_of_an_item_commute(causal: CausalBackbone) -> None:
 
 
 @torch.no_grad()
-def test_the_sparse_mask_changes_the_output() -> None:
-    context, query = items(1, 2, 3), random_tokens(1, 1, seed=1)
-    sparse, full = made(sparse=True)(context, query), made(sparse=False)(context, query)
-    ordered = made()(Tokens.ordered(context.embeds), query)
-    assert (sparse - full).abs().max() > 1e-3
-    assert (sparse - ordered).abs().max() > 1e-3
-
-
-@torch.no_grad()
 def test_a_tree_of_queries_equals_its_branches_one_by_one(causal: CausalBackbone) -> None:
     context, embeds = with_padding(random_tokens(1, 6), 2, at=0), random_tokens(1, 4, seed=2).embeds
     parents = torch.tensor([[-1, 0, 0, 1]])

@@ -59,18 +59,6 @@ def test_queries_of_a_set_are_blind_to_each_other(t5: T5Backbone) -> None:
     assert (after[:, 1] - before[:, 1]).abs().max() > 1e-2
 
 
-def test_the_sparse_mask_changes_the_output() -> None:
-    outputs = []
-    for sparse in (True, False):
-        torch.manual_seed(0)
-        backbone = T5Backbone(sizes=SIZES, sparse=sparse)
-        backbone.setup(WORDS)
-        with torch.no_grad():
-            context, query = Tokens.one_set(random_tokens(1, 4).embeds), random_tokens(1, 1, seed=1)
-            outputs.append(backbone.eval()(context, query))
-    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
-
-
 def test_a_tree_of_queries_equals_its_branches_one_by_one(t5: T5Backbone) -> None:
     context, embeds = random_tokens(1, 6), random_tokens(1, 4, seed=2).embeds
     parents = torch.tensor([[-1, 0, 0, 1]])

@@ -24,11 +24,11 @@ from genrec.recommenders.prompts import Prompt
 from genrec.types import Tokens
 
 BATCHES = ("b0", "b1", "user", "empty")
-RELEASE = {"sparse": False, "query_mask": "additive", "positions": "raw"}
-VARIANTS = {
+RELEASE = {"blind": False, "query_mask": "additive", "positions": "raw"}
+VARIANTS: dict[str, dict[str, Any]] = {
     "": RELEASE,
-    "variant.hard_query_mask.": {**RELEASE, "query_mask": "blind"},
-    "variant.hard_query_mask+compact_positions.": {"sparse": False},
+    "variant.hard_query_mask.": {**RELEASE, "query_mask": "sets"},
+    "variant.hard_query_mask+compact_positions.": {"blind": False},
     "variant.paper.": {},
 }
 SIZES = {
@@ -48,7 +48,7 @@ def golden(shared: Path) -> dict[str, Tensor]:
 class Release:
     """Our SETRec, T5 and prompt with the release's weights in them."""
 
-    def __init__(self, golden: Mapping[str, Tensor], **options: Any) -> None:
+    def __init__(self, golden: Mapping[str, Tensor], blind: bool = True, **options: Any) -> None:
         self.golden = golden
         self.backbone = T5Backbone(sizes=SIZES, **options)
         config = T5Config(vocab_size=32128, **SIZES)
@@ -74,7 +74,7 @@ class Release:
 
         assets = SimpleNamespace(text=golden["item_features"], cf=golden["cf_embeddings"])
         catalog: Any = range(300)
-        self.setrec = SETRec(n_semantic=4, alpha=0.7)
+        self.setrec = SETRec(n_semantic=4, alpha=0.7, blind=blind)
         self.setrec.setup(catalog, assets, self.backbone)  # type: ignore[arg-type]
         self.setrec.load_state_dict({"queries": queries, **self._tokenizers(weights)}, strict=False)
         self.setrec.index(catalog, assets)  # type: ignore[arg-type]

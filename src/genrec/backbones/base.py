@@ -20,7 +20,10 @@ from genrec.errors import GenrecError, first_line
 from genrec.types import Packed, Tokens
 
 Memory = Any
-"""What `Backbone.read` keeps of a prompt; only the backbone that made it looks inside."""
+"""What `Backbone.read` keeps of the prompts of B users; only the backbone that made it looks inside.
+
+``memory.select(rows)`` are the prompts of some users [n] long, in this order; a user may be among them several times.
+"""
 
 STEP = 8
 """Of the lengths of sequences in a compiled model."""
@@ -111,8 +114,10 @@ class Backbone(nn.Module, ABC):
         Args:
             memory: what `read` returned.
             query: Q tokens per user, or one row that serves all users.
-            parents: [B, Q] long; the tokens are a tree and each sees its ancestors and itself only
-                (`genrec.backbones.attention.masks.ancestors`). None derives order and visibility from ``query.sets``.
+            parents: [B, Q] long, or [1, Q] where all users' trees are alike: the index of every token's parent, -1 for
+                those that follow the prompt. Each sees its ancestors and itself only, and its sisters where their set
+                sees (`genrec.backbones.attention.masks.tree_sight`): so beams that are sets stand side by side with
+                all parents -1 and sets -2, -3, -4 ... None derives order and visibility from ``query.sets``.
 
         Returns:
             [B, Q, D], the model's last hidden state at every query token.

@@ -50,7 +50,6 @@ class CausalBackbone(Backbone):
         dtype: the numbers of the model's weights, ``float32`` or, if they do not learn, ``bfloat16``.
         bits: load the frozen weights in 8 or 4 bits (bitsandbytes, a GPU).
         activation_checkpointing: compute activations twice rather than keep them.
-        sparse: members of a set are hidden from each other.
         gguf_file: the file of the folder that holds the weights, where they are in this format.
         attention: how a prompt and what follows it attend: ``dense`` writes down who sees whom, unless all see what is
             before them; ``flex`` is PyTorch's FlexAttention, which does not; ``auto`` is ``flex`` to train on a GPU.
@@ -71,7 +70,6 @@ class CausalBackbone(Backbone):
         dtype: Literal["float32", "bfloat16"] = "float32",
         bits: Literal[4, 8] | None = None,
         activation_checkpointing: bool = False,
-        sparse: bool = True,
         gguf_file: str | None = None,
         attention: Attention = "auto",
         compile: bool = False,  # noqa: A002
@@ -97,7 +95,6 @@ class CausalBackbone(Backbone):
         self.dtype = getattr(torch, dtype)
         self.bits = bits
         self.activation_checkpointing = activation_checkpointing
-        self.sparse = sparse
         self.gguf_file = gguf_file
         self.attention: Attention = attention
         self.compile_model = compile
@@ -210,9 +207,9 @@ class CausalBackbone(Backbone):
         """See `Backbone.write`."""
         users = len(memory.mask)
         if parents is not None:
-            seen, place = masks.ancestors(parents), masks.depths(parents)
+            seen, place = masks.tree_sight(query, parents)
         else:
-            seen, place = Sight.backwards(query, self.sparse).dense(), masks.positions(query).clamp(min=0)
+            seen, place = Sight.backwards(query).dense(), masks.positions(query).clamp(min=0)
         count = query.mask.shape[1]
         prompt = memory.mask[:, None, :].expand(-1, count, -1)
         seen = torch.cat([prompt, seen.expand(users, -1, -1)], 2)
@@ -260,7 +257,6 @@ class CausalBackbone(Backbone):
             # A slot without a branch is padding.
             behind(trunk.mask, branch.mask.expand(*rows)),
             behind(trunk.sets, branch.sets.expand(*rows)),
-            self.sparse,
             places,
             branches,
         )
@@ -272,7 +268,7 @@ class CausalBackbone(Backbone):
     def _see(self, tokens: Tokens) -> tuple[Tensor | BlockMask | None, Tensor]:
         """The mask of a sequence, and where its tokens stand."""
         rows = tokens if self._flex(tokens.mask) else pattern(tokens)
-        sight = Sight.backwards(rows, self.sparse)
+        sight = Sight.backwards(rows)
         assert sight.places is not None
         return self._mask(sight), sight.places
 
@@ -335,11 +331,11 @@ def _package_folder(package: str) -> str:
 
 
 def _follow(context: Tokens, query: Tokens) -> Tokens:
-    """One sequence of both; the sets of the query get numbers of their own."""
+    """One sequence of both; their sets have numbers apart, even ones and odd ones."""
     rows = max(len(context.mask), len(query.mask))
-    above = context.sets.max() + 1
-    sets = torch.where(query.sets == ORDERED, ORDERED, query.sets + above)
-    parts = (context, Tokens(query.embeds, query.mask, sets))
-    return Tokens.concat(
-        *(Tokens(t.embeds.expand(rows, -1, -1), t.mask.expand(rows, -1), t.sets.expand(rows, -1)) for t in parts)
-    )
+    parts = []
+    for tokens, odd in ((context, 0), (query, 1)):
+        sets = torch.where(tokens.sets > ORDERED, 2 * tokens.sets + odd, 2 * tokens.sets - odd)
+        sets = torch.where(tokens.sets == ORDERED, ORDERED, sets).expand(rows, -1)
+        parts.append(Tokens(tokens.embeds.expand(rows, -1, -1), tokens.mask.expand(rows, -1), sets))
+    return Tokens.concat(*parts)

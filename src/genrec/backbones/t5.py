@@ -78,6 +78,10 @@ class T5Memory(NamedTuple):
     states: Tensor
     mask: Tensor
 
+    def select(self, rows: Tensor) -> T5Memory:
+        """See `genrec.backbones.base.Memory`."""
+        return T5Memory(self.states[rows], self.mask[rows])
+
 
 class T5Backbone(Backbone):
     """A T5 by name, or a new one from its sizes.
@@ -86,9 +90,8 @@ class T5Backbone(Backbone):
         pretrained: name or folder of a pre-trained T5, such as ``google-t5/t5-small``; None makes a new one.
         sizes: fields of `transformers.T5Config` (``d_model``, ``num_layers`` ...) of a new model.
         tokenizer: folder or name of a tokenizer for a new model; None builds one from the catalogue's words.
-        sparse: members of a set are hidden from each other in the encoder (the paper). False is the release.
-        query_mask: ``blind`` hides the members of a query set from each other (the paper). ``additive`` is the
-            release: the identity matrix is added to the attention logits, and the queries do see each other.
+        query_mask: ``sets`` is what the tokens say. ``additive`` is SETRec's release: the identity matrix is added to
+            the attention logits of query tokens, and they do see each other.
         positions: ``compact`` has no gaps, and padding takes no position (the paper). ``raw`` is the release, see
             `genrec.backbones.attention.masks.raw_positions`.
         attention: how the encoder attends: ``dense`` writes the mask and the bias of every pair of tokens down, once
@@ -105,8 +108,7 @@ class T5Backbone(Backbone):
         pretrained: str | None = None,
         sizes: dict[str, Any] | None = None,
         tokenizer: str | None = None,
-        sparse: bool = True,
-        query_mask: Literal["blind", "additive"] = "blind",
+        query_mask: Literal["sets", "additive"] = "sets",
         positions: Literal["compact", "raw"] = "compact",
         attention: Attention = "auto",
         compile: bool = False,  # noqa: A002
@@ -119,7 +121,6 @@ class T5Backbone(Backbone):
         self.pretrained = pretrained
         self.sizes = known_sizes(sizes or {}, T5Config)
         self.tokenizer_name = tokenizer
-        self.sparse = sparse
         self.query_mask = query_mask
         self.attention: Attention = attention
         self.compile_model = compile
@@ -199,24 +200,25 @@ class T5Backbone(Backbone):
         if uses_flex(self.attention, context.embeds, encoder.config.d_kv, dropout):
             place = self.positions(context).clamp(min=0)
             options: dict[str, Any] = {
-                "attention_mask": flex.block_mask(Sight.both_ways(context, self.sparse)),
+                "attention_mask": flex.block_mask(Sight.both_ways(context)),
                 "distances": flex.Bias(distance_table(encoder, place.shape[1]), place),
             }
         else:
             rows = pattern(context)
-            place, seen = self.positions(rows), Sight.both_ways(rows, self.sparse).dense()
+            place, seen = self.positions(rows), Sight.both_ways(rows).dense()
             options = {"attention_mask": additive_mask(encoder, seen, place, place)}
         return T5Memory(encoder(inputs_embeds=context.embeds, **options).last_hidden_state, context.mask)
 
     def write(self, memory: T5Memory, query: Tokens, parents: Tensor | None = None) -> Tensor:
         """See `Backbone.write`."""
+        additive = parents is None and self.query_mask == "additive"
         if parents is not None:
-            seen, place = masks.ancestors(parents), masks.depths(parents)
+            seen, place = masks.tree_sight(query, parents)
         else:
-            rows = pattern(query)
-            seen, place = Sight.backwards(rows, self.query_mask == "blind").dense(), masks.positions(rows)
+            rows = pattern(query.seeing() if additive else query)
+            seen, place = Sight.backwards(rows).dense(), masks.positions(rows)
         mask = additive_mask(self.t5.decoder, seen, place, place)
-        if parents is None and self.query_mask == "additive":
+        if additive:
             mask = mask + torch.eye(mask.shape[-1], dtype=mask.dtype, device=mask.device)
         out = self.t5.decoder(
             inputs_embeds=query.embeds.expand(len(memory.states), -1, -1),

@@ -64,6 +64,8 @@ class SETRec(ItemIdentifier):
         betas: semantic strengths to try at grounding (Eq. 7); the best on validation is kept. One value fixes it.
         sparse_attention: the tokens of an item share a position and do not see each other; False makes them ordinary,
             ordered tokens.
+        blind: the tokens of an item in a history do not see each other; False is the release, where they share a
+            position and do.
         learned_queries: train the query vectors; False freezes them at random values.
         standardize_text: give every text feature zero mean and unit variance over the catalogue, so that the
             reconstruction loss has the scale of 1; False takes the embeddings as they come, as the release does.
@@ -87,6 +89,7 @@ class SETRec(ItemIdentifier):
         alpha: float = 0.7,
         betas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
         sparse_attention: bool = True,
+        blind: bool = True,
         learned_queries: bool = True,
         standardize_text: bool = False,
     ) -> None:
@@ -101,6 +104,7 @@ class SETRec(ItemIdentifier):
         self.alpha = alpha
         self.betas = tuple(betas) if use_cf and n_semantic else (0.5,)
         self.sparse_attention = sparse_attention
+        self.blind = blind
         self.learned_queries = learned_queries
         self.standardize_text = standardize_text
         self._encoded: Tensor | None = None
@@ -158,9 +162,10 @@ class SETRec(ItemIdentifier):
         tokens = take_rows(corpus, items.clamp(min=0)) * real[..., None, None]
         number = torch.arange(items.shape[1], device=items.device) if self.sparse_attention else ORDERED
         sets = torch.zeros_like(items) + number
-        return Tokens(
+        found = Tokens(
             tokens.flatten(1, 2), real.repeat_interleave(self.n_tokens, 1), sets.repeat_interleave(self.n_tokens, 1)
         )
+        return found if self.blind else found.seeing()
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction."""

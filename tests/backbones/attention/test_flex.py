@@ -18,9 +18,9 @@ from ..tokens import random_tokens, with_padding
 
 KINDS = [
     ("t5", {}),
-    ("t5", {"sparse": False, "positions": "raw", "query_mask": "additive"}),
+    ("t5", {"positions": "raw", "query_mask": "additive"}),
     ("causal", {}),
-    ("causal", {"sparse": False, "family": "llama"}),
+    ("causal", {"family": "llama"}),
     ("causal", {"sizes": {**QWEN, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 8}}),
 ]
 
@@ -46,8 +46,8 @@ def prompt(users: int) -> Tokens:
 @torch.no_grad()
 def test_flex_attention_gives_what_a_dense_mask_gives(kind: str, options: dict[str, Any]) -> None:
     dense, flex = pair(kind, options)
-    context, query = prompt(2), Tokens.one_set(random_tokens(1, 3, seed=1).embeds)
-    for given in (context, random_tokens(2, 6)):
+    context, blind = prompt(2), Tokens.one_set(random_tokens(1, 3, seed=1).embeds)
+    for given, query in ((context, blind), (context.seeing(), blind.seeing()), (random_tokens(2, 6), blind)):
         torch.testing.assert_close(flex(given, query), dense(given, query), atol=1e-5, rtol=1e-5)
         found, expected = (model.write(model.read(given), query) for model in (flex, dense))
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -60,7 +60,8 @@ def test_flex_attention_of_branches() -> None:
     # Three branches of the first user and one of the second, whose other slots are empty.
     users, cuts = torch.tensor([0, 0, 0, 1]), torch.tensor([6, 9, 14, 14])
     packed = Packed(prompt(2), random_tokens(1, 2, seed=8), users, cuts, slots=4)
-    for query in (Tokens.one_set(random_tokens(1, 3, seed=1).embeds), random_tokens(4, 3, seed=1)):
+    blind = Tokens.one_set(random_tokens(1, 3, seed=1).embeds)
+    for query in (blind, blind.seeing(), random_tokens(4, 3, seed=1)):
         torch.testing.assert_close(flex(packed, query), dense(packed, query), atol=1e-5, rtol=1e-5)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 
 from genrec.backbones.attention import Branches, Sight, pattern
 from genrec.types import ORDERED, Tokens
@@ -12,16 +11,15 @@ from genrec.types import ORDERED, Tokens
 from ..runs import sequences, slow_positions
 
 
-@given(sequences(), st.booleans())
-def test_visibility_equals_the_definition(tokens: Tokens, sparse: bool) -> None:
+@given(sequences())
+def test_visibility_equals_the_definition(tokens: Tokens) -> None:
     mask, sets = tokens.mask[0].tolist(), tokens.sets[0].tolist()
-    both = Sight.both_ways(tokens, sparse).dense()[0]
-    before = Sight.backwards(tokens, sparse).dense()[0]
+    both = Sight.both_ways(tokens).dense()[0]
+    before = Sight.backwards(tokens).dense()[0]
     place = slow_positions(mask, sets)
     for i in range(len(mask)):
         for j in range(len(mask)):
-            sisters = i != j and sets[i] == sets[j] != ORDERED
-            expected = mask[j] and not (sparse and sisters)
+            expected = mask[j] and (i == j or sets[i] != sets[j] or not sets[i] >= 0)
             assert both[i, j] == expected
             if mask[i]:
                 assert before[i, j] == (expected and place[j] <= place[i])
@@ -37,7 +35,7 @@ def test_a_branch_sees_its_part_of_the_trunk_and_itself() -> None:
     sets = torch.tensor([[ORDERED, 0, 0, 0, 0, 0, 0]])
     places = torch.tensor([[0, 1, 1, 1, 1, 2, 2]])
     branches = Branches(torch.tensor([[-1, -1, -1, 0, 0, 1, 1]]), torch.tensor([[3, 3, 3, 1, 1, 3, 3]]))
-    found = Sight(torch.ones(1, 7, dtype=torch.bool), sets, True, places, branches).dense()[0]
+    found = Sight(torch.ones(1, 7, dtype=torch.bool), sets, places, branches).dense()[0]
     picture = ["x......", "xx.....", "x.x....", "x..x...", "x...x..", "xxx..x.", "xxx...x"]
     assert ["".join(".x"[seen] for seen in row) for row in found.tolist()] == picture
 

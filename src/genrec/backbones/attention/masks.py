@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genrec.types import ORDERED, Tokens
+from genrec.types import ORDERED, SEEING, Tokens
 
 
 def positions(tokens: Tokens) -> Tensor:
@@ -69,6 +69,22 @@ def ancestors(parents: Tensor) -> Tensor:
     return seen
 
 
-def depths(parents: Tensor) -> Tensor:
-    """[B, Q] long: how many ancestors every token of a tree has, which is its position (see `ancestors`)."""
-    return ancestors(parents).sum(2) - 1
+def tree_sight(query: Tokens, parents: Tensor) -> tuple[Tensor, Tensor]:
+    """Who sees whom among query tokens that are a tree, and where each stands.
+
+    A token sees its `ancestors` and itself; a member of a set that sees (`genrec.types.SEEING`) also its sisters. Its
+    position is the number of its ancestors. Padding is seen by nobody but itself, and takes no position.
+
+    Args:
+        query: [B, Q] tokens.
+        parents: [B, Q] long, as in `ancestors`; the members of a set have the same parent.
+
+    Either may have one row, which serves all users.
+
+    Returns:
+        [B, Q, Q] bool and [B, Q] long.
+    """
+    line = ancestors(parents) & query.mask[:, None, :]
+    sisters = (query.sets[:, :, None] == query.sets[:, None, :]) & (query.sets <= SEEING)[:, None, :]
+    itself = torch.eye(line.shape[-1], dtype=torch.bool, device=line.device)
+    return line | (sisters & query.mask[:, None, :]) | itself, (line.sum(2) - 1).clamp(min=0)

@@ -34,6 +34,11 @@ class CausalMemory(NamedTuple):
     mask: Tensor
     length: Tensor
 
+    def select(self, rows: Tensor) -> CausalMemory:
+        """See `genrec.backbones.base.Memory`."""
+        keys, values = ([part[rows] for part in layers] for layers in (self.keys, self.values))
+        return CausalMemory(keys, values, self.mask[rows], self.length[rows])
+
 
 class Recorder:
     """Takes the place of a cache: hands the keys and values of a layer on, and remembers them."""

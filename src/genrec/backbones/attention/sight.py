@@ -8,6 +8,9 @@ A sequence of one word, an item of two tokens, an item of two tokens and a word,
                 x x x x . x
                 x x x . x x
                 x x x x x x
+
+The members of a set whose number is `SEEING` or less see each other, too: ``sets = [-1, -2, -2, -3, -3, -1]`` would be
+a picture without dots. In a decoder nobody sees a later position; sisters share theirs.
 """
 
 from __future__ import annotations
@@ -50,7 +53,6 @@ class Sight:
     Args:
         real: [B, S] bool.
         sets: [B, S] long, as in `Tokens`.
-        sparse: members of a set are hidden from each other (SETRec, Section 3.2.2).
         places: [B, S] long, positions: in a decoder a token sees what is not later, and itself. None is an encoder,
             where it sees both ways.
         branches: None is one sequence.
@@ -58,31 +60,28 @@ class Sight:
 
     real: Tensor
     sets: Tensor
-    sparse: bool = True
     places: Tensor | None = None
     branches: Branches | None = None
 
     @staticmethod
-    def both_ways(tokens: Tokens, sparse: bool = True) -> Sight:
+    def both_ways(tokens: Tokens) -> Sight:
         """In an encoder."""
-        return Sight(tokens.mask, tokens.sets, sparse)
+        return Sight(tokens.mask, tokens.sets)
 
     @staticmethod
-    def backwards(tokens: Tokens, sparse: bool = True) -> Sight:
+    def backwards(tokens: Tokens) -> Sight:
         """In a decoder."""
-        return Sight(tokens.mask, tokens.sets, sparse, positions(tokens))
+        return Sight(tokens.mask, tokens.sets, positions(tokens))
 
     def rule(self) -> Rule:
         """The definition, over tensors that it holds."""
-        real, sets, sparse, places, branches = self.real, self.sets, self.sparse, self.places, self.branches
+        real, sets, places, branches = self.real, self.sets, self.places, self.branches
 
         def sees(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            seen = real[b, k]
-            if sparse:
-                sisters = (sets[b, q] == sets[b, k]) & (sets[b, k] != ORDERED) & (q != k)
-                if branches is not None:
-                    sisters = sisters & (branches.number[b, q] == branches.number[b, k])
-                seen = seen & ~sisters
+            blind = (sets[b, q] == sets[b, k]) & (sets[b, k] > ORDERED) & (q != k)
+            if branches is not None:
+                blind = blind & (branches.number[b, q] == branches.number[b, k])
+            seen = real[b, k] & ~blind
             if branches is not None:
                 trunk = (branches.number[b, k] == TRUNK) & (k < branches.cut[b, q])
                 seen = seen & (trunk | (branches.number[b, k] == branches.number[b, q]))

@@ -123,7 +123,7 @@ def test_wrong_arguments(run: Path, served: Served, capsys: pytest.CaptureFixtur
     large = complaint(capsys, *common, "--k", "1000")
     assert f"cannot recommend 1000 items of {len(served.catalog)}" in large
     other = make_run(tmp_path / "tiger", recommender(TIGER))
-    assert "TIGER does not rank items by one inner product" in complaint(
+    assert "TIGER ranks items neither by one inner product" in complaint(
         capsys, "--run", str(other), "--history", "", "--index", "exact"
     )
 

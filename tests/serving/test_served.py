@@ -16,13 +16,20 @@ import torch
 
 import genrec
 from genrec import Served, load
+from genrec.assets import Assets, TfidfText
+from genrec.backbones import T5Backbone
 from genrec.cli import main
+from genrec.data import Dataset, InMemory, SequenceData
+from genrec.decoding.code_sums import CodeIndex
+from genrec.decoding.vector_index import VectorIndex
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.recommenders.recommender import Recommender
+from genrec.runs.building import set_up
 from genrec.types import PAD, Ranking
 
-from ..served import DREAMREC, E4SREC, SETREC, TIGER, make_run, recommender
+from ..identifiers.slots import Slots
+from ..served import DREAMREC, E4SREC, SETREC, T5, TIGER, make_run, recommender
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 EXACT = {**TIGER, "init_args": {**TIGER["init_args"], "search": {"exact": True}}}
@@ -280,8 +287,29 @@ def test_an_index_finds_what_scoring_every_item_finds(identifier: dict[str, Any]
     same = sum(len(set(a) & set(b)) for a, b in zip(_by_user(found), _by_user(scored), strict=True))
     assert 0.6 <= share <= 1
     assert same / len(scored) >= 0.6
-    assert served.index is not None
+    assert isinstance(served.index, VectorIndex)
     assert served.index.probes < 12, "fewer than all lists"
+
+
+def test_an_index_of_codes_finds_what_the_method_finds(dataset: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Recommender(Slots(), T5Backbone(sizes=dict(T5)), Assets(text=TfidfText(dim=8), root=str(tmp_path)), ks=[1])
+    data = SequenceData(InMemory(dataset), batch_size=8)
+    set_up(model, data)
+    served = Served(model, data, {})
+    histories = [served.catalog.keys[start : start + 3] for start in range(10)]
+    options: dict[str, Any] = {"k": 6, "allowed": served.catalog.keys[:10]}
+    scored = served.recommend(histories, **options)
+    assert served.build_index("exact") == 1.0
+    assert isinstance(served.index, CodeIndex)
+    assert served.recommend(histories, **options).equals(scored)
+    served.add_items(pl.DataFrame({"item": ["new"], "title": ["red train number 3"]}))
+    assert len(served.index) == 13
+    found = served.recommend([["new"]], k=12)
+    served.index = None
+    assert found.equals(served.recommend([["new"]], k=12))
+    with pytest.raises(GenrecError, match="Slots scores an item by a sum over its codes.*give `exact`"):
+        served.build_index("approximate")
 
 
 def _by_user(frame: pl.DataFrame) -> list[list[str]]:
@@ -298,7 +326,7 @@ def test_references(class_path: str, tmp_path: Path) -> None:
     name = class_path.rpartition(".")[2]
     with pytest.raises(GenrecError, match=f"{name} knows nothing of items that it was not trained on"):
         served.add_items(pl.DataFrame({"item": ["new"]}))
-    with pytest.raises(GenrecError, match=f"{name} does not rank items by one inner product"):
+    with pytest.raises(GenrecError, match=f"{name} ranks items neither by one inner product"):
         served.build_index()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,48 @@ def top_k(scores: Tensor, allowed: Tensor, k: int) -> Ranking:
     return Ranking(torch.stack([items for _, items in found]), torch.stack([values for values, _ in found]))
 
 
+def top_k_in_parts(score: Callable[[int, int], Tensor], size: int, allowed: Tensor, k: int) -> Ranking:
+    """`top_k` of scores that are made a part of the catalogue at a time, and forgotten.
+
+    Args:
+        score: the scores [B, stop - start] of the items ``start .. stop - 1``.
+        size: items of a part.
+        allowed: [C, N] bool, the candidate sets; see `candidates`.
+        k: how many.
+
+    Returns:
+        items and scores [C, B, k].
+
+    Raises:
+        GenrecError: if a candidate set holds fewer than k items.
+    """
+    known = candidates(allowed)
+    known.check(k)
+    best: list[Best | None] = [None] * len(allowed)
+    for start in range(0, allowed.shape[1], size):
+        stop = min(start + size, allowed.shape[1])
+        scores = score(start, stop)
+        for place, rows in enumerate(known.between(start, stop)):
+            if rows is None or len(rows):
+                best[place] = _better(best[place], scores, rows, start, k)
+    found = [each for each in best if each is not None]
+    return Ranking(torch.stack([each.indices for each in found]), torch.stack([each.values for each in found]))
+
+
+def _better(best: Best | None, scores: Tensor, rows: Tensor | None, start: int, k: int) -> Best:
+    """The best so far and those of the next part: its scores [B, n], and which of its columns count; None is all."""
+    if rows is not None:
+        scores = scores.index_select(1, rows - start)
+    values, indices = first_best(scores, min(k, scores.shape[1]))
+    indices = indices + start if rows is None else rows[indices]
+    if best is None:
+        return Best(values, indices)
+    # What stood before comes first: of equal scores, those of lower rows stay.
+    values, indices = torch.cat([best.values, values], 1), torch.cat([best.indices, indices], 1)
+    kept = first_best(values, min(k, values.shape[1]))
+    return Best(kept.values, indices.gather(1, kept.indices))
+
+
 class Best(NamedTuple):
     """The largest values and where they stand, as `torch.topk` returns them."""
 
@@ -91,10 +134,23 @@ class Candidates(NamedTuple):
     Args:
         rows: of every set its items, long, rising; None for all items.
         fewest: items of the smallest set.
+        host: the rows once more, where a CPU can look at them.
     """
 
     rows: tuple[Tensor | None, ...]
     fewest: int
+    host: tuple[np.ndarray | None, ...]
+
+    def between(self, start: int, stop: int) -> list[Tensor | None]:
+        """Of every set the items ``start .. stop - 1``; None for all of them."""
+        parts: list[Tensor | None] = []
+        for rows, host in zip(self.rows, self.host, strict=True):
+            if rows is None or host is None:
+                parts.append(None)
+            else:
+                first, last = np.searchsorted(host, (start, stop))
+                parts.append(rows[first:last])
+        return parts
 
     def check(self, k: int) -> None:
         """Refuse to rank more items than a set holds.
@@ -116,6 +172,7 @@ def candidates(allowed: Tensor) -> Candidates:
     version = None if allowed.is_inference() else allowed._version
     if allowed not in _known or _known[allowed][0] != version:
         sets = allowed.cpu().numpy()
-        rows = (None if items.all() else torch.from_numpy(np.flatnonzero(items)).to(allowed.device) for items in sets)
-        _known[allowed] = version, Candidates(tuple(rows), int(sets.sum(1).min()))
+        host = tuple(None if items.all() else np.flatnonzero(items) for items in sets)
+        rows = (None if items is None else torch.from_numpy(items).to(allowed.device) for items in host)
+        _known[allowed] = version, Candidates(tuple(rows), int(sets.sum(1).min()), host)
     return _known[allowed][1]

@@ -79,7 +79,9 @@ def _options() -> Options:
         "--new-items", metavar="FILE.jsonl", help="add items before: an object a line, as the catalogue"
     )
     options.add_argument(
-        "--index", choices=("exact", "approximate"), help="search a vector index (methods of one inner product)"
+        "--index",
+        choices=("exact", "approximate"),
+        help="search an index (methods of one inner product, or of sums over codes)",
     )
     options.add_data_root()
     options.add_trust()

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from genrec.data import Catalog, Dataset, Ragged, SequenceData
-from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
+from genrec.decoding.code_sums import CodeIndex
+from genrec.decoding.vector_index import Kind, VectorIndex
 from genrec.errors import GenrecError
 from genrec.evaluation.lists import refuse_flaws, refuse_shape
 from genrec.evaluation.watch import refuse_nan
@@ -27,12 +27,8 @@ from genrec.recommenders.recommender import Recommender
 from genrec.runs import layout, restoring, reuse
 from genrec.runs.building import build, config_of, find_run, restore, set_up
 from genrec.serving import loading, own_items, saving
+from genrec.serving.indexing import RECALL, Indexing
 from genrec.types import Ranking
-
-RECALL = 0.98
-"""The share of the true best items that an approximate index is to find."""
-PROBES = 256
-"""Users on whom an approximate index is tuned, and as many others on whom it is measured."""
 
 
 def load(path: str | Path, data_root: str | Path | None = None, trust: bool = False) -> Served:
@@ -108,7 +104,7 @@ class Served:
         self.model = model
         self.data = data
         self.config = config
-        self.index: VectorIndex | None = None
+        self.index: VectorIndex | CodeIndex | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -198,7 +194,7 @@ class Served:
         device = self.model.device
         histories, allowed = torch.from_numpy(history).to(device), torch.from_numpy(candidates)
         if self.index is not None:
-            items, scores = self.index.search(self._vectors(histories), k, allowed)
+            items, scores = self.index.search(Indexing(self.model, self.data).users(histories), k, allowed)
         else:
             ranking = self.model.rank(histories, k, allowed[None].to(device))
             refuse_shape(ranking, 1, len(history), k, self.model.method)
@@ -235,10 +231,13 @@ class Served:
             raise GenrecError(f"{self.model.method} knows nothing of items that it was not trained on: train it again")
         self.model.add_items(items)
         if self.index is not None:
-            self.index.add(self._identifier.item_vectors()[len(self.index) :])
+            self.index.add(Indexing(self.model, self.data).items()[len(self.index) :])
 
     def build_index(self, kind: Kind = "exact", k: int = 10, recall: float = RECALL) -> float:
-        """Let `recommend` search a vector index from now on, instead of scoring every item; new items are put into it.
+        """Let `recommend` search an index from now on, instead of asking the method; new items are put into it.
+
+        It is an index of vectors; or of codes, exact and of a byte or two each, where a method scores an item by a sum
+        over slots (`genrec.decoding.code_sums.CodeSums`).
 
         How many lists an approximate index looks into is decided on users of its own: up to `PROBES` of the data set's,
         or, where there are none, users who took one item each.
@@ -252,48 +251,11 @@ class Served:
             the share that it does find, for as many other users.
 
         Raises:
-            GenrecError: if the method does not rank by one inner product, or there is no such index.
+            GenrecError: if the method ranks neither by one inner product nor by a sum over slots, or there is no such
+                index.
         """
-        if kind not in get_args(Kind) or k < 1 or not 0 < recall <= 1:
-            raise GenrecError(
-                f"an index is {' or '.join(get_args(Kind))}, k at least 1 and recall above 0 and at most 1; got "
-                f"{kind!r:.80}, {k} and {recall}"
-            )
-        index = VectorIndex(self._identifier.item_vectors(), kind)
-        if kind == "exact":
-            self.index = index
-            return 1.0
-        vectors, k = self._probes(), min(k, len(index))
-        index.tune(vectors[::2], k, recall)
-        self.index = index
-        return index.recall(vectors[1::2], k)
-
-    @property
-    def _identifier(self) -> Any:
-        identifier = self.model.identifier if isinstance(self.model, Recommender) else None
-        if not isinstance(identifier, InnerProducts):
-            raise GenrecError(
-                f"{self.model.method} does not rank items by one inner product each, so there is nothing to index: "
-                "recommend without an index"
-            )
-        return identifier
-
-    def _vectors(self, histories: Tensor) -> Tensor:
-        """The users' vectors [B, d] of histories [B, T]."""
-        assert isinstance(self.model, Recommender)
-        return self._identifier.user_vectors(self.model.backbone, self.model.read(histories))
-
-    @torch.inference_mode()
-    def _probes(self) -> Tensor:
-        """Vectors [at most 2 * `PROBES`, d] of users such as will ask, the same ones every time."""
-        known = self.dataset.train.join(self.dataset.validation)
-        if not len(known):
-            known = Ragged.from_lists([[item] for item in range(len(self.catalog))])
-        drawn = np.random.default_rng(0).permutation(len(known))[: 2 * PROBES]
-        size = self.data.rank_batch_size
-        batches = (drawn[start : start + size] for start in range(0, len(drawn), size))
-        histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in batches)
-        return torch.cat([self._vectors(torch.from_numpy(part).to(self.model.device)) for part in histories])
+        self.index, share = Indexing(self.model, self.data).build(kind, k, recall)
+        return share
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write it into a folder that needs neither the data set nor the run, and holds no user's history.

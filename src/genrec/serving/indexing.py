@@ -1,0 +1,93 @@
+"""What an index holds of a recommender's items, and what it is asked for a user."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrec.data import Ragged, SequenceData
+from genrec.decoding.code_sums import CodeIndex, CodeSums
+from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
+from genrec.errors import GenrecError
+from genrec.recommenders import RankingModule
+from genrec.recommenders.recommender import Recommender
+
+RECALL = 0.98
+"""The share of the true best items that an approximate index is to find."""
+PROBES = 256
+"""Users on whom an approximate index is tuned, and as many others on whom it is measured."""
+
+
+class Indexing:
+    """The items of a model as vectors, or as codes, and its users as what those are compared with.
+
+    Args:
+        model: ranks by one inner product per item, or by a sum over slots.
+        data: whose users an approximate index is tuned on.
+
+    Raises:
+        GenrecError: if it ranks otherwise.
+    """
+
+    def __init__(self, model: RankingModule, data: SequenceData) -> None:
+        identifier = model.identifier if isinstance(model, Recommender) else None
+        if not isinstance(model, Recommender) or not isinstance(identifier, InnerProducts | CodeSums):
+            raise GenrecError(
+                f"{model.method} ranks items neither by one inner product each nor by a sum over their codes, so there "
+                "is nothing to index: recommend without an index"
+            )
+        self.model = model
+        self.data = data
+        self.identifier: InnerProducts | CodeSums = identifier
+
+    def items(self) -> Tensor:
+        """The items from the current tables: vectors [N, d], or codes [N, m]."""
+        identifier = self.identifier
+        return identifier.item_codes()[0] if isinstance(identifier, CodeSums) else identifier.item_vectors()
+
+    def users(self, histories: Tensor) -> Tensor:
+        """The users of histories [B, T]: their vectors [B, d], or their numbers for the codes [B, m, size]."""
+        identifier, memory = self.identifier, self.model.read(histories)
+        asked = identifier.user_scores if isinstance(identifier, CodeSums) else identifier.user_vectors
+        return asked(self.model.backbone, memory)
+
+    def build(self, kind: Kind, k: int, recall: float) -> tuple[VectorIndex | CodeIndex, float]:
+        """An index of all items, and the share of the true best k that it finds; see `Served.build_index`.
+
+        Raises:
+            GenrecError: if there is no such index.
+        """
+        if kind not in get_args(Kind) or k < 1 or not 0 < recall <= 1:
+            raise GenrecError(
+                f"an index is {' or '.join(get_args(Kind))}, k at least 1 and recall above 0 and at most 1; got "
+                f"{kind!r:.80}, {k} and {recall}"
+            )
+        if isinstance(self.identifier, CodeSums):
+            if kind == "approximate":
+                raise GenrecError(
+                    f"{self.model.method} scores an item by a sum over its codes, and an index of codes compares every "
+                    "item: give `exact`"
+                )
+            return CodeIndex(*self.identifier.item_codes()), 1.0
+        index = VectorIndex(self.items(), kind)
+        if kind == "exact":
+            return index, 1.0
+        vectors, k = self._probes(), min(k, len(index))
+        index.tune(vectors[::2], k, recall)
+        return index, index.recall(vectors[1::2], k)
+
+    @torch.inference_mode()
+    def _probes(self) -> Tensor:
+        """Vectors [at most 2 * `PROBES`, d] of users such as will ask, the same ones every time."""
+        dataset = self.data.dataset
+        known = dataset.train.join(dataset.validation)
+        if not len(known):
+            known = Ragged.from_lists([[item] for item in range(len(self.model.catalog))])
+        drawn = np.random.default_rng(0).permutation(len(known))[: 2 * PROBES]
+        size = self.data.rank_batch_size
+        batches = (drawn[start : start + size] for start in range(0, len(drawn), size))
+        histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in batches)
+        return torch.cat([self.users(torch.from_numpy(part).to(self.model.device)) for part in histories])

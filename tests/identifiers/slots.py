@@ -14,7 +14,7 @@ from genrec.types import PAD, Ranking, Tokens
 
 
 class Slots(ItemIdentifier):
-    """An item is m codes, the sides of random planes that its text lies on; in a history it is one token, their mean."""
+    """An item is m codes, the sides of random planes that its text lies on; in a history their mean is one token."""
 
     tables = ("codes",)
     codes: Tensor

@@ -308,7 +308,7 @@ def test_an_index_of_codes_finds_what_the_method_finds(dataset: Dataset, tmp_pat
     found = served.recommend([["new"]], k=12)
     served.index = None
     assert found.equals(served.recommend([["new"]], k=12))
-    with pytest.raises(GenrecError, match="Slots scores an item by a sum over its codes.*give `exact`"):
+    with pytest.raises(GenrecError, match=r"Slots scores an item by a sum over its codes.*give `exact`"):
         served.build_index("approximate")
 
 

@@ -81,7 +81,7 @@ def _options() -> Options:
     options.add_argument(
         "--index",
         choices=("exact", "approximate"),
-        help="search an index (methods of one inner product, or of sums over codes)",
+        help="search an index (methods of one inner product; of a sum over codes: exact)",
     )
     options.add_data_root()
     options.add_trust()

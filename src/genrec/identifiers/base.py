@@ -22,7 +22,13 @@ class ItemIdentifier(Tables, ABC):
     An identifier owns what turns items into tokens and tokens into items. It never sees the optimiser, metrics or
     files, and its trainable parameters do not grow with the catalogue unless the method itself says so: what has a row
     per item is a table (`Tables`) that `index` refills, so that new items cost nothing.
+
+    Attributes:
+        progress: the share of the training that is done, 0 to 1, at the step that is being made; 0 where nothing is
+            trained. It goes on where a resumed training does, and is no part of a checkpoint.
     """
+
+    progress: float = 0.0
 
     @abstractmethod
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
@@ -32,7 +38,9 @@ class ItemIdentifier(Tables, ABC):
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Refill the per-item tables from the CURRENT parameters; calling it twice changes nothing.
 
-        Called after `setup`, before every evaluation, and whenever the catalogue has changed.
+        Called after `setup`, before every evaluation, between a restored checkpoint and the first step of a training
+        that goes on, and whenever the catalogue has changed. What cannot be made again from the parameters, such as
+        names that were given once, is a saved table (`Tables.saved_tables`) that this leaves as it finds it.
         """
 
     @abstractmethod
@@ -71,6 +79,13 @@ class ItemIdentifier(Tables, ABC):
 
         Raises:
             GenrecError: if a candidate set holds fewer than k items.
+        """
+
+    def after_step(self) -> None:
+        """Called after every step of the optimiser, however many batches it was made of; without gradients.
+
+        For what learns without a gradient: the moving averages of a codebook, a temperature that falls with `progress`.
+        Such things are buffers, which are saved.
         """
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:

@@ -74,6 +74,7 @@ class RankingModule(L.LightningModule, ABC):
         self.ks = tuple(sorted(ks))
         # Here and not below: a module that is shared out among processes is of a class made for it.
         self._name = type(self).__name__
+        self._restored = False
         self._watch = Watch()
 
     @property
@@ -149,6 +150,21 @@ class RankingModule(L.LightningModule, ABC):
         data = self._trainer.datamodule if isinstance(self._trainer, L.Trainer) else None  # type: ignore[attr-defined]
         if data and not data.compared and (changed := Origin.read(checkpoint).changes(data.dataset)):
             raise GenrecError(f"the checkpoint was trained on other data: {', '.join(changed)}")
+        self._restored = True
+
+    def refresh_restored(self) -> None:
+        """`refresh`, if parameters came from a checkpoint since a training last began: it reads tables of its own.
+
+        As before an evaluation; and before random numbers go on, of which it may draw some.
+        """
+        if self._restored:
+            modes = {module: module.training for module in self.modules()}
+            self.eval()
+            self._refresh()
+            keep_whole(self.layers(), False)
+            for module, mode in modes.items():
+                module.training = mode
+        self._restored = False
 
     @cached_property
     def _trained_on(self) -> dict[str, Any]:
@@ -172,6 +188,7 @@ class RankingModule(L.LightningModule, ABC):
     def on_train_start(self) -> None:
         """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""
         self._watch.forget()
+        self.refresh_restored()
         if self.trainer.world_size > 1:
             place = (torch.initial_seed(), self.global_rank, self.trainer.global_step)
             torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))

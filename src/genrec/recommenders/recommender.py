@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lightning as L
 import polars as pl
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -108,6 +109,16 @@ class Recommender(RankingModule):
     def read(self, history: Tensor) -> Memory:
         """Encode the prompts of histories [B, T]."""
         return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Tell the identifier how far the training is."""
+        self.identifier.progress = share_done(self.trainer, batch_idx)
+
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Make a step, and let the identifier do what follows."""
+        super().optimizer_step(*args, **options)
+        with torch.no_grad():
+            self.identifier.after_step()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The identifier's loss for the next item of every history, as a part of the step's mean over its targets."""
@@ -217,6 +228,21 @@ class Recommender(RankingModule):
         steps = self.trainer.estimated_stepping_batches
         schedule = make_schedule(self.schedule, optimizer, self.warmup_steps, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def share_done(trainer: L.Trainer, batch: int) -> float:
+    """The share of a training that is done, 0 to 1, before the step that a batch of the epoch belongs to.
+
+    Of epochs or of steps, whichever end it first; 0 where nothing says when it ends. As a learning rate goes by it, it
+    goes on from the part of the epoch that is done, whatever the batches were.
+    """
+    shares = [0.0]
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        begun = batch - batch % trainer.accumulate_grad_batches
+        shares.append((trainer.current_epoch + begun / trainer.num_training_batches) / trainer.max_epochs)
+    if trainer.max_steps > 0:
+        shares.append(trainer.global_step / trainer.max_steps)
+    return min(max(shares), 1.0)
 
 
 def one_by_one(batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor]:

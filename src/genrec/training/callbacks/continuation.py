@@ -11,6 +11,7 @@ import torch
 from genrec.data.module import Batches
 from genrec.data.samplers import BalancedByLength, Geometry, Leg
 from genrec.errors import GenrecError
+from genrec.recommenders import RankingModule
 from genrec.types import Batch
 
 
@@ -73,6 +74,8 @@ class Continuation(L.Callback):
         first = self._go_on(trainer, sampler, legs)
         if legs and legs[-1].geometry != sampler.geometry:
             _move_schedules(trainer, kept["epoch"] * trainer.num_training_batches + first)
+        if isinstance(pl_module, RankingModule):
+            pl_module.refresh_restored()
         if trainer.world_size == 1:
             torch.set_rng_state(kept["cpu"].cpu())
             if len(kept["gpus"]) == torch.cuda.device_count():

@@ -29,6 +29,7 @@ from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.tables import table
 from genrec.identifiers.targets import mean_loss
 from genrec.identifiers.writer import TokenWriter
 from genrec.types import PAD, Packed, Ranking, Tokens
@@ -64,11 +65,7 @@ class BIGRec(ItemIdentifier):
         GenrecError: if an argument makes no sense.
     """
 
-    tables = ("titles", "title_of", "popularity")
     gamma: Tensor
-    titles: Tensor
-    title_of: Tensor
-    popularity: Tensor
 
     def __init__(
         self,
@@ -120,13 +117,14 @@ class BIGRec(ItemIdentifier):
         self._assets = assets
         # What was written in the last evaluation is forgotten.
         self._known = {text: self._known[text] for text in distinct if text in self._known}
-        self.titles = self._embed(distinct, keep=not self._known).to(device)
+        self.titles = table(self._embed(distinct, keep=not self._known).to(device))
         rows = {text: row for row, text in enumerate(distinct)}
-        self.title_of = torch.tensor([rows[text] for text in texts], device=device)
+        self.title_of = table(torch.tensor([rows[text] for text in texts], device=device))
         # Items that were added later have not been taken yet.
         trained = torch.from_numpy(assets.get(Frequency())["counts"]).float()
         counts = F.pad(trained, (0, len(catalog) - len(trained)))
-        self.popularity = ((counts - counts.min()) / (counts.max() - counts.min()).clamp(min=1)).to(device)
+        spread = (counts.max() - counts.min()).clamp(min=1)
+        self.popularity = table(((counts - counts.min()) / spread).to(device))
 
     def _codes(self, catalog: Catalog) -> np.ndarray:
         """The token ids of every item's title in quotes, int64 [N, L], `PAD` behind shorter ones."""

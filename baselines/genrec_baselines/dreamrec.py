@@ -22,6 +22,7 @@ from genrec.decoding.grounding import inner_products, top_k
 from genrec.devices import full_precision, widen
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.tables import table
 from genrec.types import PAD, Ranking, Tokens
 from genrec_baselines.diffusion import Denoiser, Diffusion
 
@@ -53,12 +54,9 @@ class DreamRec(ItemIdentifier):
         GenrecError: if a number makes no sense, or ``dim`` is not that of the frozen vectors.
     """
 
-    tables = ("vectors", "added", "noise")
     guidance: Tensor
     seed: Tensor
     vectors: Tensor
-    added: Tensor
-    noise: Tensor
 
     def __init__(
         self,
@@ -100,7 +98,7 @@ class DreamRec(ItemIdentifier):
         self.register_buffer("guidance", torch.tensor(self.guidances[len(self.guidances) // 2]))
         # Saved: a loaded model must draw the same noise as this one.
         self.register_buffer("seed", torch.randint(2**31, ()))
-        self.added = torch.empty(0, self.dim)
+        self.added = table(torch.empty(0, self.dim))
         self.index(catalog, assets)
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
@@ -111,13 +109,13 @@ class DreamRec(ItemIdentifier):
         # Not the seed of the added items: one of them would be the beginning of every sample.
         generator = torch.Generator().manual_seed(int(self.seed) + 1)
         noise = torch.randn(len(self.diffusion.path), 1, self.diffusion.samples, 1, self.dim, generator=generator)
-        self.noise = noise.to(self.null)
+        self.noise = table(noise.to(self.null))
         if self.table == "frozen":
             known = assets.cf[: self.n_items]
             vectors = (assets.cf - known.mean(0)) / known.std(0).clamp(min=1e-6)
             # Nothing is known of cold items, so their vectors may be equal: chance must order them, not their rows.
             vectors = vectors + TIE * _normal_rows(int(self.seed), len(catalog), self.dim)
-            self.vectors = vectors.to(self.null)
+            self.vectors = table(vectors.to(self.null))
         else:
             self.added = _normal_rows(int(self.seed), len(catalog) - self.n_items, self.dim).to(self.null)
 

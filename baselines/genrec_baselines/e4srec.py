@@ -15,6 +15,7 @@ from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.tables import table
 from genrec.losses import linear_cross_entropy
 from genrec.types import PAD, Ranking, Tokens
 
@@ -31,9 +32,6 @@ class E4SRec(ItemIdentifier):
     trained again.
     """
 
-    tables = ("cf", "added")
-    cf: Tensor
-    added: Tensor
     seed: Tensor
 
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
@@ -52,11 +50,11 @@ class E4SRec(ItemIdentifier):
         decides), moved as the cold rows were moved on average. Without cold items, as all rows were.
         """
         weight = self.head.weight.detach()
-        self.cf = assets.cf.to(weight)
+        self.cf = table(assets.cf.to(weight))
         generator = torch.Generator().manual_seed(int(self.seed))
         # Row by row: what an item gets does not depend on how many come after it.
         own = [torch.randn(weight.shape[1], generator=generator) for _ in range(len(catalog) - len(weight))]
-        self.added = weight.new_empty(0, weight.shape[1])
+        self.added = table(weight.new_empty(0, weight.shape[1]))
         if own:
             cold = torch.from_numpy(assets.get(Frequency())["counts"] == 0).to(weight.device)
             untrained = weight[cold] if cold.any() else weight

@@ -9,15 +9,13 @@ from torch import Tensor, nn
 
 from genrec.decoding.code_sums import narrow, top_codes
 from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.tables import table
 from genrec.losses import slot_log_probs, slot_loss
 from genrec.types import PAD, Ranking, Tokens
 
 
 class Slots(ItemIdentifier):
     """An item is m codes, the sides of random planes that its text lies on; in a history their mean is one token."""
-
-    tables = ("codes",)
-    codes: Tensor
 
     def __init__(self, slots: int = 3, bits: int = 2) -> None:
         super().__init__()
@@ -32,7 +30,8 @@ class Slots(ItemIdentifier):
 
     def index(self, catalog: Any, assets: Any) -> None:
         sides = (assets.text.cpu() @ self.planes > 0).long().unflatten(1, (self.slots, self.bits))
-        self.codes = narrow((sides * 2 ** torch.arange(self.bits)).sum(2), 2**self.bits).to(self.table.device)
+        codes = narrow((sides * 2 ** torch.arange(self.bits)).sum(2), 2**self.bits)
+        self.codes = table(codes.to(self.table.device))
 
     def embed(self, items: Tensor) -> Tokens:
         codes = self.codes[items.clamp(min=0)].long()

@@ -8,21 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrec.identifiers.tables import Tables
+from genrec.identifiers.tables import Tables, table
 
 ROWS = torch.arange(6.0).view(3, 2) / 7
 CODES = torch.tensor([[1, 2], [3, 4]])
 
 
 class Part(Tables):
-    tables = ("rows", "codes")
-    saved_tables = ("codes",)
-    rows: Tensor
-    codes: Tensor
-
     def __init__(self, codes: Tensor = CODES) -> None:
         super().__init__()
-        self.rows, self.codes = ROWS, codes
+        self.rows, self.codes = table(ROWS), table(codes, saved=True)
         self.weight = nn.Parameter(torch.full((2,), 0.3))
         self.register_buffer("chosen", torch.tensor(0.3))
 
@@ -61,6 +56,17 @@ def test_saved_tables_come_back_whatever_their_size() -> None:
     state["1.codes"].zero_()
     assert model[1].codes[0, 1] == 1, "a copy"
     assert "1.codes" in state, "what was given is left as it was"
+
+
+def test_what_a_table_is_set_to_is_that_table() -> None:
+    model = whole()
+    model[1].rows = model[1].rows[:1]
+    assert "1.rows" not in model.state_dict()
+    model[1].codes = CODES[:, :1]
+    assert torch.equal(model.state_dict()["1.codes"], CODES[:, :1])
+    again = copy.deepcopy(model).to("meta")[1]
+    assert again.rows.device.type == again.codes.device.type == "meta"
+    assert model[1].rows.device.type == "cpu"
 
 
 def test_loading_says_what_is_missing_and_what_is_too_much() -> None:

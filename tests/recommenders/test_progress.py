@@ -15,6 +15,7 @@ from torch import Tensor
 from genrec.assets import Assets, TfidfText
 from genrec.backbones import T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData
+from genrec.identifiers.tables import table
 from genrec.recommenders.recommender import Recommender, share_done
 from genrec.training.callbacks import Continuation
 from genrec.types import Tokens
@@ -27,8 +28,6 @@ from ..trainers import quiet_trainer
 class Told(Slots):
     """Reads histories as rows of a table that `index` makes of the parameters, and averages them without a gradient."""
 
-    tables = ("codes", "rows")
-    rows: Tensor
     average: Tensor
 
     def setup(self, catalog: Any, assets: Any, backbone: Any) -> None:
@@ -41,7 +40,7 @@ class Told(Slots):
     def index(self, catalog: Any, assets: Any) -> None:
         super().index(catalog, assets)
         self.modes.append(self.training)
-        self.rows = self.table.detach()[torch.arange(self.slots), self.codes.long()].mean(1)
+        self.rows = table(self.table.detach()[torch.arange(self.slots), self.codes.long()].mean(1))
         torch.rand(3)  # tables may be drawn
 
     def embed(self, items: Tensor) -> Tokens:

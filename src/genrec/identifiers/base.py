@@ -40,7 +40,7 @@ class ItemIdentifier(Tables, ABC):
 
         Called after `setup`, before every evaluation, between a restored checkpoint and the first step of a training
         that goes on, and whenever the catalogue has changed. What cannot be made again from the parameters, such as
-        names that were given once, is a saved table (`Tables.saved_tables`) that this leaves as it finds it.
+        names that were given once, is a saved table (`genrec.identifiers.tables.table`), and is left as it is found.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genrec import devices
 from genrec.errors import GenrecError
+from genrec.identifiers.tables import table
 from genrec.identifiers.vocabulary import Vocabulary
 from genrec.types import PAD, Tokens
 
@@ -40,13 +41,10 @@ class ItemNames(Vocabulary):
             that has learned identifiers keeps them.
     """
 
-    tables = saved_tables = ("codes",)
-    codes: Tensor
-
     def __init__(self, separator: str = "") -> None:
         super().__init__(separator)
         self._known: tuple[Tensor, _Lengths] | None = None
-        self.codes = torch.empty(0, 0, dtype=torch.long)
+        self.codes = table(torch.empty(0, 0, dtype=torch.long), saved=True)
 
     def extend(self, count: int, name: Callable[[np.ndarray], np.ndarray]) -> None:
         """Let ``name`` name the items that have no identifier yet, until there are as many as ``count``.

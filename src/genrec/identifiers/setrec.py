@@ -20,6 +20,7 @@ from genrec.devices import full_precision
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers.base import ItemIdentifier
 from genrec.identifiers.rows import distinct_rows, take_rows
+from genrec.identifiers.tables import table
 from genrec.losses import linear_cross_entropy
 from genrec.types import ORDERED, PAD, Ranking, Tokens
 
@@ -74,13 +75,9 @@ class SETRec(ItemIdentifier):
         GenrecError: if an item would have no token at all, or a beta is outside 0..1.
     """
 
-    tables = ("text", "cf", "corpus")
     beta: Tensor
     text_mean: Tensor
     text_std: Tensor
-    text: Tensor
-    cf: Tensor
-    corpus: Tensor
 
     def __init__(
         self,
@@ -135,11 +132,11 @@ class SETRec(ItemIdentifier):
             # One value fixes it, also where the checkpoint of a training brought the beta that its validation chose.
             self.choose(self.betas[0])
         if self.use_cf:
-            self.cf = assets.cf.to(self.queries)
+            self.cf = table(assets.cf.to(self.queries))
         if self.n_semantic:
-            self.text = (assets.text.to(self.queries) - self.text_mean) / self.text_std
+            self.text = table((assets.text.to(self.queries) - self.text_mean) / self.text_std)
         with torch.no_grad(), full_precision(self.queries.device):
-            self.corpus = self._encode()
+            self.corpus = table(self._encode())
 
     def _encode(self) -> Tensor:
         """The tokens of all items from the current parameters, [N, K, D]."""

@@ -3,42 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 HALF = (torch.float16, torch.bfloat16)
+NAMES = "_tables"
+"""Where a module keeps the names of its tables, and whether they are saved."""
+
+
+class _Marked(NamedTuple):
+    tensor: Tensor
+    saved: bool
+
+
+def table(tensor: Tensor, saved: bool = False) -> Tensor:
+    """What makes a tensor a table of the module that it becomes an attribute of.
+
+    It is written ``self.codes = table(codes)``. Whatever the attribute is set to later is that table, too, of any size.
+
+    Args:
+        tensor: a row per item, as a rule.
+        saved: the table is in the state dict, under the attribute's name; one that is loaded replaces the one that is
+            there, whatever its size. For what cannot be made again from the parameters.
+    """
+    return cast(Tensor, _Marked(tensor, saved))
 
 
 class Tables(nn.Module):
-    """A module with tables. They are attributes like any other, and go where the module goes.
+    """A module with tables (`table`). They are attributes like any other, and go where the module goes.
 
     Data-parallel training sends every buffer in every step; tables are the same in all processes already, and may be
     large. A trainer of 16 bits casts every number of a model; nothing here, parameters and chosen weights among it,
     ever gets fewer than 32.
-
-    Attributes:
-        tables: the names of the tables.
-        saved_tables: those that are in the state dict, under their own names; a table that is loaded replaces the one
-            that is there, whatever its size.
     """
 
-    tables: ClassVar[tuple[str, ...]] = ()
-    saved_tables: ClassVar[tuple[str, ...]] = ()
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, _Marked):
+            self.__dict__.setdefault(NAMES, {})[name] = value.saved
+            value = value.tensor
+        super().__setattr__(name, value)
+
+    def _saved(self) -> list[str]:
+        return [name for name, saved in vars(self).get(NAMES, {}).items() if saved]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         wide = _at_least_32_bits(fn)
         super()._apply(wide, recurse)
-        for name in self.tables:
-            # In another variant of a method it may be a parameter.
-            if name in vars(self):
-                setattr(self, name, wide(getattr(self, name)))
+        for name in vars(self).get(NAMES, {}):
+            setattr(self, name, wide(getattr(self, name)))
         return self
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination.update({f"{prefix}{name}": getattr(self, name) for name in self.saved_tables})
+        destination.update({f"{prefix}{name}": getattr(self, name) for name in self._saved()})
 
     def _load_from_state_dict(
         self,
@@ -49,10 +68,10 @@ class Tables(nn.Module):
         missing_keys: list[str],
         *lists: Any,
     ) -> None:
-        for name in self.saved_tables:
-            table = state_dict.pop(f"{prefix}{name}", None)
-            if table is not None:
-                setattr(self, name, table.to(getattr(self, name).device, copy=True))
+        for name in self._saved():
+            loaded = state_dict.pop(f"{prefix}{name}", None)
+            if loaded is not None:
+                setattr(self, name, loaded.to(getattr(self, name).device, copy=True))
             elif strict:
                 missing_keys.append(f"{prefix}{name}")
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *lists)

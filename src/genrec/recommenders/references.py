@@ -13,7 +13,7 @@ from torch import Tensor
 from genrec.data import Dataset, Ragged
 from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
-from genrec.identifiers.tables import Tables
+from genrec.identifiers.tables import Tables, table
 from genrec.recommenders.base import RankingModule
 from genrec.types import PAD, Ranking
 
@@ -27,8 +27,6 @@ class _OneList(Tables, RankingModule):
     """
 
     learns = False
-    tables = ("scores",)
-    scores: Tensor
 
     def __init__(self, ks: Sequence[int] = (5, 10), seed: int = 0) -> None:
         super().__init__(ks)
@@ -41,7 +39,7 @@ class _OneList(Tables, RankingModule):
     def setup(self, stage: str) -> None:
         """Score the items."""
         super().setup(stage)
-        self.scores = self.score(self.dataset) + _ties(len(self.dataset.catalog), self.seed)
+        self.scores = table(self.score(self.dataset) + _ties(len(self.dataset.catalog), self.seed))
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""
@@ -95,13 +93,6 @@ class ItemKNN(Tables, RankingModule):
     """
 
     learns = False
-    # All that is kept of the users: the arrays of a sparse matrix.
-    saved_tables = ("rows", "columns", "values")
-    tables = (*saved_tables, "ties")
-    ties: Tensor
-    rows: Tensor
-    columns: Tensor
-    values: Tensor
 
     def __init__(
         self, window: int = 5, last: int = 10, decay: float = 0.8, ks: Sequence[int] = (5, 10), seed: int = 0
@@ -120,10 +111,11 @@ class ItemKNN(Tables, RankingModule):
         """Count the training split."""
         super().setup(stage)
         counted = similarities(self.dataset.train, len(self.dataset.catalog), self.window)
-        self.rows = torch.from_numpy(counted.indptr)
-        self.columns = torch.from_numpy(counted.indices)
-        self.values = torch.from_numpy(counted.data)
-        self.ties = 1e-6 * _ties(len(self.dataset.catalog), self.seed)
+        # All that is kept of the users: the arrays of a sparse matrix.
+        self.rows = table(torch.from_numpy(counted.indptr), saved=True)
+        self.columns = table(torch.from_numpy(counted.indices), saved=True)
+        self.values = table(torch.from_numpy(counted.data), saved=True)
+        self.ties = table(1e-6 * _ties(len(self.dataset.catalog), self.seed))
 
     @property
     def similarity(self) -> sparse.csr_array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Indexing:
     """
 
     def __init__(self, model: RankingModule, data: SequenceData) -> None:
-        identifier = model.identifier if isinstance(model, Recommender) else None
+        identifier: Any = getattr(model, "identifier", None)
         if not isinstance(model, Recommender) or not isinstance(identifier, InnerProducts | CodeSums):
             raise GenrecError(
                 f"{model.method} ranks items neither by one inner product each nor by a sum over their codes, so there "

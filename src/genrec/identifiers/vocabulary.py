@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genrec.backbones import Backbone
+from genrec.devices import widen
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import Tables
 
@@ -27,6 +28,29 @@ class NewToken(NamedTuple):
 
     name: str
     like: str = ""
+
+
+def all_words(backbone: Backbone) -> Tensor:
+    """The embeddings [V, D] that the language model reads its own words with."""
+    return backbone.words(torch.arange(len(backbone.head()), device=backbone.head().device))
+
+
+@torch.no_grad()
+def drawn_like(words: Tensor, *shape: int) -> Tensor:
+    """First values of new embeddings, of the scale that the language model knows.
+
+    They are drawn from a normal with the mean and standard deviation of its own words, in every dimension. A table of
+    codes [m, size, D] that are read: ``drawn_like(all_words(backbone), m, size)``.
+
+    Args:
+        words: [V, D] float, `all_words`; or `Backbone.head`, for what is compared with the states that it writes.
+        shape: of the embeddings, without their width.
+
+    Returns:
+        [*shape, D] float32 or more.
+    """
+    words = widen(words)
+    return words.mean(0) + words.std(0) * torch.randn(*shape, words.shape[1], device=words.device, dtype=words.dtype)
 
 
 class Vocabulary(Tables):
@@ -52,7 +76,7 @@ class Vocabulary(Tables):
     def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
         """Create the embeddings of new tokens: for reading, and for writing where the model does not tie the two.
 
-        They are drawn from a normal with the mean and standard deviation of the model's own, in every dimension.
+        Those that are like no text are `drawn_like` the model's own.
         """
         self.tokens = list(tokens)
         # In a tuple: the language model is no part of the identifier.
@@ -62,19 +86,17 @@ class Vocabulary(Tables):
         separator = _tokens_of(backbone, self.separator_text)
         self.register_buffer("separator", torch.tensor(separator, dtype=torch.long), persistent=False)
         if tokens:
-            words = torch.arange(self.words, device=backbone.head().device)
-            self.reads = nn.Parameter(self._initial(backbone, backbone.words(words)))
+            self.reads = nn.Parameter(self._initial(backbone, all_words(backbone)))
             if not backbone.tied:
                 self.writes = nn.Parameter(self._initial(backbone, backbone.head()))
 
     @torch.no_grad()
     def _initial(self, backbone: Backbone, table: Tensor) -> Tensor:
-        table = table.float()
-        rows = table.mean(0) + table.std(0) * torch.randn(len(self.tokens), table.shape[1], device=table.device)
+        rows = drawn_like(table, len(self.tokens))
         for row, token in zip(rows, self.tokens, strict=True):
             words = backbone.tokenizer(token.like, add_special_tokens=False)["input_ids"] if token.like else []
             if words:
-                row[:] = table[words].mean(0)
+                row[:] = table[words].float().mean(0)
         return rows
 
     @property

@@ -21,7 +21,10 @@ KINDS = [
     ("t5", {"positions": "raw", "query_mask": "additive"}),
     ("causal", {}),
     ("causal", {"family": "llama"}),
-    ("causal", {"sizes": {**QWEN, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 8}}),
+    (
+        "causal",
+        {"family": "llama", "sizes": {**QWEN, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 8}},
+    ),
 ]
 
 

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from genrec.backbones import Backbone
 from genrec.backbones.attention import masks
+from genrec.testing import tiny_backbone
 from genrec.types import ORDERED, SEEING, Packed, Tokens
 
-from ..identifiers.sequences import make_backbone
 from .tokens import random_tokens, with_padding
 
 BACKBONES = {
-    "t5": make_backbone("t5"),
-    "t5 flex": make_backbone("t5", attention="flex"),
-    "causal": make_backbone("causal"),
-    "causal flex": make_backbone("causal", attention="flex"),
+    "t5": tiny_backbone("t5"),
+    "t5 flex": tiny_backbone("t5", attention="flex"),
+    "causal": tiny_backbone("causal"),
+    "causal flex": tiny_backbone("causal", attention="flex"),
 }
 SIZE = 3
 """Tokens of a set."""
@@ -97,7 +97,7 @@ def test_members_of_a_history_move_each_other_if_they_see(kind: str) -> None:
     """A model of one layer, in which nobody else can carry the news."""
     one = {"num_layers": 1} if "t5" in kind else {"num_hidden_layers": 1}
     sizes = {**(BACKBONES[kind].sizes), **one}  # type: ignore[dict-item]
-    model: Any = make_backbone(kind.split()[0], sizes=sizes, attention="flex" if "flex" in kind else "dense")
+    model: Any = tiny_backbone(kind.split()[0], sizes=sizes, attention="flex" if "flex" in kind else "dense")
     for seeing in (True, False):
         if "t5" in kind:
             states = [model.read(history(seeing, [0, 1, 2], change)).states for change in (0.0, 1.0)]

@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from genrec.identifiers import all_words, drawn_like
-
-from .sequences import make_backbone
+from genrec.testing import tiny_backbone
 
 
 @pytest.mark.parametrize("kind", ["t5", "causal"])
 def test_all_words_are_what_the_model_reads(kind: str) -> None:
-    backbone = make_backbone(kind)
+    backbone = tiny_backbone(kind)
     words = all_words(backbone)
     assert words.shape == (len(backbone.tokenizer), backbone.width)
     assert torch.equal(words[[3, 1]], backbone.words(torch.tensor([3, 1])))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genrec.data import Dataset
 from genrec.decoding import inner_products, top_k
 from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.tables import table
 from genrec.losses import linear_cross_entropy
 from genrec.testing import TinyModel, tiny_assets, tiny_backbone
 from genrec.testing.contract import IdentifierContract
@@ -22,15 +23,12 @@ from genrec.types import PAD, Ranking, Tokens
 class Plain(ItemIdentifier):
     """One token per item, a map of its text; nothing is wrong with it."""
 
-    tables = ("text",)
-    text: Tensor
-
     def setup(self, catalog: Any, assets: Any, backbone: Any) -> None:
         self.map = nn.Linear(assets.text.shape[1], backbone.width)
         self.index(catalog, assets)
 
     def index(self, catalog: Any, assets: Any) -> None:
-        self.text = assets.text
+        self.text = table(assets.text)
 
     def embed(self, items: Tensor) -> Tokens:
         tokens = self.map(self.text[items.clamp(min=0)])

@@ -239,7 +239,7 @@ class Served:
         It is an index of vectors; or of codes, exact and of a byte or two each, where a method scores an item by a sum
         over slots (`genrec.decoding.code_sums.CodeSums`).
 
-        How many lists an approximate index looks into is decided on users of its own: up to `PROBES` of the data set's,
+        How many lists an approximate index looks into is decided on users of its own: some hundred of the data set's,
         or, where there are none, users who took one item each.
 
         Args:

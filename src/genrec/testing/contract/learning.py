@@ -36,7 +36,7 @@ class LearningContract(ContractSetting):
         """And what is learned or chosen keeps its bits, whatever a trainer casts."""
         items = len(model.catalog)
         names = {name for name, buffer in model.identifier.named_buffers() if items in buffer.shape}
-        assert not names, "name them in `tables` (genrec.identifiers.tables)"
+        assert not names, "make them a `table` (genrec.identifiers.tables)"
         model.identifier.to(torch.bfloat16)
         numbers = [*model.identifier.parameters(), *model.identifier.buffers()]
         assert {number.dtype for number in numbers if number.is_floating_point()} <= {torch.float32}

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from genrec.assets import Assets
+from genrec.assets import Assets, ItemAssets
 from genrec.assets.kept import KeptStore
 from genrec.backbones import Backbone, Context, Memory, Read
 from genrec.data.samples import last_positions
@@ -42,6 +42,10 @@ class Recommender(RankingModule):
     """
 
     extends = True
+    identifier: ItemIdentifier
+    backbone: Backbone
+    assets: Assets
+    item_assets: ItemAssets
 
     def __init__(
         self,
@@ -79,16 +83,15 @@ class Recommender(RankingModule):
             return
         if data.origin:
             self.assets.store = KeptStore(self.assets.store, data.origin.assets)
-        self.catalog = self.known.catalog
+        # Items that came since the training get their rows filled when its parameters are there.
+        known = self.known.catalog
         self.item_assets = self.assets.bind(self.known)
-        self.backbone.setup(self.catalog.titles, self.prompt.texts)
+        self.backbone.setup(known.titles, self.prompt.texts)
         self.prompt.setup(self.backbone)
-        self.identifier.setup(self.catalog, self.item_assets, self.backbone)
+        self.identifier.setup(known, self.item_assets, self.backbone)
         # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.
         self.train()
-        if len(self.catalog) < len(self.dataset.catalog):
-            # Items that came since the training; their rows are filled when its parameters are there.
-            self.catalog = self.dataset.catalog
+        if len(known) < len(self.catalog):
             self.item_assets = self.item_assets.extend(self.catalog)
         self._created = True
 
@@ -107,7 +110,7 @@ class Recommender(RankingModule):
         return self.backbone.layers()
 
     def read(self, history: Tensor) -> Memory:
-        """Encode the prompts of histories [B, T]."""
+        """See `RankingModule.read`."""
         return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -194,11 +197,7 @@ class Recommender(RankingModule):
         self.identifier.index(self.catalog, self.item_assets)
 
     def add_items(self, items: pl.DataFrame) -> None:
-        """Make new items recommendable, without training.
-
-        Args:
-            items: columns as in `genrec.data.Catalog`; the new items get the next row numbers.
-        """
+        """See `RankingModule.add_items`."""
         self.catalog = self.catalog.extend(items)
         self.item_assets = self.item_assets.extend(self.catalog)
         self.refresh()

@@ -13,7 +13,6 @@ from genrec.decoding.code_sums import CodeIndex, CodeSums
 from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
-from genrec.recommenders.recommender import Recommender
 
 RECALL = 0.98
 """The share of the true best items that an approximate index is to find."""
@@ -33,8 +32,8 @@ class Indexing:
     """
 
     def __init__(self, model: RankingModule, data: SequenceData) -> None:
-        identifier: Any = getattr(model, "identifier", None)
-        if not isinstance(model, Recommender) or not isinstance(identifier, InnerProducts | CodeSums):
+        identifier: Any = model.identifier
+        if model.backbone is None or not isinstance(identifier, InnerProducts | CodeSums):
             raise GenrecError(
                 f"{model.method} ranks items neither by one inner product each nor by a sum over their codes, so there "
                 "is nothing to index: recommend without an index"
@@ -42,6 +41,7 @@ class Indexing:
         self.model = model
         self.data = data
         self.identifier: InnerProducts | CodeSums = identifier
+        self.backbone = model.backbone
 
     def items(self) -> Tensor:
         """The items from the current tables: vectors [N, d], or codes [N, m]."""
@@ -52,7 +52,7 @@ class Indexing:
         """The users of histories [B, T]: their vectors [B, d], or their numbers for the codes [B, m, size]."""
         identifier, memory = self.identifier, self.model.read(histories)
         asked = identifier.user_scores if isinstance(identifier, CodeSums) else identifier.user_vectors
-        return asked(self.model.backbone, memory)
+        return asked(self.backbone, memory)
 
     def build(self, kind: Kind, k: int, recall: float) -> tuple[VectorIndex | CodeIndex, float]:
         """An index of all items, and the share of the true best k that it finds; see `Served.build_index`.

@@ -28,7 +28,6 @@ from genrec.errors import GenrecError
 from genrec.io import manifest
 from genrec.io.bounds import at_most
 from genrec.recommenders import RankingModule
-from genrec.recommenders.recommender import Recommender
 from genrec.runs.building import build, data_of, load_weights, set_up
 from genrec.runs.trusted import checked
 from genrec.seeds import with_seed
@@ -98,12 +97,13 @@ def _build(folder: Path, about: dict[str, Any], trust: bool) -> tuple[RankingMod
     known, added = items.head(about["items"]), items.slice(about["items"])
     dataset = Anonymous(about["dataset"], Catalog(known), known[COUNT].to_numpy())
     data = data_of(InMemory(dataset), config["data"])
-    if isinstance(model, Recommender):
+    if model.assets is not None:
         model.assets.store = SavedStore(folder / ASSETS, model.assets.store.seed)
+    if model.backbone is not None:
         model.backbone.only_safetensors = True
     with at_most(lambda: (folder / WEIGHTS).stat().st_size, f"`{folder / WEIGHTS}`"):
         set_up(model, data)
-    if isinstance(model, Recommender) and len(added):
+    if len(added):
         # Before the weights: the identifiers that these items have are among them.
         model.add_items(added)
     load_weights(model, _read_weights(model, about["brought"], folder / WEIGHTS), folder / WEIGHTS)
@@ -189,7 +189,7 @@ def _read_weights(model: RankingModule, brought: list[str], path: Path) -> dict[
     weights = load_file(path)
     weights.update({name: weights[first] for name, first in same.items()})
     if brought:
-        parts = model.backbone.named_children() if isinstance(model, Recommender) and model.backbone.pretrained else ()
+        parts = model.backbone.named_children() if model.backbone is not None and model.backbone.pretrained else ()
         brings = {f"backbone.{name}." for name, part in parts if isinstance(part, PreTrainedModel)}
         if not brings.issuperset(brought):
             raise GenrecError(f"`{path}` lacks what no language model brings (`brought`): get the folder again")

@@ -29,13 +29,13 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from genrec.assets import AssetStore
 from genrec.backbones import Backbone
-from genrec.data import SequenceData
+from genrec.data import Dataset, SequenceData
 from genrec.errors import GenrecError
 from genrec.io import manifest
 from genrec.io.files import set_aside
 from genrec.recommenders import RankingModule
-from genrec.recommenders.recommender import Recommender
 from genrec.runs.trusted import checked
 
 ITEMS, WEIGHTS, ASSETS = "items.parquet", "model.safetensors", "assets"
@@ -72,13 +72,14 @@ def save(model: RankingModule, data: SequenceData, config: Mapping[str, Any], fo
 
 def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], folder: Path) -> None:
     config = checked(config, folder)
-    dataset, catalog = model.known, model.catalog if isinstance(model, Recommender) else model.dataset.catalog
+    dataset, catalog = model.known, model.catalog
     counts = np.pad(dataset.frequency, (0, len(catalog) - len(dataset.catalog)))
     catalog.items.with_columns(pl.Series(COUNT, counts)).write_parquet(folder / ITEMS)
     brought: list[str] = []
-    if isinstance(model, Recommender):
+    if model.backbone is not None:
         brought = _write_language_model(model.backbone, config["model"]["init_args"]["backbone"], folder)
-        _write_assets(model, folder / ASSETS)
+    if model.assets is not None:
+        _write_assets(model.assets.store, model.known, folder / ASSETS)
     _write_weights(model, brought, folder / WEIGHTS)
     about = {
         "dataset": dataset.name,
@@ -115,11 +116,10 @@ def _write_language_model(backbone: Backbone, config: dict[str, Any], folder: Pa
     return brought
 
 
-def _write_assets(model: Recommender, folder: Path) -> None:
-    store = model.assets.store
+def _write_assets(store: AssetStore, dataset: Dataset, folder: Path) -> None:
     folder.mkdir()
     for key, asset in list(store.asked.items()):
-        arrays = store.get(asset, model.known)
+        arrays = store.get(asset, dataset)
         words = {name: array.tolist() for name, array in arrays.items() if array.dtype.kind == "U"}
         numbers = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name not in words}
         save_arrays(numbers, folder / f"{key}.safetensors", {"words": json.dumps(words)})

@@ -23,7 +23,6 @@ from genrec.evaluation.watch import refuse_nan
 from genrec.io import hub, manifest
 from genrec.io.bounds import at_most
 from genrec.recommenders import RankingModule
-from genrec.recommenders.recommender import Recommender
 from genrec.runs import layout, restoring, reuse
 from genrec.runs.building import build, config_of, find_run, restore, set_up
 from genrec.serving import loading, own_items, saving
@@ -114,7 +113,7 @@ class Served:
     @property
     def catalog(self) -> Catalog:
         """What it can recommend: the items of the data set, then those that were added."""
-        return self.model.catalog if isinstance(self.model, Recommender) else self.dataset.catalog
+        return self.model.catalog
 
     def rows(self, keys: Sequence[str]) -> np.ndarray:
         """The rows of items, int64 [n].
@@ -227,8 +226,6 @@ class Served:
         """
         if not isinstance(items, pl.DataFrame):
             raise GenrecError(f"new items come as a polars DataFrame with a column `item`, not as {items!r:.80}")
-        if not isinstance(self.model, Recommender):
-            raise GenrecError(f"{self.model.method} knows nothing of items that it was not trained on: train it again")
         self.model.add_items(items)
         if self.index is not None:
             self.index.add(Indexing(self.model, self.data).items()[len(self.index) :])

@@ -14,7 +14,6 @@ from genrec.analysis.inspection.neighbours import ByCosine, ByPrefix, Likeness, 
 from genrec.assets import Assets, MiniLMText, TextAsset, TfidfText
 from genrec.decoding.vector_index import InnerProducts
 from genrec.errors import GenrecError
-from genrec.recommenders.recommender import Recommender
 from genrec.serving.served import Served
 
 SAMPLE = 1000
@@ -54,9 +53,12 @@ class Inspection:
     """
 
     def __init__(self, served: Served, k: int = 5, seed: int = 0, text: str | None = None) -> None:
-        if not isinstance(served.model, Recommender):
-            raise GenrecError(f"{served.model.method} has no identifier to inspect: it names no items")
-        self.served, self.model, self.catalog = served, served.model, served.catalog
+        model = served.model
+        if model.identifier is None or model.backbone is None or model.assets is None or model.item_assets is None:
+            raise GenrecError(f"{model.method} has no identifier to inspect: it names no items")
+        self.served, self.model, self.catalog = served, model, served.catalog
+        self.identifier, self.backbone = model.identifier, model.backbone
+        self.assets, self.item_assets = model.assets, model.item_assets
         if not 1 <= k < len(self.catalog):
             raise GenrecError(f"an item has 1 to {len(self.catalog) - 1} neighbours to look at, not {k}")
         if seed < 0:
@@ -67,14 +69,14 @@ class Inspection:
         self.keys, self.titles = self.catalog.keys, self.catalog.titles
         warm = torch.from_numpy(served.dataset.warm)
         self.warm = torch.cat([warm, warm.new_zeros(len(self.catalog) - len(warm))])
-        self.names = self.model.identifier.token_sequences()
+        self.names = self.identifier.token_sequences()
         self.likenesses: dict[str, Likeness] = {}
         if self.names is not None:
             self.likenesses[IDENTIFIER] = ByPrefix(self.names.codes.cpu())
         else:
             tokens = self._tokens()
             self.likenesses[IDENTIFIER] = ByCosine(tokens.flatten(1))
-            identifier = self.model.identifier
+            identifier = self.identifier
             numbered = [f"token {number}" for number in range(1, tokens.shape[1] + 1)]
             names = identifier.token_names() if isinstance(identifier, NamedTokens) else numbered
             self.tables = dict(zip(names, tokens.unbind(1), strict=True))
@@ -94,19 +96,19 @@ class Inspection:
     def _tokens(self) -> Tensor:
         """What the language model reads for every item, float [N, K, D]."""
         rows = torch.arange(len(self.catalog), device=self.model.device)[:, None]
-        parts = (self.model.identifier.embed(part) for part in rows.split(SAMPLE))
+        parts = (self.identifier.embed(part) for part in rows.split(SAMPLE))
         return torch.cat([part.embeds * part.mask[..., None] for part in parts]).float().cpu()
 
     def _encoder(self, text: str | None) -> TextAsset | None:
         """Who makes the text embeddings."""
-        own = self.model.assets.text
+        own = self.assets.text
         if text is not None:
             return TEXTS[text] or own
-        return own if own and self.model.assets.store.has(own, self.served.dataset) else TEXTS["tfidf"]
+        return own if own and self.assets.store.has(own, self.served.dataset) else TEXTS["tfidf"]
 
     def _text(self, encoder: TextAsset | None) -> Tensor:
         """Text embeddings [N, d]."""
-        store = self.model.assets.store
+        store = self.assets.store
         assets = Assets(encoder, root=str(store.root), seed=store.seed).bind(self.served.dataset)
         # What has to be built says so where results are not.
         with redirect_stdout(sys.stderr):
@@ -127,7 +129,7 @@ class Inspection:
             ``score``, what users' vectors are multiplied with, if there is such a thing; ``assets``, what the recipes
             of the items' codes told when they were built; and ``neighbours``, see `agreement`.
         """
-        parts = {"identifier": self.model.identifier, "language model": self.model.backbone}
+        parts = {"identifier": self.identifier, "language model": self.backbone}
         count = {"all": len(self.warm), "warm": int(self.warm.sum()), "cold": int((~self.warm).sum())}
         return {
             "method": self.model.method,
@@ -136,7 +138,7 @@ class Inspection:
             "items": count,
             "parameters": {name: _parameters(part) for name, part in parts.items()},
             **self._form(),
-            "assets": self.model.item_assets.diagnostics(),
+            "assets": self.item_assets.diagnostics(),
             "neighbours": self.agreement(),
         }
 
@@ -144,7 +146,7 @@ class Inspection:
         if self.names is not None:
             return {"sequences": sequence_numbers(self.names.codes.cpu(), self.names.words, len(self.names.tokens))}
         rows = torch.cat([self.sample(warm, SAMPLE) for warm in (True, False)])
-        tables, identifier = dict(self.tables), self.model.identifier
+        tables, identifier = dict(self.tables), self.identifier
         if isinstance(identifier, InnerProducts):
             tables["score"] = identifier.item_vectors().detach().float().cpu()
         return {"vectors": {name: vector_numbers(table, rows) for name, table in tables.items()}}
@@ -189,7 +191,7 @@ class Inspection:
         return [
             {
                 **self._item(row),
-                "identifier": self.model.identifier.describe(row),
+                "identifier": self.identifier.describe(row),
                 "neighbours": {
                     name: [
                         {**self._item(other), "alike": score}

@@ -48,7 +48,7 @@ def item_scores(numbers: Tensor, codes: Tensor) -> Tensor:
     # Row by row in memory, also for a single user: anything else takes ten times as long.
     table = numbers.permute(1, 2, 0).clone(memory_format=torch.contiguous_format).view(slots * size, users)
     first = torch.arange(0, slots * size, size, device=codes.device, dtype=torch.int32)
-    return F.embedding_bag(codes.int() + first, table, mode="sum").T
+    return F.embedding_bag(codes.int() + first, table, mode="sum").T.contiguous()
 
 
 def top_codes(numbers: Tensor, codes: Tensor, allowed: Tensor, k: int) -> Ranking:

@@ -121,7 +121,7 @@ class BIGRec(ItemIdentifier):
         rows = {text: row for row, text in enumerate(distinct)}
         self.title_of = table(torch.tensor([rows[text] for text in texts], device=device))
         # Items that were added later have not been taken yet.
-        trained = torch.from_numpy(assets.get(Frequency())["counts"]).float()
+        trained = torch.from_numpy(assets.built(Frequency())["counts"]).float()
         counts = F.pad(trained, (0, len(catalog) - len(trained)))
         spread = (counts.max() - counts.min()).clamp(min=1)
         self.popularity = table(((counts - counts.min()) / spread).to(device))
@@ -151,7 +151,7 @@ class BIGRec(ItemIdentifier):
             return self._assets.encode(texts, keep)
         if not keep:
             return self.encoder(texts)
-        return torch.from_numpy(self._assets.get(Understood(self.encoder, tuple(texts)))[EMBEDDINGS])
+        return torch.from_numpy(self._assets.built(Understood(self.encoder, tuple(texts)))[EMBEDDINGS])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The encoder may be another one now.

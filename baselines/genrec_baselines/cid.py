@@ -54,7 +54,7 @@ class CID(TokenSequence):
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
         """The k tokens, or k for every level, and the root of the cold branch."""
-        paths = assets.get(self.clusters)[PATHS]
+        paths = assets.built(self.clusters)[PATHS]
         cold = int((paths[:, 0] < 0).sum())
         self.size = self.clusters.leaf
         if self.cold == "reference" and self.last == "sequential":
@@ -76,7 +76,7 @@ class CID(TokenSequence):
         Raises:
             GenrecError: if cold items are named as in the authors' code, and there are not enough tokens.
         """
-        paths = assets.get(self.clusters)[PATHS]
+        paths = assets.built(self.clusters)[PATHS]
         paths = np.pad(paths, ((0, len(catalog) - len(paths)), (0, 0)), constant_values=-1)
         numbers = self._numbers(paths, np.random.default_rng(assets.seeded(self.clusters).seed)).tolist()
         rows = [self._name(path[path >= 0].tolist(), number) for path, number in zip(paths, numbers, strict=True)]

@@ -56,7 +56,7 @@ class E4SRec(ItemIdentifier):
         own = [torch.randn(weight.shape[1], generator=generator) for _ in range(len(catalog) - len(weight))]
         self.added = table(weight.new_empty(0, weight.shape[1]))
         if own:
-            cold = torch.from_numpy(assets.get(Frequency())["counts"] == 0).to(weight.device)
+            cold = torch.from_numpy(assets.built(Frequency())["counts"] == 0).to(weight.device)
             untrained = weight[cold] if cold.any() else weight
             self.added = untrained.mean(0) + HEAD_STD * torch.stack(own).to(weight)
 

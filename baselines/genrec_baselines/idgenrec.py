@@ -59,10 +59,10 @@ class IDGenRec(TokenSequence):
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
-        built = assets.get(self.tags)
+        built = assets.built(self.tags)
         tags = [*built[TAGS].tolist(), *self.tags.encode(catalog, built)]
         late = np.ones(len(catalog), bool)
-        counts = assets.get(Frequency())["counts"]
+        counts = assets.built(Frequency())["counts"]
         late[: len(counts)] = counts == 0
         return self._unique(tags, late, known)
 

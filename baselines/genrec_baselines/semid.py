@@ -112,7 +112,7 @@ class SemID(TokenSequence):
         """The rows from ``known`` on, in the order in which they are numbered."""
         keys, late = catalog.keys, np.zeros(len(catalog), bool)
         if self.warm_first:
-            counts = assets.get(Frequency())["counts"]
+            counts = assets.built(Frequency())["counts"]
             late[:] = True
             late[: len(counts)] = counts == 0
         return sorted(range(known, len(catalog)), key=lambda item: (late[item], keys[item]))

@@ -27,7 +27,7 @@ def test_tables_have_one_row_per_item(assets: Assets, dataset: Dataset) -> None:
     assert bound.text.shape == (12, 6)
     assert bound.cf.shape == (12, 6)
     assert bound.text.dtype == bound.cf.dtype == torch.float32
-    np.testing.assert_array_equal(bound.text, bound.get(TfidfText(dim=6))["embeddings"])
+    np.testing.assert_array_equal(bound.text, bound.built(TfidfText(dim=6))["embeddings"])
     np.testing.assert_array_equal(bound.cf, dataset.cf)
 
 

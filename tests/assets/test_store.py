@@ -132,11 +132,11 @@ def test_what_a_build_told_is_kept(store: AssetStore, asset: Rows, dataset: Data
     assert store.diagnostics(telling, dataset) == {}, "it was not built"
     items = Assets(root=str(store.root)).bind(dataset)
     assert items.diagnostics() == {}
-    items.get(asset)
+    items.built(asset)
     assert items.diagnostics() == {}, "nothing was told"
-    items.get(telling)
+    items.built(telling)
     assert items.diagnostics() == {key_of(telling): {"factor": 3}}
-    items.get(replace(asset, factor=4))
+    items.built(replace(asset, factor=4))
     assert items.diagnostics()[key_of(telling)] == {"factor": 3}, "another of its name takes nothing away"
     assert len(items.diagnostics()) == 2
     assert store.diagnostics(telling, dataset) == {"factor": 3}

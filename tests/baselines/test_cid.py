@@ -43,7 +43,7 @@ def test_identifiers_are_distinct_and_none_begins_another(
 
 def test_items_share_as_many_tokens_as_clusters(shop: Dataset, tmp_path: Path) -> None:
     model = Indexed(CID(CLUSTERS), shop, tmp_path)
-    table = model.assets.get(CLUSTERS)["paths"]
+    table = model.assets.built(CLUSTERS)["paths"]
     paths = [tuple(path[path >= 0].tolist()) for path in table]
     warm = np.flatnonzero(shop.warm)[::3].tolist()
     for first, second in combinations(warm, 2):

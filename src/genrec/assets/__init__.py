@@ -6,7 +6,7 @@ from genrec.assets.codes.fitting import Training
 from genrec.assets.codes.recipes import LETTERCodes, RQVAECodes, encode
 from genrec.assets.frequency import Frequency
 from genrec.assets.item_assets import Assets, ItemAssets
-from genrec.assets.recipe import Asset, CFAsset, ItemCodes, TextAsset
+from genrec.assets.recipe import Asset, CFAsset, EmbeddingAsset, FromEmbeddings, ItemCodes, TextAsset
 from genrec.assets.store import AssetStore
 from genrec.assets.tags.generated import GeneratedTags
 from genrec.assets.tags.words import CatalogTags, ItemTags, KeywordTags
@@ -19,7 +19,9 @@ __all__ = [
     "CFAsset",
     "CatalogTags",
     "CooccurrenceClusters",
+    "EmbeddingAsset",
     "Frequency",
+    "FromEmbeddings",
     "GeneratedTags",
     "ItemAssets",
     "ItemCodes",

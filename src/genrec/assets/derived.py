@@ -8,23 +8,32 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec.assets.recipe import EMBEDDINGS, Asset, ItemCodes, TextAsset, WithoutUsers, hash_texts
+from genrec.assets.recipe import (
+    EMBEDDINGS,
+    Asset,
+    EmbeddingAsset,
+    FromEmbeddings,
+    ItemCodes,
+    TextAsset,
+    WithoutUsers,
+    hash_texts,
+)
 from genrec.assets.store import AssetStore
 from genrec.data import Dataset
 
 
 @dataclass(frozen=True)
 class Derived(Asset):
-    """Item codes together with the assets whose embeddings they are made of.
+    """A recipe together with the assets whose embeddings it is made of.
 
     Args:
-        recipe: of the codes.
-        embeddings: "text", and "cf" where the recipe needs it.
+        recipe: of codes, or of anything else.
+        embeddings: what makes each of its `FromEmbeddings.sources`.
         store: where those are kept.
     """
 
-    recipe: ItemCodes
-    embeddings: Mapping[str, Asset]
+    recipe: FromEmbeddings
+    embeddings: Mapping[str, EmbeddingAsset]
     store: AssetStore = field(compare=False)
 
     @property
@@ -38,8 +47,8 @@ class Derived(Asset):
         return {**self.recipe.fingerprint(dataset), "sources": sources}
 
     def for_new_items(self) -> Sequence[Asset]:
-        """See `Asset.for_new_items`."""
-        return (self.embeddings["text"],)
+        """See `Asset.for_new_items`: codes are made for them, of all embeddings."""
+        return tuple(self.embeddings.values()) if isinstance(self.recipe, ItemCodes) else ()
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`."""

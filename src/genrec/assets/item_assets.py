@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genrec.assets.derived import Derived, Encoded
-from genrec.assets.recipe import EMBEDDINGS, Asset, CFAsset, ItemCodes, TextAsset
+from genrec.assets.recipe import (
+    CF,
+    EMBEDDINGS,
+    TEXT,
+    Asset,
+    CFAsset,
+    EmbeddingAsset,
+    FromEmbeddings,
+    ItemCodes,
+    TextAsset,
+)
 from genrec.assets.store import AssetStore
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
 from genrec.seeds import Recipe, seed_of_run, with_seed
 
+_LACKS = {
+    TEXT: ("text embeddings", "no text encoder is", "TfidfText"),
+    CF: ("collaborative embeddings", "none are", "SASRecCF"),
+}
+"""The embeddings that most identifiers need, and what to say of a config without them."""
+
 
 class Assets:
-    """Which text encoder and which collaborative embeddings the identifiers share.
+    """Which embeddings of the items the identifiers share.
 
     Args:
         text: the text encoder.
         cf: where the collaborative embeddings come from.
         root: the folder of the store.
-        seed: of the recipes that leave theirs open, these two and those of the identifiers; None is that of
+        seed: of the recipes that leave theirs open, these and those of the identifiers; None is that of
             `seed_everything`.
+        sources: other embeddings by name, such as ``image``.
+
+    Raises:
+        GenrecError: if a source has the name of another, or no name at all.
     """
 
     def __init__(
@@ -35,9 +55,17 @@ class Assets:
         cf: CFAsset | None = None,
         root: str = "data/assets",
         seed: int | None = None,
+        sources: Mapping[str, EmbeddingAsset] | None = None,
     ) -> None:
+        for name in sources or {}:
+            if name in _LACKS or not name.isidentifier():
+                raise GenrecError(
+                    f"`assets.sources` has `{name!s:.80}`: {TEXT} and {CF} have keys of their own, `assets.{TEXT}` and "
+                    f"`assets.{CF}`, and any other name is one word, such as `image`"
+                )
         self.text = text
         self.cf = cf
+        self.sources = dict(sources or {})
         self.store = AssetStore(root, seed_of_run() if seed is None else seed)
 
     def bind(self, dataset: Dataset) -> ItemAssets:
@@ -49,7 +77,7 @@ class ItemAssets:
     """What an identifier sees: tables with one row per item, built when they are first asked for.
 
     Args:
-        assets: the encoder, the collaborative embeddings and the store.
+        assets: what makes the embeddings, and the store.
         dataset: what they are built from.
         catalog: the items that the tables have rows for: those of the data set, then any that were added later.
     """
@@ -58,10 +86,18 @@ class ItemAssets:
         self._assets = assets
         self._dataset = dataset
         self._catalog = catalog
+        self._tables: dict[str, Tensor] = {}
 
-    def get(self, asset: Asset) -> dict[str, np.ndarray]:
-        """The arrays of any recipe, from the store; they have rows for the items of the data set alone."""
-        return self._assets.store.get(asset, self._dataset)
+    def built(self, recipe: Asset | FromEmbeddings) -> dict[str, np.ndarray]:
+        """All that a recipe built, from the store: arrays by name, with rows for the items of the data set alone.
+
+        Raises:
+            GenrecError: if embeddings that the recipe needs are not configured.
+        """
+        store = self._assets.store
+        if isinstance(recipe, FromEmbeddings):
+            recipe = Derived(recipe, {name: self._recipe(name) for name in recipe.sources}, store)
+        return store.get(recipe, self._dataset)
 
     def seeded(self, recipe: Recipe) -> Recipe:
         """A recipe as it is built: with the seed of the run where it leaves its own open."""
@@ -73,18 +109,45 @@ class ItemAssets:
         found = {key: store.diagnostics(asset, self._dataset) for key, asset in store.asked.items()}
         return {key: numbers for key, numbers in found.items() if numbers}
 
-    @cached_property
+    def source(self, name: str) -> Tensor:
+        """Embeddings by name, float32 [N, d]: "text", "cf", or one of `Assets.sources`.
+
+        Rows of items that were added later are made as the recipe says (`EmbeddingAsset.added`): the text of an item is
+        encoded, a collaborative vector is the mean of the cold items', and a recipe that has no rule refuses them.
+
+        Raises:
+            GenrecError: if there are none of that name, or they cannot be made.
+        """
+        if name not in self._tables:
+            self._tables[name] = torch.from_numpy(self._table(self._recipe(name)))
+        return self._tables[name]
+
+    def _table(self, recipe: EmbeddingAsset) -> np.ndarray:
+        """Embeddings float32 [N, d]: those that were built, then those of the items that were added."""
+        built, known = self.built(recipe), len(self._dataset.catalog)
+        table = _rows(recipe, built.get(EMBEDDINGS), known)
+        if len(self._catalog) == known:
+            return table
+        added = recipe.added(self._catalog, self._dataset, built)
+        return np.concatenate([table, _rows(recipe, added, len(self._catalog) - known, table.shape[1])])
+
+    @property
     def text(self) -> Tensor:
-        """Text embeddings, float32 [N, d].
+        """Text embeddings, float32 [N, d], see `source`.
 
         Raises:
             GenrecError: if no text encoder is configured, or the items have no text.
         """
-        table = self._text[EMBEDDINGS]
-        if self._added:
-            new_texts = self._catalog.texts()[-self._added :]
-            table = np.concatenate([table, self._encoder.encode(new_texts, self._text)])
-        return torch.from_numpy(np.asarray(table, np.float32))
+        return self.source(TEXT)
+
+    @property
+    def cf(self) -> Tensor:
+        """Collaborative embeddings, float32 [N, d], see `source`.
+
+        Raises:
+            GenrecError: if none are configured.
+        """
+        return self.source(CF)
 
     def encode(self, texts: Sequence[str], keep: bool = False) -> Tensor:
         """Embeddings float32 [n, d] of any texts, in the space of `text`.
@@ -97,43 +160,25 @@ class ItemAssets:
             GenrecError: as `text`.
         """
         if keep:
-            table = self.get(Encoded(self._encoder, tuple(texts), self._assets.store))[EMBEDDINGS]
+            table = self.built(Encoded(self._encoder, tuple(texts), self._assets.store))[EMBEDDINGS]
         else:
             table = self._encoder.encode(list(texts), self._text)
         return torch.from_numpy(np.asarray(table, np.float32))
 
-    @cached_property
-    def cf(self) -> Tensor:
-        """Collaborative embeddings, float32 [N, d].
-
-        An item that was added later has the mean of the cold items' rows: nothing is known of either.
-
-        Raises:
-            GenrecError: if none are configured.
-        """
-        table = np.asarray(self.get(self._cf_source)[EMBEDDINGS], np.float32)
-        if self._added:
-            cold = ~self._dataset.warm
-            unknown = table[cold if cold.any() else slice(None)].mean(0, keepdims=True)
-            table = np.concatenate([table, unknown.repeat(self._added, 0)])
-        return torch.from_numpy(table)
-
     def codes(self, recipe: ItemCodes) -> Tensor:
-        """The items' codes, long [N, L], made of the shared text and collaborative embeddings.
+        """The items' codes, long [N, L], made of the embeddings that the recipe asks for.
 
-        Items that were added later are named after their text; the codes of those before them stay as they are.
+        Items that were added later are named after their embeddings; the codes of those before them stay as they are.
 
         Raises:
             GenrecError: if embeddings that the recipe needs are not configured.
         """
         recipe = self.seeded(recipe)
-        embeddings: dict[str, Asset] = {"text": self._encoder}
-        if recipe.needs_cf:
-            embeddings["cf"] = self._cf_source
-        built = self.get(Derived(recipe, embeddings, self._assets.store))
+        built, known = self.built(recipe), len(self._dataset.catalog)
         table = built["codes"]
-        if self._added:
-            table = np.concatenate([table, recipe.encode(self.text[-self._added :].numpy(), built)])
+        if len(self._catalog) > known:
+            embeddings = {name: self.source(name)[known:].numpy() for name in recipe.sources}
+            table = np.concatenate([table, recipe.encode(embeddings, built)])
         return torch.from_numpy(table)
 
     def extend(self, catalog: Catalog) -> ItemAssets:
@@ -142,26 +187,45 @@ class ItemAssets:
 
     @cached_property
     def _text(self) -> dict[str, np.ndarray]:
-        return self.get(self._encoder)
+        return self.built(self._encoder)
 
     @property
     def _encoder(self) -> TextAsset:
-        if self._assets.text is None:
-            raise GenrecError(
-                f"the identifier needs text embeddings of `{self._dataset.name}`, but no text encoder is configured: "
-                "give `assets.text`, such as TfidfText"
-            )
-        return self.seeded(self._assets.text)
+        return cast(TextAsset, self._recipe(TEXT))
 
-    @property
-    def _cf_source(self) -> CFAsset:
-        if self._assets.cf is None:
-            raise GenrecError(
-                f"the identifier needs collaborative embeddings of `{self._dataset.name}`, but none are configured: "
-                "give `assets.cf`, such as SASRecCF"
-            )
-        return self._assets.cf
+    def _recipe(self, name: str) -> EmbeddingAsset:
+        """What makes embeddings.
 
-    @property
-    def _added(self) -> int:
-        return len(self._catalog) - len(self._dataset.catalog)
+        Raises:
+            GenrecError: if there are none of that name.
+        """
+        there = {TEXT: self._assets.text, CF: self._assets.cf, **self._assets.sources}
+        recipe = there.get(name)
+        if recipe is not None:
+            return self.seeded(recipe)
+        if name in _LACKS:
+            what, lacks, such_as = _LACKS[name]
+            raise GenrecError(
+                f"the identifier needs {what} of `{self._dataset.name}`, but {lacks} configured: give `assets.{name}`, "
+                f"such as {such_as}"
+            )
+        configured = ", ".join(name for name, made_by in there.items() if made_by is not None) or "none"
+        raise GenrecError(
+            f"the identifier needs embeddings `{name!s:.80}` of `{self._dataset.name}`; configured are {configured}: "
+            f"give `assets.sources.{name!s:.80}`"
+        )
+
+
+def _rows(recipe: EmbeddingAsset, table: np.ndarray | None, count: int, width: int | None = None) -> np.ndarray:
+    """A table of embeddings as float32, once it is found to have a row per item.
+
+    Raises:
+        GenrecError: if it has not, naming the recipe.
+    """
+    if table is None or table.ndim != 2 or table.shape != (count, width or table.shape[1]):
+        found = "no table" if table is None else f"a table {list(table.shape)}"
+        raise GenrecError(
+            f"`{recipe.name}` ({type(recipe).__name__}) made {found} for {count} items: `{EMBEDDINGS}` has a row of "
+            f"{width or 'any number of'} numbers for each"
+        )
+    return np.asarray(table, np.float32)

@@ -11,10 +11,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from genrec.data import Dataset, Ragged
+from genrec.data import Catalog, Dataset, Ragged
+from genrec.errors import GenrecError
 
 EMBEDDINGS = "embeddings"
-"""The array that every text and CF asset has: float32 [N, d]."""
+"""The array that every `EmbeddingAsset` has: float32 [N, d]."""
+TEXT, CF = "text", "cf"
+"""The names of the embeddings that most identifiers are made of."""
 
 
 class Asset(ABC):
@@ -42,23 +45,63 @@ class WithoutUsers(Asset):
     """A recipe that reads nobody's history: a recommender that was saved without users can make the result again."""
 
 
-class TextAsset(Asset):
+class EmbeddingAsset(Asset):
+    """A vector of every item: ``embeddings`` float32 [N, d]."""
+
+    def added(self, catalog: Catalog, dataset: Dataset, built: dict[str, np.ndarray]) -> np.ndarray:
+        """Embeddings [n, d] of items that were added later, in the space of what was built before.
+
+        An item's do not depend on the items behind it. A recipe that has no rule for them keeps this default.
+
+        Args:
+            catalog: the items of the data set, then n others.
+            dataset: what was built of it.
+            built: the arrays that came of it.
+
+        Raises:
+            GenrecError: if it knows nothing but the items that it was made of.
+        """
+        new = catalog.keys[len(dataset.catalog)]
+        raise GenrecError(
+            f"`{self.name}` knows nothing of items that are added later, such as `{new}`: train again with them, or "
+            f"let {type(self).__name__} implement `added`"
+        )
+
+
+class TextAsset(EmbeddingAsset):
     """A frozen text encoder: ``embeddings`` float32 [N, d] of the items' texts."""
 
     @abstractmethod
     def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
         """Embeddings [n, d] of new texts, in the space of what was built before."""
 
+    def added(self, catalog: Catalog, dataset: Dataset, built: dict[str, np.ndarray]) -> np.ndarray:
+        """See `EmbeddingAsset.added`: the embeddings of their texts."""
+        return self.encode(catalog.texts()[len(dataset.catalog) :], built)
 
-class CFAsset(Asset):
+
+class CFAsset(EmbeddingAsset):
     """Collaborative embeddings: ``embeddings`` float32 [N, d], learned from the training split alone."""
 
+    def added(self, catalog: Catalog, dataset: Dataset, built: dict[str, np.ndarray]) -> np.ndarray:
+        """See `EmbeddingAsset.added`: the mean of the cold items' rows, as nothing is known of either.
 
-class ItemCodes(ABC):
-    """A recipe that names items by codes, made of their embeddings: ``codes`` int64 [N, L]."""
+        Without cold items it is the mean of all.
+        """
+        cold = ~dataset.warm
+        table = np.asarray(built[EMBEDDINGS], np.float32)
+        unknown = table[cold if cold.any() else slice(None)].mean(0, keepdims=True)
+        return unknown.repeat(len(catalog) - len(dataset.catalog), 0)
 
-    needs_cf: ClassVar[bool]
-    """Whether it is made of collaborative embeddings too, not of text embeddings alone."""
+
+class FromEmbeddings(ABC):
+    """A recipe for arrays that are made of the items' embeddings: a whitening, a graph of neighbours, codes.
+
+    Attributes:
+        sources: the names of the embeddings (`genrec.assets.item_assets.ItemAssets.source`).
+    """
+
+    sources: ClassVar[Sequence[str]] = (TEXT,)
 
     @property
     @abstractmethod
@@ -71,13 +114,31 @@ class ItemCodes(ABC):
 
     @abstractmethod
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `Asset.build`; ``embeddings`` holds float32 tables [N, .]: "text", and "cf" where it is needed."""
+        """See `Asset.build`; ``embeddings`` holds float32 tables [N, .] by the names of `sources`."""
+
+
+class ItemCodes(FromEmbeddings):
+    """A recipe that names items by codes, made of their embeddings: ``codes`` int64 [N, L]."""
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """L, codes of an item."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Codes to choose from in every place; each is a number from 0 to ``size`` - 1."""
 
     @abstractmethod
-    def encode(self, text: np.ndarray, built: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Codes [n, L] of items that come to those that were built, from their text embeddings [n, d].
+    def encode(self, embeddings: Mapping[str, np.ndarray], built: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Codes [n, L] of items that come to those that were built.
 
         An item's codes depend on the items before it, never on those behind.
+
+        Args:
+            embeddings: their rows [n, .] of all that `build` was given.
+            built: what it made.
         """
 
 

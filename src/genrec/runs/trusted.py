@@ -28,7 +28,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from genrec.assets import Asset, Assets, ItemCodes
+from genrec.assets import Asset, Assets, FromEmbeddings
 from genrec.backbones import Backbone
 from genrec.config.signatures import all_subclasses, cause, looked_for
 from genrec.data import SequenceData, Source
@@ -47,7 +47,7 @@ MOST = 10_000
 LARGEST = 10**7
 """Of the whole numbers, but for seeds: what is made in such a number has to fit into memory."""
 
-_KINDS: tuple[Any, ...] = (RankingModule, ItemIdentifier, Backbone, Source, Asset, ItemCodes)
+_KINDS: tuple[Any, ...] = (RankingModule, ItemIdentifier, Backbone, Source, Asset, FromEmbeddings)
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict, set, object, Sequence, Mapping)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 

@@ -86,7 +86,7 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
         "items": len(dataset.catalog),
         "brought": brought,
         "model": config["model"],
-        "assets": {name: config["assets"].get(name) for name in ("text", "cf", "seed")},
+        "assets": {name: config["assets"].get(name) for name in ("text", "cf", "sources", "seed")},
         "data": {name: value for name, value in config["data"].items() if name not in ("source", "root")},
     }
     manifest.write(folder, about)

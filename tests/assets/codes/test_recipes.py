@@ -199,19 +199,19 @@ def test_a_tokenizer_of_warm_items_never_sees_the_others(tmp_path: Path) -> None
 
 def test_new_items_get_the_nearest_codes_from_tiger(tiger: Built) -> None:
     new = clustered(9, 10, 6, seed=5)
-    np.testing.assert_array_equal(TIGER.encode(new, tiger.arrays), encode(tiger.arrays, new))
+    np.testing.assert_array_equal(TIGER.encode({"text": new}, tiger.arrays), encode(tiger.arrays, new))
 
 
 def test_new_items_get_free_codes_from_letter(letter: Built) -> None:
     new = np.concatenate([letter.text[:5], letter.text[:5], clustered(9, 10, 6, seed=5)])
-    codes = LETTER.encode(new, letter.arrays)
+    codes = LETTER.encode({"text": new}, letter.arrays)
     assert distinct(np.concatenate([letter.arrays["codes"], codes]))
     nearest = encode(letter.arrays, new)
     there = {tuple(row) for row in letter.arrays["codes"].tolist()}
     for wanted, given in zip(nearest.tolist(), codes.tolist(), strict=True):
         assert given == wanted or tuple(wanted) in there
         there.add(tuple(given))
-    np.testing.assert_array_equal(LETTER.encode(new[:7], letter.arrays), codes[:7])
+    np.testing.assert_array_equal(LETTER.encode({"text": new[:7]}, letter.arrays), codes[:7])
 
 
 def test_a_collapse_is_loud(tmp_path: Path) -> None:

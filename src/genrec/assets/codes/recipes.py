@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -16,7 +16,7 @@ from genrec.assets.codes.fitting import Objective, Training, fit
 from genrec.assets.codes.letter import Alignment, Diversity, Projection
 from genrec.assets.codes.repair import assign, settle, spread, take
 from genrec.assets.codes.rqvae import RQVAE, Reduction
-from genrec.assets.recipe import ItemCodes, hash_arrays
+from genrec.assets.recipe import CF, TEXT, ItemCodes, hash_arrays
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.seeds import number
@@ -42,8 +42,6 @@ class RQVAECodes(ItemCodes):
         training: for how long.
     """
 
-    needs_cf: ClassVar[bool] = False
-
     levels: int = 3
     size: int = 256
     dim: int = 32
@@ -60,14 +58,19 @@ class RQVAECodes(ItemCodes):
         """See `Asset.name`."""
         return "codes-rqvae"
 
+    @property
+    def length(self) -> int:
+        """See `ItemCodes.length`."""
+        return self.levels
+
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `ItemCodes.fingerprint`."""
+        """See `FromEmbeddings.fingerprint`."""
         warm = {"warm": hash_arrays(dataset.warm)} if self.fit_items == "warm" else {}
         return {**asdict(self), **warm}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `ItemCodes.build`."""
-        text = torch.from_numpy(embeddings["text"])
+        """See `FromEmbeddings.build`."""
+        text = torch.from_numpy(embeddings[TEXT])
 
         def objective() -> Objective:
             network = RQVAE(text.shape[1], self.levels, self.size, self.dim)
@@ -79,9 +82,9 @@ class RQVAECodes(ItemCodes):
         report(f"{self.name} of {dataset.name}", folder, codes, self.size, trained)
         return {CODES: codes.numpy(), **network.arrays()}
 
-    def encode(self, text: np.ndarray, built: Mapping[str, np.ndarray]) -> np.ndarray:
+    def encode(self, embeddings: Mapping[str, np.ndarray], built: Mapping[str, np.ndarray]) -> np.ndarray:
         """See `ItemCodes.encode`: the nearest codes."""
-        return encode(built, text)
+        return encode(built, embeddings[TEXT])
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class LETTERCodes(ItemCodes):
         training: for how long.
     """
 
-    needs_cf: ClassVar[bool] = True
+    sources: ClassVar[Sequence[str]] = (TEXT, CF)
 
     levels: int = 4
     size: int = 256
@@ -121,17 +124,22 @@ class LETTERCodes(ItemCodes):
         """See `Asset.name`."""
         return "codes-letter"
 
+    @property
+    def length(self) -> int:
+        """See `ItemCodes.length`."""
+        return self.levels
+
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `ItemCodes.fingerprint`; cold items are left out of the alignment."""
+        """See `FromEmbeddings.fingerprint`; cold items are left out of the alignment."""
         return {**asdict(self), "warm": hash_arrays(dataset.warm)}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `ItemCodes.build`.
+        """See `FromEmbeddings.build`.
 
         Raises:
             GenrecError: if the widths of latents and collaborative embeddings do not fit, or there are too few codes.
         """
-        text, cf = torch.from_numpy(embeddings["text"]), embeddings["cf"]
+        text, cf = torch.from_numpy(embeddings[TEXT]), embeddings[CF]
         network, trained = fit(lambda: self._objective(text, cf, dataset.warm), text, self.training, balanced=True)
         latents, codebooks, nearest = network.latents(text), network.codebooks.detach(), network.codes(text)
         parted = spread(nearest, latents, codebooks, self.epsilon) if self.epsilon else nearest
@@ -159,9 +167,12 @@ class LETTERCodes(ItemCodes):
             weights={"alignment": self.alpha, "diversity": self.beta},
         )
 
-    def encode(self, text: np.ndarray, built: Mapping[str, np.ndarray]) -> np.ndarray:
-        """See `ItemCodes.encode`: the nearest codes where they are free, the nearest free ones otherwise."""
-        network, new = RQVAE.load(built), torch.from_numpy(text)
+    def encode(self, embeddings: Mapping[str, np.ndarray], built: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `ItemCodes.encode`: the nearest codes where they are free, the nearest free ones otherwise.
+
+        They follow the text alone: nothing is known yet of who takes a new item.
+        """
+        network, new = RQVAE.load(built), torch.from_numpy(embeddings[TEXT])
         taken = take(torch.from_numpy(built[CODES]))
         return settle(network.codes(new), network.latents(new), network.codebooks.detach(), taken).numpy()
 

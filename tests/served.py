@@ -47,7 +47,7 @@ def recommender(identifier: dict[str, Any], backbone: dict[str, Any] = T5_BACKBO
     }
 
 
-def make_run(folder: Path, model: dict[str, Any]) -> Path:
+def make_run(folder: Path, model: dict[str, Any], assets: dict[str, Any] | None = None) -> Path:
     """A run of made-up parameters, below ``folder / "runs"``; the data are made on the spot."""
     run = folder / "runs" / "made_up" / "2026-01-01_00-00-00"
     data = {"class_path": "genrec.data.Synthetic", "init_args": {"users": 150, "items": 140}}
@@ -58,6 +58,7 @@ def make_run(folder: Path, model: dict[str, Any]) -> Path:
             "text": {"class_path": "genrec.assets.TfidfText", "init_args": {"dim": 8}},
             "cf": {"class_path": "genrec.recommenders.SASRecCF", "init_args": {"dim": 8, "max_epochs": 1}},
             "root": str(folder / "data" / "assets"),
+            **(assets or {}),
         },
     }
     run.mkdir(parents=True)

@@ -33,7 +33,7 @@ class LETTER(TokenSequence):
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
         """A token for every code of every level."""
-        return code_tokens([self.codes.size] * self.codes.levels)
+        return code_tokens([self.codes.size] * self.codes.length)
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""

@@ -36,7 +36,7 @@ class TIGER(TokenSequence):
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
         """A token for every code of every level, and the numbers."""
-        return code_tokens([self.codes.size] * self.codes.levels + [EXTRA])
+        return code_tokens([self.codes.size] * self.codes.length + [EXTRA])
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`.

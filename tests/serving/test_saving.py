@@ -105,6 +105,31 @@ class Twice(TokenSequence):
         return (np.column_stack([codes, number_equals(codes)]) + first + self.names.words)[len(known) :]
 
 
+class Sides(TokenSequence):
+    """On which side of zero the numbers of the source `words` lie, and a number."""
+
+    def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
+        return code_tokens([2, 2, 128])
+
+    def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
+        sides = (assets.source("words") > 0)[:, :2].long().numpy()
+        return (np.column_stack([sides, number_equals(sides)]) + np.array([0, 2, 4]) + self.names.words)[len(known) :]
+
+
+def test_a_source_of_any_name_comes_along(tmp_path: Path) -> None:
+    sources = {"words": {"class_path": "genrec.assets.TfidfText", "init_args": {"dim": 3}}}
+    run = make_run(tmp_path, recommender({"class_path": f"{__name__}.Sides"}), {"sources": sources})
+    served = load(run)
+    before = best(served)
+    served.save_pretrained(tmp_path / "saved")
+    served.add_items(NEW)
+    shutil.rmtree(tmp_path / "data")
+    again = from_pretrained(tmp_path / "saved")
+    assert_same(best(again), before)
+    again.add_items(NEW)
+    assert_same(best(again), best(served))
+
+
 def test_two_recipes_of_one_name_stay_two(tmp_path: Path) -> None:
     quick = {"dim": 4, "training": {"steps": 5}}
     sizes = {"coarse": {"levels": 1, "size": 4, **quick}, "fine": {"levels": 2, "size": 8, **quick}}

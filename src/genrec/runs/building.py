@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -133,7 +134,8 @@ def data_of(source: Source, options: Mapping[str, Any]) -> SequenceData:
 
 def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) -> Namespace:
     try:
-        return parser.instantiate_classes(parser.parse_object(dict(config)))
+        # The parser puts what it has parsed into lists and mappings that it is given.
+        return parser.instantiate_classes(parser.parse_object(copy.deepcopy(dict(config))))
     except Exception as error:
         if said := constructing(error):
             raise GenrecError(said) from error

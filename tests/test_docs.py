@@ -72,6 +72,18 @@ def test_the_contract_holds(page: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert pytest.main([file, *options]) == pytest.ExitCode.OK
 
 
+def test_a_recipe_of_ones_own_whitens(dataset: Dataset, tmp_path: Path) -> None:
+    (block,) = re.findall(
+        r"```python\n((?:(?!```).)*FromEmbeddings\):.*?)```", text("adding_an_identifier.md"), re.DOTALL
+    )
+    written: dict[str, Any] = {"__name__": __name__}
+    exec(block, written)
+    assets = Assets(TfidfText(dim=4), root=str(tmp_path)).bind(dataset)
+    built = assets.built(written["Whitening"]())
+    white = (assets.text.numpy() - built["mean"]) @ built["matrix"]
+    np.testing.assert_allclose(np.cov(white.T), np.eye(4), atol=1e-3)
+
+
 def test_simhash_names_items_as_it_says(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simhash = open_page("adding_an_identifier.md", tmp_path, monkeypatch)
     identifier, assets = simhash.SimHash(), Assets(TfidfText(dim=8), root=str(tmp_path)).bind(dataset)

@@ -24,7 +24,7 @@ from torch import Tensor
 from genrec import load
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
-from genrec.evaluation import RankingMetrics
+from genrec.evaluation.protocol import RankingMetrics
 from genrec.identifiers import TokenSequence
 from genrec.identifiers.writer import TokenWriter
 from genrec.recommenders.recommender import Recommender

@@ -21,7 +21,7 @@ import torch
 
 from genrec.backbones import T5Backbone
 from genrec.data import Release, SequenceData
-from genrec.evaluation import RankingMetrics
+from genrec.evaluation.protocol import RankingMetrics
 from genrec.identifiers import SETRec
 from genrec.recommenders.prompts import Prompt
 

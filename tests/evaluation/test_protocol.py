@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.evaluation import RankingMetrics, popularity_groups
+from genrec.evaluation.protocol import RankingMetrics, popularity_groups
 from genrec.types import PAD, Ranking
 
 # Items 0..5; items 4 and 5 are cold. Groups by frequency: G1 .. G5 are {2, 0}, 3, 1, 4 and 5.

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData, Synthetic
-from genrec.evaluation import RankingMetrics, ranks
+from genrec.evaluation import ranks
+from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame, target_ranks
 from genrec.recommenders.references import ItemKNN
 from genrec.types import PAD, Ranking

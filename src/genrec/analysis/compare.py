@@ -28,7 +28,7 @@ from genrec.config.options import Options
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
 from genrec.io.console import wide_console
-from genrec.runs.results import Run, load_run
+from genrec.runs.results import Run, load_run, measured
 
 LEVEL = 0.95
 FEWEST = 10
@@ -105,10 +105,10 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
     Raises:
         GenrecError: if a run has no ranks, or they rank other users or targets or are measured at other cut-offs.
     """
-    names = _metrics(first)
-    if names != _metrics(second):
+    names, others = measured(first.results), measured(second.results)
+    if names != others:
         raise GenrecError(
-            f"the runs have different metrics ({', '.join(names)} and {', '.join(_metrics(second))}): test them with "
+            f"the runs have different metrics ({', '.join(names)} and {', '.join(others)}): test them with "
             "the same `ks`"
         )
     a, b = _ranks(first, names), _ranks(second, names)
@@ -127,10 +127,6 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
                 for name, numbers in zip(names, np.concatenate([means, ends]).T.tolist(), strict=True)
             ]
     return found
-
-
-def _metrics(run: Run) -> list[str]:
-    return [name for name in run.results["settings"]["all"] if name != "users"]
 
 
 def _ranks(run: Run, names: Sequence[str]) -> pl.DataFrame:

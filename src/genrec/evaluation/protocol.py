@@ -27,7 +27,6 @@ from genrec.evaluation import metrics
 from genrec.types import PAD, Ranking
 
 GROUPS = 5
-MAIN_SETTINGS = ("all", "warm", "cold")
 
 
 def popularity_groups(frequency: np.ndarray) -> np.ndarray:
@@ -43,7 +42,9 @@ def popularity_groups(frequency: np.ndarray) -> np.ndarray:
 
 
 class RankingMetrics(Metric):
-    """Recall@k and NDCG@k of every setting, summed over users, so that any number of processes gives the same means.
+    """The metrics of every setting, summed over users, so that any number of processes gives the same means.
+
+    What they are says `genrec.evaluation.metrics`.
 
     Args:
         frequency: [N] counts in the training split; an item that was never seen is cold.
@@ -80,7 +81,7 @@ class RankingMetrics(Metric):
         self.register_buffer("candidate_of", torch.tensor(row_of), persistent=False)
         self.register_buffer("allowed", torch.from_numpy(np.stack(list(candidates.values()))), persistent=False)
         self.register_buffer("counted", torch.from_numpy(np.stack(list(counted.values()))), persistent=False)
-        self.names = tuple(f"{metric}@{k}" for metric in ("recall", "ndcg") for k in self.ks)
+        self.names = tuple(metrics.names(self.ks))
         shape = (rankings, len(self.settings), len(self.names))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("users", torch.zeros(len(self.settings), dtype=torch.long), dist_reduce_fx="sum")
@@ -102,7 +103,8 @@ class RankingMetrics(Metric):
         # A hit counts where its item does: no setting has to look for its own targets.
         hit = metrics.hits(found, targets)[:, self.candidate_of]
         hit = hit & self._counts(found[:, self.candidate_of])
-        values = [f(hit, n_targets, k) for f in (metrics.recall, metrics.ndcg) for k in self.ks]
+        measured = [metrics.parse(name) for name in self.names]
+        values = [metric.of_hits(hit, n_targets, k) for metric, k in measured]
         # A user without a target in a setting is none of its users.
         self.sums += torch.where(n_targets > 0, torch.stack(values), 0).sum(-1).permute(1, 2, 0)
         self.users += (n_targets > 0).sum(1)

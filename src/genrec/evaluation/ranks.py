@@ -30,6 +30,7 @@ from torchmetrics import Metric
 
 from genrec.data import Dataset, Ragged
 from genrec.errors import GenrecError
+from genrec.evaluation.metrics import parse
 from genrec.evaluation.protocol import RankingMetrics, popularity_groups
 from genrec.io.files import write_new
 from genrec.types import PAD, Ranking
@@ -169,31 +170,9 @@ def user_metrics(ranks: pl.DataFrame, setting: str, names: Sequence[str]) -> np.
     grouped = setting.startswith("G")
     column = pl.col(RANK + ("all" if grouped else setting))
     counted = pl.col(GROUP) == int(setting[1:]) if grouped else column.is_not_null()
-    gain = 1 / (column.cast(pl.Float64) + 1).log(2)
-    sums = {}
-    for name in names:
-        metric, k = _parse(name)
-        hit = column.is_between(1, k)
-        sums[name] = hit.sum() if metric == "recall" else pl.when(hit).then(gain).otherwise(0.0).sum()
-    users = ranks.filter(counted).group_by(USER, maintain_order=True).agg(pl.len().alias("targets"), **sums)
-    best = {name: _best(name, users["targets"].to_numpy()) for name in names}
-    return np.stack([users[name].to_numpy() / best[name] for name in names], 1)
-
-
-def _parse(name: str) -> tuple[str, int]:
-    metric, _, k = name.partition("@")
-    if metric not in ("recall", "ndcg") or not k.isdigit():
-        raise GenrecError(f"`{name}` is no metric that follows from ranks: those are recall@k and ndcg@k")
-    return metric, int(k)
-
-
-def _best(name: str, targets: np.ndarray) -> np.ndarray:
-    """What the sum over the hits of each user is divided by, from the number of his targets."""
-    metric, k = _parse(name)
-    if metric == "recall":
-        return targets.astype(np.float64)
-    ideal = np.cumsum([0, *(1 / np.log2(np.arange(2, k + 2)))])
-    return ideal[targets.clip(max=k)]
+    of_ranks = {name: metric.of_ranks(column, k) for name in names for metric, k in [parse(name)]}
+    users = ranks.filter(counted).group_by(USER, maintain_order=True).agg(**of_ranks)
+    return users.select(names).to_numpy()
 
 
 def means(ranks: pl.DataFrame, names: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genrec.data import Dataset
 from genrec.errors import GenrecError
+from genrec.evaluation import metrics
 from genrec.evaluation.lists import refuse_flaws, refuse_shape
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import TargetRanks, ranks_frame
@@ -150,12 +151,12 @@ class Measured(L.LightningModule, ABC):
         self._measured.metrics.update(together, _wanted(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Choose the value with the best NDCG over all items, and log its metrics as ``val/...``."""
-        key = f"ndcg@{max(self.ks)}"
+        """Choose the value with the best NDCG (`metrics.MAIN`) over all items, and log its metrics as ``val/...``."""
+        key = metrics.main(self.ks)
         self._watch.stop_at_validation(self.trainer)
-        values, metrics = self._measured
-        assert metrics is not None, "there are users to be ranked"
-        sweep = dict(zip(values, metrics.compute_each(), strict=True))
+        values, measured = self._measured
+        assert measured is not None, "there are users to be ranked"
+        sweep = dict(zip(values, measured.compute_each(), strict=True))
         best = max(sweep, key=lambda value: sweep[value]["all"][key])
         self.choose(best)
         self.results = sweep[best]

@@ -22,6 +22,7 @@ from genrec.data.samples import last_positions
 from genrec.decoding import inner_products, top_k
 from genrec.devices import shortens
 from genrec.errors import GenrecError, at_least
+from genrec.evaluation.metrics import main
 from genrec.losses import linear_cross_entropy
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.epoch_lines import EpochLines
@@ -213,8 +214,8 @@ def train_embeddings(
     warm = int(dataset.warm.sum())
     # Candidate sets that hold fewer than 10 items cannot be ranked deeper than their size.
     k = min(10, *(size for size in (warm, len(dataset.catalog) - warm) if size))
-    best = ModelCheckpoint(folder, monitor=f"val/ndcg@{k}", mode="max", save_weights_only=True)
-    stop = EarlyStopping(f"val/ndcg@{k}", mode="max", patience=patience)
+    best = ModelCheckpoint(folder, monitor=f"val/{main([k])}", mode="max", save_weights_only=True)
+    stop = EarlyStopping(f"val/{main([k])}", mode="max", patience=patience)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = SASRec(**network, ks=(k,))

@@ -61,6 +61,11 @@ def load_run(path: str | Path) -> Run:
     return Run(folder, _results(folder / METRICS), _config(folder / CONFIG))
 
 
+def measured(results: Mapping[str, Any]) -> list[str]:
+    """The names of the metrics in results."""
+    return [name for name in results["settings"]["all"] if name != "users"]
+
+
 def load_results(path: str | Path) -> dict[str, Any]:
     """The ``metrics.json`` of `load_run`."""
     return dict(load_run(path).results)

@@ -51,7 +51,7 @@ class Pruning(L.Callback):
         monitor: the metric.
     """
 
-    def __init__(self, folder: str, number: int, monitor: str = "val/ndcg@10") -> None:
+    def __init__(self, folder: str, number: int, monitor: str) -> None:
         self.folder = Path(folder)
         self.number = number
         self.monitor = monitor

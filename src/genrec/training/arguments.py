@@ -19,6 +19,7 @@ from genrec.config.complaints import SECTIONS
 from genrec.config.files import load_config
 from genrec.config.settings import flat
 from genrec.errors import GenrecError
+from genrec.evaluation import metrics
 from genrec.recommenders import RankingModule
 from genrec.runs import layout
 from genrec.training.callbacks import LastCheckpoint
@@ -54,8 +55,8 @@ _SECTIONS = ("trainer", "data", "assets", "checkpoint", "last")
 SECTIONS.update(trainer=Trainer, last=LastCheckpoint)
 
 MONITORS = ("checkpoint.monitor", "early_stopping.monitor")
-DEFAULT_MONITOR = "val/ndcg@max(ks)"
-"""Stands for NDCG at the model's largest cut-off, which is known when all arguments are."""
+DEFAULT_MONITOR = f"val/{metrics.MAIN}@max(ks)"
+"""Stands for what validation chooses by at the model's largest cut-off, which is known when all arguments are."""
 
 
 def compose(
@@ -103,11 +104,11 @@ class Parser(LightningArgumentParser):
 
 
 def follow_cut_offs(config: Namespace) -> None:
-    """Let the monitors that nobody has set be NDCG at the model's largest cut-off."""
+    """Let the monitors that nobody has set be what validation chooses by at the model's largest cut-off."""
     ks = config.get("model.init_args.ks") or inspect.signature(RankingModule).parameters["ks"].default
     for key in _monitors(config):
         if config[key] == DEFAULT_MONITOR:
-            config[key] = f"val/ndcg@{max(ks)}"
+            config[key] = f"val/{metrics.main(ks)}"
 
 
 def _monitors(config: Namespace) -> list[str]:
@@ -171,15 +172,16 @@ def check_monitors(config: Namespace) -> None:
     ks = config.get("model.init_args.ks")
     if not ks:
         return
-    measured = [f"val/{name}@{k}" for k in sorted(ks) for name in ("recall", "ndcg")]
-    measured += [f"val/{setting}/ndcg@{max(ks)}" for setting in ("warm", "cold")]
+    main = metrics.main(ks)
+    measured = [f"val/{name}" for k in sorted(ks) for name in metrics.names([k])]
+    measured += [f"val/{setting}/{main}" for setting in ("warm", "cold")]
     names = {key: str(config[key]) for key in _monitors(config)}
     logged = re.compile("val/(?!.*@)|val_sweep/|train/" if _may_log(config) else "val/(loss|chosen)$|val_sweep/|train/")
     unknown = [f"`{key}: {name}`" for key, name in names.items() if name not in measured and not logged.match(name)]
     if unknown:
         raise GenrecError(
             f"{' and '.join(unknown)} will not be measured with `model.init_args.ks: {list(ks)}`: there are "
-            f"{', '.join(measured)}, and a Recommender's val/loss; a monitor that is not set is val/ndcg@{max(ks)}"
+            f"{', '.join(measured)}, and a Recommender's val/loss; a monitor that is not set is val/{main}"
         )
 
 

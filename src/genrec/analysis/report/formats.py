@@ -12,18 +12,14 @@ from rich.markup import escape
 from rich.text import Text
 
 from genrec.analysis.report.table import Cell, Line, Table
+from genrec.evaluation.metrics import short
 from genrec.io.console import WIDTH
-
-
-def _title(metric: str) -> str:
-    name, k = metric.split("@")
-    return f"{name[0].upper()}@{k}"
 
 
 def _header(table: Table) -> list[str]:
     backbone = ["backbone"] if table.has_backbones else []
     trained = ["trained"] if table.has_parameters else []
-    return ["setting", "method", *backbone, *map(_title, table.metrics), "users", "rank s", *trained, *table.computed]
+    return ["setting", "method", *backbone, *map(short, table.metrics), "users", "rank s", *trained, *table.computed]
 
 
 def _number(cell: Cell, plus_minus: str = "±") -> tuple[str, str]:

@@ -20,6 +20,7 @@ from genrec.analysis.report.rows import Row, grouped
 from genrec.analysis.report.variants import all_seeds_differ, differences, find_key
 from genrec.config.settings import flat, show
 from genrec.errors import GenrecError
+from genrec.evaluation.metrics import MAIN, METRICS, main_of, title
 from genrec.io.files import write_new
 from genrec.runs.results import Run
 
@@ -46,7 +47,7 @@ def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over
     Raises:
         GenrecError: if `over` is no key of the configs, or the runs differ in others as well.
     """
-    metric = [name for name in rows[0].results[0]["settings"]["all"] if name != "users"][-1]
+    metric = main_of(rows[0].metrics)
     if len({row.backbone for row in rows if row.backbone}) > 1:
         rows = [replace(row, method=_with_backbone(row.method, row.backbone)) for row in rows]
     figures = {
@@ -98,7 +99,7 @@ def _settings(rows: Sequence[Row], settings: Sequence[str], metric: str) -> Figu
             values = row.values(name, metric)
             mean = values.mean() if len(values) else np.nan
             axes.bar(number, mean, yerr=_deviations([values]), label=row.method)
-        axes.set(title=name, xticks=[], ylabel=_title(metric))
+        axes.set(title=name, xticks=[], ylabel=title(metric))
     _legend(figure, panels[0])
     return figure
 
@@ -116,7 +117,7 @@ def _groups(rows: Sequence[Row], metric: str) -> Figure | None:
         places = np.arange(len(names)) + (number - (len(rows) - 1) / 2) * width
         axes.bar(places, means, width, yerr=_deviations(values), label=row.method)
     axes.set_xticks(range(len(names)), names)
-    axes.set(xlabel="popularity group of the target, G1 the most popular", ylabel=_title(metric))
+    axes.set(xlabel="popularity group of the target, G1 the most popular", ylabel=title(metric))
     _legend(figure, axes)
     return figure
 
@@ -128,7 +129,7 @@ def _seconds(rows: Sequence[Row], metric: str) -> Figure:
         assert row.seconds is not None, "a run of ours has its seconds"
         values = row.values("all", metric)
         axes.errorbar(row.seconds, values.mean(), yerr=_deviations([values]), fmt="o", label=row.method)
-    axes.set(xlabel="seconds of ranking", ylabel=_title(metric))
+    axes.set(xlabel="seconds of ranking", ylabel=title(metric))
     _logarithmic(axes)
     _legend(figure, axes)
     return figure
@@ -150,8 +151,8 @@ def _validation_sweep(rows: Sequence[Row]) -> Figure | None:
             points = [np.array([sweep[value] for sweep in found]) for value in values]
             means = [point.mean() for point in points]
             axes.errorbar(values, means, yerr=_deviations(points), marker="o", label=row.method)
-        title = same[0][0].results[0]["method"]
-        axes.set(title=title, xlabel="the weight that validation chooses", ylabel="NDCG on validation")
+        axes.set(title=same[0][0].results[0]["method"], xlabel="the weight that validation chooses")
+        axes.set_ylabel(f"{METRICS[MAIN].title} on validation")
         axes.legend(fontsize="small")
     return figure
 
@@ -187,7 +188,7 @@ def _over(runs: Sequence[Run], key: str, settings: Sequence[str], metric: str) -
             label = _with_backbone(same[0].results["method"], same[0].results.get("backbone"))
             axes.errorbar(list(points), means, yerr=_deviations(values), marker="o", label=label)
     for axes, setting in zip(panels, settings, strict=True):
-        axes.set(title=setting, xlabel=key.rpartition(".")[2], ylabel=_title(metric))
+        axes.set(title=setting, xlabel=key.rpartition(".")[2], ylabel=title(metric))
         if _is_geometric(drawn):
             _logarithmic(axes)
     _legend(figure, panels[0])
@@ -238,8 +239,3 @@ def _value(run: Run, key: str) -> Any:
 
 def _deviations(values: Sequence[np.ndarray]) -> list[float]:
     return [float(np.std(found, ddof=1)) if len(found) > 1 else np.nan for found in values]
-
-
-def _title(metric: str) -> str:
-    name, k = metric.split("@")
-    return f"{'NDCG' if name == 'ndcg' else name.capitalize()}@{k}"

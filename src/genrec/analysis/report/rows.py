@@ -11,7 +11,7 @@ import numpy as np
 
 from genrec.analysis.report import paper
 from genrec.analysis.report.variants import all_seeds_differ, computed, describe, differences
-from genrec.runs.results import Run
+from genrec.runs.results import Run, measured
 
 T = TypeVar("T")
 
@@ -41,6 +41,11 @@ class Row:
         values = [values.get(metric, np.nan) if values.get("users") != 0 else np.nan for values in found]
         measured = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
         return measured[~np.isnan(measured)]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of what was measured."""
+        return measured(self.results[0])
 
     @property
     def seconds(self) -> float | None:

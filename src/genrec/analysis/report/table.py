@@ -87,9 +87,7 @@ class Table:
 def table(rows: Sequence[Row], settings: Sequence[str]) -> Table:
     """Aggregate rows of one data set, of which the first is of a run of ours."""
     first = rows[0].results[0]
-    metrics = dict.fromkeys(
-        name for row in rows if not row.published for name in row.results[0]["settings"]["all"] if name != "users"
-    )
+    metrics = dict.fromkeys(name for row in rows if not row.published for name in row.metrics)
     return Table(
         first["dataset"],
         first["split"],

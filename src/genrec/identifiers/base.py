@@ -85,7 +85,8 @@ class ItemIdentifier(Tables, ABC):
         """Called after every step of the optimiser, however many batches it was made of; without gradients.
 
         For what learns without a gradient: the moving averages of a codebook, a temperature that falls with `progress`.
-        Such things are buffers, which are saved.
+        Such things are buffers, which are saved. Every process of a training calls it, and nobody sends buffers: what
+        depends on a process's own batch has to be brought together first (`torch.distributed.all_reduce`).
         """
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:

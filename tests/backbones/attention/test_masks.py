@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,10 +31,13 @@ def test_padding_takes_a_raw_position_but_no_compact_one() -> None:
     assert masks.raw_positions(tokens)[0].tolist() == [0, 1, 1, 2, 2, 5]
 
 
+@pytest.mark.parametrize("exact", [True, False])
 @given(st.data(), st.integers(1, 12))
-def test_a_tree_token_sees_its_ancestors(data: st.DataObject, count: int) -> None:
+def test_a_tree_token_sees_its_ancestors(exact: bool, data: st.DataObject, count: int) -> None:
     parents = [data.draw(st.integers(-1, index - 1)) for index in range(count)]
-    seen = masks.ancestors(torch.tensor([parents]))[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genrec.devices.exact_sizes", lambda device: exact)
+        seen = masks.ancestors(torch.tensor([parents]))[0]
     for index in range(count):
         line = [index]
         while parents[line[-1]] >= 0:

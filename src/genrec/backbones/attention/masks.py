@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genrec import devices
 from genrec.types import ORDERED, SEEING, Tokens
 
 
@@ -63,9 +64,11 @@ def ancestors(parents: Tensor) -> Tensor:
     count = parents.shape[1]
     seen = torch.eye(count, dtype=torch.bool, device=parents.device).expand(len(parents), -1, -1).clone()
     seen |= parents[:, :, None] == torch.arange(count, device=parents.device)
-    # Each squaring doubles the number of generations that a token sees; there are no more than tokens.
+    # Each squaring doubles the number of generations that a token sees; there are no more than tokens, often far fewer.
     for _ in range((count - 1).bit_length()):
-        seen = (seen.float() @ seen.float()) > 0
+        before, seen = seen, (seen.float() @ seen.float()) > 0
+        if devices.exact_sizes(seen.device) and torch.equal(before, seen):
+            break
     return seen
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from genrec import Served, from_pretrained, load
 from genrec.assets import ItemAssets, RQVAECodes
+from genrec.backbones import Backbone, T5Backbone
 from genrec.backbones.words import load_tokenizer
 from genrec.data import Catalog
 from genrec.data.origin import ENTRY
@@ -210,6 +211,53 @@ def test_a_pretrained_language_model_that_learned_comes_along(tmp_path: Path) ->
     assert base.width == T5["d_model"]
 
 
+class Plain(T5Backbone):
+    """A language model as others may write it, which says nothing of what it saves."""
+
+    save, brings = Backbone.save, Backbone.brings  # type: ignore[assignment]
+
+
+def test_a_backbone_that_says_nothing_is_saved_whole(tmp_path: Path) -> None:
+    backbone = {"class_path": f"{__name__}.Plain", "init_args": {"sizes": T5}}
+    served = load(make_run(tmp_path, recommender(SETREC, backbone)))
+    before = best(served)
+    served.save_pretrained(tmp_path / "saved")
+    for folder in ("runs", "data"):
+        shutil.rmtree(tmp_path / folder)
+    assert {path.name for path in (tmp_path / "saved").iterdir() if path.is_dir()} == {"assets"}
+    assert_same(best(from_pretrained(tmp_path / "saved")), before)
+
+
+class Kept(T5Backbone):
+    """One with a file and an argument of its own; what it had before is not needed any more."""
+
+    def __init__(self, sizes: dict[str, Any], vocabulary: str | None = None, made_of: str | None = None) -> None:
+        super().__init__(sizes=sizes)
+        self.vocabulary = vocabulary
+
+    def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:
+        if self.vocabulary:
+            self.tokenizer_name = self.vocabulary
+        super().setup([*texts, "words of the training alone"] if self.vocabulary is None else [], whole)
+
+    def save(self, folder: Path) -> dict[str, str | None]:
+        self.tokenizer.save_pretrained(str(folder / "words"))
+        return {"vocabulary": "words", "made_of": None}
+
+
+def test_a_backbone_says_itself_what_it_saves(tmp_path: Path) -> None:
+    backbone = {"class_path": f"{__name__}.Kept", "init_args": {"sizes": T5, "made_of": "something"}}
+    served = load(make_run(tmp_path, recommender(SETREC, backbone)))
+    served.save_pretrained(tmp_path / "saved")
+    again = from_pretrained(tmp_path / "saved")
+    assert_same(best(again), best(served))
+    again.save_pretrained(tmp_path / "third")
+    about = json.loads((tmp_path / "third" / "recommender.json").read_text())
+    assert about["folders"] == {"vocabulary": "words"}
+    assert about["model"]["init_args"]["backbone"]["init_args"] == {"sizes": T5, "vocabulary": "words"}
+    assert_same(best(from_pretrained(tmp_path / "third")), best(served))
+
+
 def test_adapters_come_along_and_their_language_model_is_named(tmp_path: Path) -> None:
     whole = Qwen2ForCausalLM(Qwen2Config(vocab_size=400, **QWEN))
     whole.save_pretrained(tmp_path / "base")
@@ -285,7 +333,7 @@ def test_what_is_not_whole(saved: Path, tmp_path: Path) -> None:
         with pytest.raises(GenrecError, match=f"{name}` is missing"):
             from_pretrained(folder)
     about = json.loads((saved / "recommender.json").read_text())
-    for text, complaint in (("{", "damaged"), (json.dumps({**about, "format": 3}), "has format 3")):
+    for text, complaint in (("{", "damaged"), (json.dumps({**about, "format": 2}), "has format 2")):
         (folder / "recommender.json").write_text(text)
         with pytest.raises(GenrecError, match=complaint):
             from_pretrained(folder)

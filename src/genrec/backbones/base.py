@@ -6,6 +6,7 @@ import difflib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -149,6 +150,25 @@ class Backbone(nn.Module, ABC):
     def kept_elsewhere(self) -> set[str]:
         """Names in the state dict that a checkpoint need not hold: `setup` brings the same values back."""
         return set()
+
+    def save(self, folder: Path) -> dict[str, str | None]:
+        """Write into the folder of a saved recommender what `setup` is to read there, if that is not the same anywhere.
+
+        A backbone that keeps this default is made anew as it was, from its arguments and the titles of the items, and
+        gets its parameters from the file that holds all.
+
+        Args:
+            folder: to make folders in, of safetensors, json and texts.
+
+        Returns:
+            arguments of the constructor that are others from now on: the name of a folder that was made, or None for
+            one that is to be left out.
+        """
+        return {}
+
+    def brings(self) -> Sequence[str]:
+        """The parts (`named_children`) whose parameters `setup` finds in files, such as those that `save` writes."""
+        return ()
 
     def forward(self, context: Context, query: Tokens) -> Tensor:
         """Training: read and write in one pass.

@@ -27,6 +27,7 @@ from genrec.backbones.base import Backbone, Context, Read, check_whole, known_si
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
+from genrec.backbones.saved import save_model, save_tokenizer
 from genrec.backbones.words import load_tokenizer
 from genrec.devices import SHORT
 from genrec.errors import GenrecError
@@ -169,6 +170,18 @@ class CausalBackbone(Backbone):
             return set()
         learned = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         return set(self.state_dict()) - learned
+
+    def save(self, folder: Path) -> dict[str, str | None]:
+        """See `Backbone.save`: a pre-trained model that has learned, or the tokenizer of a new one."""
+        if self.pretrained is None:
+            return save_tokenizer(folder, self.tokenizer)
+        if self.kept_elsewhere():
+            return {}
+        return {**save_model(folder, self.tokenizer, self.model), "gguf_file": None}
+
+    def brings(self) -> Sequence[str]:
+        """See `Backbone.brings`."""
+        return () if self.pretrained is None else ("model",)
 
     def words(self, ids: Tensor) -> Tensor:
         """See `Backbone.words`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ from genrec.backbones.base import Backbone, check_whole, known_sizes
 from genrec.backbones.dropout import dropout as drop
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
+from genrec.backbones.saved import save_model, save_tokenizer
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
 from genrec.io.bounds import at_most, lifted, room_of
@@ -178,6 +180,16 @@ class T5Backbone(Backbone):
     def layers(self) -> list[nn.Module]:
         """See `Backbone.layers`: the first of each stack holds the table of its biases, which is looked up here."""
         return [*self.t5.encoder.block[1:], *self.t5.decoder.block[1:]]
+
+    def save(self, folder: Path) -> dict[str, str | None]:
+        """See `Backbone.save`: a pre-trained model, or the tokenizer of a new one."""
+        if self.pretrained is None:
+            return save_tokenizer(folder, self.tokenizer)
+        return save_model(folder, self.tokenizer, self.t5)
+
+    def brings(self) -> Sequence[str]:
+        """See `Backbone.brings`."""
+        return () if self.pretrained is None else ("t5",)
 
     def words(self, ids: Tensor) -> Tensor:
         """See `Backbone.words`."""

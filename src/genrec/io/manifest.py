@@ -13,10 +13,11 @@ from genrec.io.folders import sha256
 from genrec.io.versions import versions
 
 FILE = "recommender.json"
-FORMAT = 2
+FORMAT = 3
 FIELDS = {
     "dataset": str,
     "items": int,
+    "folders": dict,
     "brought": list,
     "model": dict,
     "assets": dict,
@@ -70,6 +71,9 @@ def read(folder: Path) -> dict[str, Any]:
         raise GenrecError(f"`{path}` was changed or damaged after it was saved: get the folder again")
     if not all(isinstance(name, str) for name in about["brought"]):
         raise GenrecError(f"`{path}`: `brought` is a list of texts: get the folder again")
+    for value in about["folders"].values():
+        if not isinstance(value, str) or PurePosixPath(value).name != value or value in ("", ".."):
+            raise GenrecError(f"`{path}`: `folders` are names of folders beside it, not {value!r:.80}")
     for name, content in about["files"].items():
         _check(folder, name, content)
     return about

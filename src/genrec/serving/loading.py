@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from genrec.assets import Asset, AssetStore
 from genrec.assets.keys import key_of
@@ -31,7 +30,7 @@ from genrec.recommenders import RankingModule
 from genrec.runs.building import build, data_of, load_weights, set_up
 from genrec.runs.trusted import checked
 from genrec.seeds import with_seed
-from genrec.serving.saving import ASSETS, COUNT, ITEMS, LANGUAGE_MODEL, TOKENIZER, WEIGHTS
+from genrec.serving.saving import ASSETS, COUNT, ITEMS, WEIGHTS
 
 PACKED = 200
 """A table of items that is so many times as large in memory as in its file was made to fill the memory."""
@@ -92,7 +91,7 @@ def read(folder: Path, trust: bool = False) -> tuple[RankingModule, SequenceData
 def _build(folder: Path, about: dict[str, Any], trust: bool) -> tuple[RankingModule, SequenceData, dict[str, Any]]:
     config = checked({name: about[name] for name in ("model", "assets", "data")}, folder / manifest.FILE, trust)
     items = read_items(folder / ITEMS, about["items"])
-    _find_language_model(config["model"], folder, about)
+    _find_folders(config["model"], folder, about)
     model = build({"model": config["model"], "assets": config["assets"]}).model
     known, added = items.head(about["items"]), items.slice(about["items"])
     dataset = Anonymous(about["dataset"], Catalog(known), known[COUNT].to_numpy())
@@ -144,14 +143,19 @@ def read_items(path: Path, known: int) -> pl.DataFrame:
     return items
 
 
-def _find_language_model(config: dict[str, Any], folder: Path, about: dict[str, Any]) -> None:
-    """Name the saved tokenizer or language model by where it is now."""
+def _find_folders(config: dict[str, Any], folder: Path, about: dict[str, Any]) -> None:
+    """Name the folders that the backbone saved by where they are now.
+
+    Raises:
+        GenrecError: if the config does not name one, or there is more in it than was saved.
+    """
     options = config["init_args"].get("backbone", {}).get("init_args", {}) if "init_args" in config else {}
-    for name, kept in (("tokenizer", TOKENIZER), ("pretrained", LANGUAGE_MODEL)):
-        if options.get(name) == kept:
-            manifest.check_folder(about, folder, kept)
-            _check_references(folder / kept, about["files"], kept)
-            options[name] = str(folder / kept)
+    for name, kept in about["folders"].items():
+        if options.get(name) != kept:
+            raise GenrecError(f"`{folder / manifest.FILE}`: `{name!s:.80}` of the backbone is no folder: get it again")
+        manifest.check_folder(about, folder, kept)
+        _check_references(folder / kept, about["files"], kept)
+        options[name] = str(folder / kept)
 
 
 def _check_references(folder: Path, files: Collection[str], part: str) -> None:
@@ -189,9 +193,8 @@ def _read_weights(model: RankingModule, brought: list[str], path: Path) -> dict[
     weights = load_file(path)
     weights.update({name: weights[first] for name, first in same.items()})
     if brought:
-        parts = model.backbone.named_children() if model.backbone is not None and model.backbone.pretrained else ()
-        brings = {f"backbone.{name}." for name, part in parts if isinstance(part, PreTrainedModel)}
-        if not brings.issuperset(brought):
+        brings = model.backbone.brings() if model.backbone is not None else ()
+        if not {f"backbone.{part}." for part in brings}.issuperset(brought):
             raise GenrecError(f"`{path}` lacks what no language model brings (`brought`): get the folder again")
         mine = model.state_dict()
         weights.update({name: mine[name] for name in mine if name.startswith(tuple(brought))})

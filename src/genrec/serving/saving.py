@@ -5,8 +5,8 @@
 ``items.parquet``   the catalogue, and how often every item was taken in training
 ``model.safetensors`` the parameters, without those that the language model's own folder or name bring
 ``assets/``         what was asked of the asset store, by the keys of the recipes, for items that are added later
-``tokenizer/``      of a language model that was made new
-``language_model/`` a pre-trained one that was trained on: as Hugging Face saves it
+folders             what else the language model reads (`Backbone.save`): ``tokenizer/`` of one that was made new,
+                    ``language_model/`` of a pre-trained one that was trained on, as Hugging Face saves it
 =================== =================================================================================
 
 No user's history is in it, and nothing about optimisers: it is for use (`serving.loading` reads it). A pre-trained
@@ -27,7 +27,6 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
 
 from genrec.assets import AssetStore
 from genrec.backbones import Backbone
@@ -39,7 +38,6 @@ from genrec.recommenders import RankingModule
 from genrec.runs.trusted import checked
 
 ITEMS, WEIGHTS, ASSETS = "items.parquet", "model.safetensors", "assets"
-TOKENIZER, LANGUAGE_MODEL = "tokenizer", "language_model"
 COUNT = "count"
 
 
@@ -75,15 +73,18 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
     dataset, catalog = model.known, model.catalog
     counts = np.pad(dataset.frequency, (0, len(catalog) - len(dataset.catalog)))
     catalog.items.with_columns(pl.Series(COUNT, counts)).write_parquet(folder / ITEMS)
+    folders: dict[str, str] = {}
     brought: list[str] = []
     if model.backbone is not None:
-        brought = _write_language_model(model.backbone, config["model"]["init_args"]["backbone"], folder)
+        folders = _write_backbone(model.backbone, config["model"]["init_args"]["backbone"], folder)
+        brought = [f"backbone.{part}." for part in model.backbone.brings()] if folders else []
     if model.assets is not None:
         _write_assets(model.assets.store, model.known, folder / ASSETS)
     _write_weights(model, brought, folder / WEIGHTS)
     about = {
         "dataset": dataset.name,
         "items": len(dataset.catalog),
+        "folders": folders,
         "brought": brought,
         "model": config["model"],
         "assets": {name: config["assets"].get(name) for name in ("text", "cf", "sources", "seed")},
@@ -92,28 +93,20 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
     manifest.write(folder, about)
 
 
-def _write_language_model(backbone: Backbone, config: dict[str, Any], folder: Path) -> list[str]:
+def _write_backbone(backbone: Backbone, config: dict[str, Any], folder: Path) -> dict[str, str]:
     """Save what `Backbone.setup` will read, and name it in the config.
 
     Returns:
-        what the names of those parameters begin with that come back with it.
+        the folders, by the arguments that name them.
     """
     options = config.setdefault("init_args", {})
-    if options.get("pretrained") is None:
-        backbone.tokenizer.save_pretrained(str(folder / TOKENIZER))
-        options["tokenizer"] = TOKENIZER
-        return []
-    if backbone.kept_elsewhere():
-        return []
-    brought = []
-    backbone.tokenizer.save_pretrained(str(folder / LANGUAGE_MODEL))
-    for name, part in backbone.named_children():
-        if isinstance(part, PreTrainedModel):
-            part.save_pretrained(str(folder / LANGUAGE_MODEL))
-            brought.append(f"backbone.{name}.")
-    options["pretrained"] = LANGUAGE_MODEL
-    options.pop("gguf_file", None)
-    return brought
+    changed = backbone.save(folder)
+    for name, value in changed.items():
+        if value is None:
+            options.pop(name, None)
+        else:
+            options[name] = value
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 def _write_assets(store: AssetStore, dataset: Dataset, folder: Path) -> None:

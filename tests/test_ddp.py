@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from genrec.evaluation import ranks
+from genrec.runs import layout
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -39,7 +40,7 @@ def test_two_processes_train_and_count_as_one(tmp_path: Path) -> None:
         (run,) = (tmp_path / name / "synthetic_setrec").iterdir()
         curves.append(pl.read_csv(run / "logs" / "version_0" / "metrics.csv").filter(pl.col("val/loss").is_not_null()))
         results.append(json.loads((run / "metrics.json").read_text())["settings"])
-        tables.append(ranks.read(run / ranks.FILE))
+        tables.append(ranks.read(run / layout.RANKS))
         assert sorted(path.name for path in run.glob("*ranks*")) == ["ranks.parquet"], "the first process writes"
     assert len(curves[0]) == len(curves[1]) == 2
     for name in ("val/ndcg@10", "val/recall@10", "val/warm/ndcg@10", "val/cold/ndcg@10"):

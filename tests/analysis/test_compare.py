@@ -13,6 +13,7 @@ from scipy.stats import kstest
 from genrec.analysis.compare import FEWEST, command, compare, paired_bootstrap
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
+from genrec.runs import layout
 from genrec.runs.results import Run, load_run
 
 NAMES = ["recall@5", "ndcg@5"]
@@ -115,7 +116,7 @@ def frame(seed: int, users: int = 60) -> pl.DataFrame:
 def run(
     folder: Path, frame: pl.DataFrame, dataset: str = "toys", method: str = "SETRec", names: list[str] = NAMES
 ) -> Run:
-    ranks.write(folder / ranks.FILE, frame)
+    ranks.write(folder / layout.RANKS, frame)
     results = {
         "dataset": dataset,
         "method": method,
@@ -176,10 +177,10 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
 
 def test_ranks_that_belong_to_other_results(tmp_path: Path) -> None:
     a, b = run(tmp_path / "a", frame(0)), run(tmp_path / "b", frame(1))
-    ranks.write(tmp_path / "b" / ranks.FILE, frame(2))
+    ranks.write(tmp_path / "b" / layout.RANKS, frame(2))
     with pytest.raises(GenrecError, match="does not give the `all` metrics"):
         compare(a, b)
-    (tmp_path / "b" / ranks.FILE).unlink()
+    (tmp_path / "b" / layout.RANKS).unlink()
     with pytest.raises(GenrecError, match="genrec test"):
         compare(a, b)
 

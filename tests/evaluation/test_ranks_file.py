@@ -12,6 +12,7 @@ import pytest
 
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
+from genrec.runs import layout
 
 # Anna takes two warm items and a cold one, Ben a cold one, Cleo a warm one.
 FRAME = pl.DataFrame(
@@ -54,7 +55,7 @@ def test_other_metrics_do_not_follow() -> None:
 
 
 def test_what_is_written_is_read_and_nothing_is_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "run" / ranks.FILE
+    path = tmp_path / "run" / layout.RANKS
     ranks.write(path, FRAME)
     ranks.write(path, FRAME.head(1))
     assert ranks.read(path.with_name("ranks.1.parquet")).equals(FRAME)
@@ -63,7 +64,7 @@ def test_what_is_written_is_read_and_nothing_is_overwritten(tmp_path: Path) -> N
 
 
 def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
-    path = tmp_path / ranks.FILE
+    path = tmp_path / layout.RANKS
     with pytest.raises(GenrecError, match="genrec test"):
         ranks.read(path)
     ranks.write(path, FRAME)

@@ -4,12 +4,16 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from genrec.analysis.compare import compare
 from genrec.analysis.report import report
 from genrec.cli import main
+from genrec.errors import GenrecError
+from genrec.evaluation import ranks
 from genrec.runs import reuse
 from genrec.runs.results import load_run
 from genrec.seeds import closed
@@ -32,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def metrics(run: Path) -> dict[str, object]:
+def metrics(run: Path) -> dict[str, Any]:
     return dict(load_run(run).results)
 
 
@@ -51,11 +55,19 @@ def test_a_run_is_tested_as_it_was_trained(run: Path, capsys: pytest.CaptureFixt
 
     genrec("test --data.max_history 2 --config synthetic_setrec.yaml")
     assert "other settings than those of its training: data.max_history: 5 -> 2" in capsys.readouterr().out
-    changed = metrics(run)
+    assert metrics(run)["settings"] == plain["settings"], "other settings never take the place of its own"
+    beside = run / "metrics.2.json"  # the first test is metrics.1.json by now
+    changed = metrics(beside)
     assert changed["overrides"] == ["data.max_history: 5 -> 2"]
     assert changed["settings"] != plain["settings"]
     report([str(run)])
+    assert "tested with" not in capsys.readouterr().out
+    report([str(run), str(beside)])
     assert "tested with data.max_history: 5 -> 2" in " ".join(capsys.readouterr().out.split())
+    means = metrics(run)["settings"], changed["settings"]
+    (found, *_) = compare(load_run(run), load_run(beside), samples=10)
+    assert (found.a, found.b) == tuple(part["all"][found.metric] for part in means), "each with the ranks of its test"
+    assert ranks.read(run / "ranks.1.parquet").equals(ranks.read(run / "ranks.parquet"))
 
 
 def test_a_run_keeps_its_assets_whatever_seed_is_typed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +78,8 @@ def test_a_run_keeps_its_assets_whatever_seed_is_typed(run: Path, capsys: pytest
         assert metrics(run)["overrides"] == []
     genrec("test --config synthetic_setrec.yaml --assets.seed 7")
     assert "building text-tfidf" in capsys.readouterr().out
-    assert metrics(run)["overrides"] == ["assets.seed: 42 -> 7"]
+    assert metrics(run)["overrides"] == []
+    assert metrics(run / "metrics.2.json")["overrides"] == ["assets.seed: 42 -> 7"]
 
 
 def test_a_run_goes_on_as_it_began(run: Path) -> None:
@@ -75,11 +88,21 @@ def test_a_run_goes_on_as_it_began(run: Path) -> None:
     assert [path.name for path in run.parent.iterdir()] == [run.name]
 
 
-def test_a_test_of_some_users_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_of_some_users_or_of_another_checkpoint_is_not_the_run_s_own(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     genrec("test --config synthetic_setrec.yaml --data.rank_batch_size 16 --trainer.limit_test_batches 1")
-    assert metrics(run)["overrides"] == [], "how many are ranked together changes nothing"
-    report([str(run)])
-    assert f"16 of {metrics(run)['users']} users" in " ".join(capsys.readouterr().out.split())
+    assert "metrics.1.json, beside the results with the run's own settings" in capsys.readouterr().out
+    some = metrics(run / "metrics.1.json")
+    limited = ["trainer.limit_test_batches: None -> 1"]
+    assert some["overrides"] == limited, "how many are ranked together changes nothing"
+    report([str(run / "metrics.1.json")])
+    assert f"16 of {some['users']} users" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(GenrecError, match=r"no metrics\.json in"):
+        load_run(run)
+    genrec("test", "--config", str(run / "config.yaml"), "--ckpt_path", str(run / "checkpoints" / "last.ckpt"))
+    assert metrics(run / "metrics.2.json")["overrides"] == ["checkpoint: best.ckpt -> last.ckpt"]
+    assert not (run / "ranks.parquet").exists()
 
 
 def test_what_is_typed_comes_last() -> None:

@@ -131,7 +131,7 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
 
 def _ranks(run: Run, names: Sequence[str]) -> pl.DataFrame:
     """The ranks of a run, if they are those of its table."""
-    frame = ranks.read(run.folder / ranks.FILE)
+    frame = ranks.read(run.ranks)
     for setting, values in ranks.means(frame, names).items():
         expected = run.results["settings"].get(setting, {})
         if not all(
@@ -139,8 +139,7 @@ def _ranks(run: Run, names: Sequence[str]) -> pl.DataFrame:
             for name, value in values.items()
         ):
             raise GenrecError(
-                f"`{run.folder / ranks.FILE}` does not give the `{setting}` metrics that stand beside it: run "
-                "`genrec test` again"
+                f"`{run.ranks}` does not give the `{setting}` metrics that stand beside it: run `genrec test` again"
             )
     return frame
 
@@ -168,7 +167,9 @@ def command(arguments: Sequence[str]) -> None:
         GenrecError: for wrong arguments, and as `compare`.
     """
     options = Options("compare", "A paired bootstrap over the test users of two runs: B - A, 95 % interval, p-value.")
-    options.add_argument("a", metavar="RUN_A", help="the folder of a run, or of runs: the newest counts")
+    options.add_argument(
+        "a", metavar="RUN_A", help="a run, or a folder of runs: the newest counts; or its metrics.1.json"
+    )
     options.add_argument("b", metavar="RUN_B", help="what it is compared with")
     options.add_argument("--samples", type=int, default=10_000, help="how often users are drawn (%(default)s)")
     options.add_argument("--seed", type=int, default=0, help="decides the draws (%(default)s)")

@@ -35,7 +35,6 @@ from genrec.evaluation.protocol import RankingMetrics, popularity_groups
 from genrec.io.files import write_new
 from genrec.types import PAD, Ranking
 
-FILE = "ranks.parquet"
 USER, ITEM, GROUP, RANK = "user", "item", "group", "rank_"
 GROUPS = range(1, 6)
 

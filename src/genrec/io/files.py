@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from genrec.errors import GenrecError
@@ -44,11 +44,21 @@ def write_text(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def beside(paths: Sequence[Path]) -> list[Path]:
+    """Free names of one number, ``name.1.ext`` or a later one, beside files that stay where they are."""
+    number = 1
+    while any(numbered(path, number).exists() for path in paths):
+        number += 1
+    return [numbered(path, number) for path in paths]
+
+
+def numbered(path: Path, number: int) -> Path:
+    """``name.1.ext`` for ``name.ext``."""
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
 def set_aside(path: Path) -> Path:
     """Rename an older file of the same name to ``name.1.ext``, ``name.2.ext`` ..., so that ``path`` is free."""
     if path.exists():
-        number = 1
-        while (older := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
-            number += 1
-        path.rename(older)
+        path.rename(*beside([path]))
     return path

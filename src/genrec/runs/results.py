@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 from genrec.config.files import load_config
 from genrec.errors import GenrecError
 from genrec.io.versions import versions
-from genrec.runs.layout import CONFIG, METRICS, newest_run
+from genrec.runs.layout import CONFIG, METRICS, RANKS, newest_run
 
+_RESULTS = re.compile(r"metrics(\.\d+)?\.json")
 LIBRARIES = ("genrec", "torch", "lightning", "transformers")
 
 
@@ -24,13 +26,20 @@ class Run:
 
     Args:
         folder: where it is.
-        results: its ``metrics.json``.
+        results: its ``metrics.json``, or that of one test, such as ``metrics.1.json``.
         config: its ``config.yaml``; empty if it has none.
+        number: what the files of that one test are numbered with, such as ``.1``.
     """
 
     folder: Path
     results: Mapping[str, Any]
     config: Mapping[str, Any]
+    number: str = ""
+
+    @property
+    def ranks(self) -> Path:
+        """Where the same test wrote the ranks of all targets."""
+        return self.folder / RANKS.replace(".", f"{self.number}.")
 
 
 def environment() -> dict[str, Any]:
@@ -50,12 +59,18 @@ def environment() -> dict[str, Any]:
 
 
 def load_run(path: str | Path) -> Run:
-    """The run of a folder, or the one in a folder of runs that was tested last.
+    """The run of a folder, or the one in a folder of runs that was tested last, as its own settings say.
+
+    Args:
+        path: the folder; or the file of one test, such as ``metrics.1.json``, which had other settings.
 
     Raises:
         GenrecError: if there is none, or its files are damaged or of another version.
     """
-    folder = newest_run(Path(path), METRICS)
+    asked = Path(path)
+    if asked.is_file() and (named := _RESULTS.fullmatch(asked.name)):
+        return Run(asked.parent, _results(asked), _config(asked.parent / CONFIG), named[1] or "")
+    folder = newest_run(asked, METRICS)
     if folder is None:
         raise GenrecError(f"no {METRICS} in {path} or in a run below it: run `genrec test` first")
     return Run(folder, _results(folder / METRICS), _config(folder / CONFIG))

@@ -164,6 +164,27 @@ def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     return changes(old, {key: new.get(key, value) for key, value in old.items()})
 
 
+def of_part(run: Path, command: str, config: Mapping[str, Any]) -> list[str]:
+    """Whether a whole config evaluates another checkpoint than a run's best, or fewer users, as `overrides` says it.
+
+    Args:
+        run: its folder, with a config.
+        command: ``test``, ``validate`` or ``predict``.
+        config: of the command.
+    """
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    if checkpoint := config.get("ckpt_path"):
+        best, used = run / layout.CHECKPOINTS / layout.BEST, Path(checkpoint)
+        same_folder = used.resolve().parent == best.resolve().parent
+        old["checkpoint"], new["checkpoint"] = best.name, used.name if same_folder else str(used)
+    key = f"trainer.limit_{'val' if command == 'validate' else command}_batches"
+    limit = flat(config).get(key)
+    if limit is not None:
+        old[key], new[key] = flat(load_config(str(run / layout.CONFIG))).get(key), limit
+    return changes(old, new)
+
+
 def tell(run: Path, kept: Sequence[str], overridden: Sequence[str]) -> None:
     """Print what a run has otherwise than its config says by now, and what the command has otherwise than the run."""
     if kept:

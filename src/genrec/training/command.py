@@ -26,7 +26,7 @@ from genrec.data import SequenceData
 from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
-from genrec.io.files import write_new, write_text
+from genrec.io.files import beside, write_new, write_text
 from genrec.io.quiet import quieten
 from genrec.io.stopping import CODE
 from genrec.recommenders import RankingModule
@@ -69,6 +69,7 @@ class GenrecCLI(LightningCLI):
         self.run_folder = run
         self.made: list[Path] = []
         self.overrides: list[str] = []
+        self.own = True
         self.held = ExitStack()
         try:
             super().__init__(
@@ -144,6 +145,9 @@ class GenrecCLI(LightningCLI):
             self._parse(parser, reuse.stand_in(args, kept))
         config = self._whole_config()
         self.overrides = reuse.overrides(kept, config)
+        if self.run_folder and self.command in EVALUATIONS:
+            self.overrides += reuse.of_part(self.run_folder, self.command, config)
+            self.own = not self.overrides
         if self.run_folder and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             reuse.tell(self.run_folder, reuse.overrides(asked, config), self.overrides)
 
@@ -310,20 +314,23 @@ class GenrecCLI(LightningCLI):
 
     def after_test(self) -> None:
         """Write ``metrics.json`` and ``ranks.parquet``, and print the table."""
-        if self.trainer.is_global_zero:
-            assert self.run_folder is not None
-            ranks.write(self.run_folder / ranks.FILE, self.model.ranks)
         self._write_results("test", layout.METRICS)
 
     def _write_results(self, split: Literal["validation", "test"], file: str) -> None:
+        """Write what was measured in the run's place for it, or beside, where it was measured otherwise."""
         if self.trainer.is_global_zero:
             assert self.run_folder is not None
             config = self.config[self.subcommand]
             results = record(self.trainer, self.model, self.run_folder, split, config, self.overrides)
-            path, text = self.run_folder / file, json.dumps(results, indent=2) + "\n"
+            files = [self.run_folder / file, *([self.run_folder / layout.RANKS] if split == "test" else [])]
+            path, *table = files if self.own else beside(files)
+            text = json.dumps(results, indent=2) + "\n"
+            for each in table:
+                ranks.write(each, self.model.ranks)
             write_new(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
             print_table([results])
-            print(f"wrote {path}")
+            why = "" if self.own else f", beside the results with the run's own settings ({file})"
+            print(f"wrote {path}{why}")
 
 
 def _listed(value: Any) -> list[Any]:

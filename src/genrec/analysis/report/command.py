@@ -69,7 +69,7 @@ def report(arguments: Sequence[str]) -> None:
         raise GenrecError("--plot-over draws a figure: say where with --plots DIR")
     runs = [load_run(path) for path in options.runs]
     settings = _settings([name for name in options.settings.split(",") if name], runs)
-    data = by_data({run.folder.resolve(): run for run in runs}.values())
+    data = by_data({run.ranks.resolve(): run for run in runs}.values())
     ours = [rows(same) for same in data]
     shown = [with_published(made) if options.paper else made for made in ours]
     tables = [table(made, settings) for made in shown]
@@ -100,7 +100,9 @@ def _show(tables: Sequence[Table], note: str, form: str, output: str | None) -> 
 
 def _options() -> Options:
     options = Options("report", "One table per data set over runs; runs that differ in their seed alone are one row.")
-    options.add_argument("runs", nargs="*", metavar="RUN", help="the folder of a run, or of runs: the newest counts")
+    options.add_argument(
+        "runs", nargs="*", metavar="RUN", help="a run, or a folder of runs: the newest counts; or a metrics.1.json"
+    )
     options.add_argument("--format", choices=FORMATS, default="terminal", help="csv: long form, unrounded")
     options.add_argument("--output", metavar="FILE", help="write the tables instead of printing them")
     options.add_argument("--settings", default=",".join(MAIN_SETTINGS), help="such as all,warm,cold,G1 (%(default)s)")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -12,6 +14,9 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from genrec.identifiers import ItemIdentifier
+from genrec.testing.contract import IdentifierContract
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NAMES = ["01_data_and_splits", "02_train_and_compare", "03_cold_items", "04_your_own_identifier"]
@@ -67,6 +72,16 @@ def test_a_notebook_only_calls_the_library(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_a_notebook_imports_of_the_library_is_there(name: str) -> None:
+    sources = [re.sub(r"^%%.*\n", "", cell.source) for cell in code_cells(read(name)) if ".yaml\n" not in cell.source]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    wanted = [(node.module, part.name) for node in nodes for part in node.names if (node.module or "")[:6] == "genrec"]
+    assert wanted
+    for module, part in wanted:
+        assert hasattr(import_module(module or ""), part), f"{module}.{part}"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_holds_the_outputs_of_one_clean_run(name: str) -> None:
     notebook = read(name)
     assert notebook.metadata.kernelspec.name == "python3"
@@ -77,6 +92,17 @@ def test_a_notebook_holds_the_outputs_of_one_clean_run(name: str) -> None:
     ]
     machine = re.search(r"/(tmp|home|root|work|Users)/|site-packages|\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", texts(notebook))
     assert machine is None, machine
+
+
+class TestTextVector(IdentifierContract):
+    """The identifier that a notebook writes into a file."""
+
+    def make(self) -> ItemIdentifier:
+        sources = [cell.source for cell in code_cells(read(NAMES[3]))]
+        (source,) = [source for source in sources if source.startswith("%%writefile text_vector.py")]
+        defined: dict[str, Any] = {"__name__": "text_vector"}
+        exec(source.partition("\n")[2], defined)
+        return defined["TextVector"]()
 
 
 @pytest.mark.slow

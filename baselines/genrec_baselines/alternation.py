@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.assets.tags.generated import GENERATOR, TagWriter
+from genrec.assets.tags.generated import GENERATOR
 from genrec.assets.tags.words import choose
 from genrec.errors import GenrecError
 from genrec.recommenders.recommender import Recommender
@@ -80,6 +80,9 @@ class AlternatingTraining(L.Callback):
             raise GenrecError("AlternatingTraining writes the names of an IDGenRec: train a Recommender with one")
         if trainer.world_size > 1:
             raise GenrecError("AlternatingTraining runs in one process: give `trainer.devices: 1`")
+        # Imported late: models of transformers take a second.
+        from genrec.assets.tags.writer import TagWriter
+
         self.writer = TagWriter.load(self.model)
         self.writer.model.to(trainer.strategy.root_device)
         self.optimizer = torch.optim.AdamW(self.writer.model.parameters(), lr=self.lr, weight_decay=0.01)

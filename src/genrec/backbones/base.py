@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from genrec.backbones.attention.tree import Tree
 from genrec.backbones.encoder import TextEncoder
@@ -63,7 +63,7 @@ class Backbone(nn.Module, ABC):
         head_scale: what a hidden state is multiplied with before it is compared with the rows of `head`.
     """
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: transformers.PreTrainedTokenizerBase
     width: int
     start: int
     end: int

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from genrec.backbones.attention import Attention, Branches, Sight, flex, masks, pattern, uses_flex
-from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder
+from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder, attend
 from genrec.backbones.attention.sight import TRUNK
 from genrec.backbones.attention.tree import Tree
 from genrec.backbones.base import Backbone, Context, Read, check_whole, known_sizes
@@ -88,7 +88,7 @@ class CausalBackbone(Backbone):
                 "`trainer.precision: bf16-mixed`, or choose `tuning: lora` or `frozen`"
             )
         self.pretrained = pretrained
-        self.sizes = known_sizes(sizes or {}, type(AutoConfig.for_model(family)))
+        self.sizes = known_sizes(sizes or {}, type(transformers.AutoConfig.for_model(family)))
         self.family = family
         self.tokenizer_name = tokenizer
         self.tuning = tuning
@@ -102,10 +102,11 @@ class CausalBackbone(Backbone):
 
     def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:
         """See `Backbone.setup`."""
+        transformers.AttentionInterface.register(ATTENTION, attend)
         if self.pretrained is None:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
-            config = AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
-            self.model = AutoModel.from_config(
+            config = transformers.AutoConfig.for_model(self.family, vocab_size=len(self.tokenizer), **self.sizes)
+            self.model = transformers.AutoModel.from_config(
                 config, attn_implementation=ATTENTION, dtype=self.dtype, trust_remote_code=False
             )
         else:
@@ -133,15 +134,15 @@ class CausalBackbone(Backbone):
         options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": self.dtype, **files}
         options["use_safetensors"] = self.only_safetensors or None
         if self.bits is not None:
-            from transformers import BitsAndBytesConfig
-
-            options["quantization_config"] = BitsAndBytesConfig(
+            options["quantization_config"] = transformers.BitsAndBytesConfig(
                 load_in_8bit=self.bits == 8, load_in_4bit=self.bits == 4, bnb_4bit_compute_dtype=torch.bfloat16
             )
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(name, **files)
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(name, **files)
             with at_most(partial(room_of, name), "its files"):
-                found: Any = AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **options)
+                found: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                    name, output_loading_info=True, **options
+                )
             whole, about = found
             check_whole(about)
         except (OSError, ValueError, ImportError, RuntimeError) as error:

@@ -6,14 +6,17 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from genrec.backbones.lora import own_parameters, without_adapters
 from genrec.io.progress import in_parts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH = 256
 """Texts that are encoded together."""
@@ -90,7 +93,7 @@ class T5TextEncoder(TextEncoder):
         super().__init__(tokenizer, blank)
         self.model = deepcopy(model).requires_grad_(False).eval()
         # Plain texts need no masks of ours.
-        self.model.config._attn_implementation = "eager"
+        self.model.set_attn_implementation("eager")
 
     @property
     def language_model(self) -> PreTrainedModel:
@@ -113,7 +116,13 @@ class CausalTextEncoder(TextEncoder):
         copy: whether all of it learns, so that a copy must be kept; otherwise the model is shared.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, blank: int, model: PreTrainedModel, copy: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        blank: int,
+        model: PreTrainedModel,
+        copy: bool,
+    ) -> None:
         super().__init__(tokenizer, blank)
         if copy:
             self.model = deepcopy(model).requires_grad_(False).eval()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from genrec.errors import GenrecError
@@ -32,10 +30,10 @@ class LoRA:
         dropout: float = 0.02,
         targets: Sequence[str] = ("q_proj", "v_proj", "o_proj"),
     ) -> None:
+        self.rank = rank
+        self.alpha = alpha
+        self.dropout = dropout
         self.targets = list(targets)
-        self.config = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.targets, bias="none"
-        )
 
     def insert(self, model: nn.Module) -> None:
         """Give a frozen model its adapters, which learn, in float32 whatever the model's weights are.
@@ -45,8 +43,14 @@ class LoRA:
         Raises:
             GenrecError: if the model has none of the layers.
         """
+        # Imported late, here and below: it takes a second, and most models have no adapters.
+        from peft import LoraConfig, inject_adapter_in_model
+
+        config = LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.targets, bias="none"
+        )
         try:
-            inject_adapter_in_model(self.config, model)
+            inject_adapter_in_model(config, model)
         except ValueError as error:
             names = ", ".join(self.targets)
             raise GenrecError(f"the model has no layers named {names}: give `lora.targets` that it has") from error
@@ -63,6 +67,8 @@ def own_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 @contextmanager
 def without_adapters(model: nn.Module) -> Iterator[None]:
     """The model as it was before it had adapters, if it has any; in evaluation mode."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     training = model.training
     model.eval()

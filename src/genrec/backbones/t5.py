@@ -15,26 +15,18 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
-from transformers import (
-    AttentionInterface,
-    AutoTokenizer,
-    DynamicCache,
-    EncoderDecoderCache,
-    PreTrainedModel,
-    T5Config,
-    T5ForConditionalGeneration,
-    T5Model,
-)
 
 from genrec.backbones.attention import Attention, Sight, flex, masks, pattern, uses_flex
-from genrec.backbones.attention.bias import additive_mask, distance_table
+from genrec.backbones.attention.bias import additive_mask
 from genrec.backbones.attention.tree import Tree, take_columns
 from genrec.backbones.base import Backbone, check_whole, known_sizes
 from genrec.backbones.dropout import dropout as drop
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import T5TextEncoder, TextEncoder
+from genrec.backbones.inner import change_cache, distance_table
 from genrec.backbones.saved import save_model, save_tokenizer
 from genrec.backbones.words import load_tokenizer
 from genrec.errors import GenrecError
@@ -69,9 +61,6 @@ def _attend(
             query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, is_causal=False
         )
     return out.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(ATTENTION, _attend)
 
 
 class T5Memory(NamedTuple):
@@ -121,7 +110,7 @@ class T5Backbone(Backbone):
                 "T5Backbone takes either `pretrained` (a model's name or folder) or `sizes` (a new model)"
             )
         self.pretrained = pretrained
-        self.sizes = known_sizes(sizes or {}, T5Config)
+        self.sizes = known_sizes(sizes or {}, transformers.T5Config)
         self.tokenizer_name = tokenizer
         self.query_mask = query_mask
         self.attention: Attention = attention
@@ -130,11 +119,12 @@ class T5Backbone(Backbone):
 
     def setup(self, texts: Sequence[str], whole: Sequence[str] = ()) -> None:
         """See `Backbone.setup`."""
+        transformers.AttentionInterface.register(ATTENTION, _attend)
         if self.pretrained is not None:
             try:
-                self.tokenizer = AutoTokenizer.from_pretrained(self.pretrained, trust_remote_code=False)
+                self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.pretrained, trust_remote_code=False)
                 with at_most(partial(room_of, self.pretrained), "its files"):
-                    found: Any = T5ForConditionalGeneration.from_pretrained(
+                    found: Any = transformers.T5ForConditionalGeneration.from_pretrained(
                         self.pretrained,
                         attn_implementation=ATTENTION,
                         dtype=torch.float32,
@@ -150,21 +140,20 @@ class T5Backbone(Backbone):
                     "local folder, or use a `..._small.yaml` config, which needs no network"
                 ) from error
             with torch.device("meta"), lifted():
-                self.t5 = T5Model(loaded.config)
+                self.t5 = transformers.T5Model(loaded.config)
             self.t5.shared, self.t5.encoder, self.t5.decoder = loaded.shared, loaded.encoder, loaded.decoder
             if loaded.lm_head.weight is not loaded.shared.weight:
                 self.output = loaded.lm_head.requires_grad_(False)
         else:
             self.tokenizer = load_tokenizer(self.tokenizer_name, texts, whole)
-            config = T5Config(
+            config = transformers.T5Config(
                 vocab_size=len(self.tokenizer),
                 pad_token_id=self.tokenizer.pad_token_id,
                 eos_token_id=self.tokenizer.eos_token_id,
                 use_cache=False,
                 **self.sizes,
             )
-            config._attn_implementation = ATTENTION
-            self.t5 = T5Model(config)
+            self.t5 = transformers.AutoModel.from_config(config, attn_implementation=ATTENTION)
         take_place(self.t5)
         self.width = self.t5.config.d_model
         self.start, self.end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
@@ -253,16 +242,14 @@ class T5Backbone(Backbone):
 class _T5Tree(Tree):
     """Keys and values of the prompt are computed in the first call, once per user, and kept."""
 
-    def __init__(self, decoder: PreTrainedModel, memory: T5Memory) -> None:
+    def __init__(self, decoder: transformers.PreTrainedModel, memory: T5Memory) -> None:
         super().__init__(len(memory.mask))
         self.decoder = decoder
         self.memory = memory
-        self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.cache = transformers.EncoderDecoderCache(transformers.DynamicCache(), transformers.DynamicCache())
 
     def _keep(self, columns: Tensor) -> None:
-        for layer in self.cache.self_attention_cache.layers:
-            layer.keys = take_columns(layer.keys, columns)  # type: ignore[union-attr, arg-type]
-            layer.values = take_columns(layer.values, columns)  # type: ignore[union-attr, arg-type]
+        change_cache(self.cache.self_attention_cache, partial(take_columns, columns=columns))
 
     def _decode(self, embeds: Tensor, seen: Tensor, generations: Tensor) -> Tensor:
         # The new tokens are of one generation: one row of distances serves them all.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
+from typing import TYPE_CHECKING
 
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from genrec.errors import GenrecError, first_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 VOCABULARY = 8192
 SPECIAL = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -32,7 +36,7 @@ def load_tokenizer(name: str | None, texts: Sequence[str], whole: Sequence[str] 
         often = 1 + sum(len(text.split()) for text in texts)
         return _learn_tokenizer(chain(texts, chain.from_iterable(repeat(whole, often))))
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # the readers of tokenizers raise bare exceptions
         raise GenrecError(f"cannot load a tokenizer from `{name}`: {first_line(error)}") from error
 
@@ -48,4 +52,4 @@ def _learn_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)

@@ -9,9 +9,6 @@ import threading
 import warnings
 from collections.abc import Callable
 
-from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
-from transformers.utils.logging import disable_progress_bar
-
 from genrec.io.disk import cannot_write
 
 NOISE = (
@@ -45,6 +42,9 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_worth_reading)
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
     # Bars of files that are read take a moment; those of downloads, which are switched off with them, do not.
     downloads = not are_progress_bars_disabled()
     disable_progress_bar()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import transformers
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel, get_scheduler
-from transformers.pytorch_utils import Conv1D
 
 from genrec.errors import GenrecError
 
@@ -27,10 +26,10 @@ def parameter_groups(part: nn.Module, items: int, lr: float | None = None) -> li
         items: N; a linear map onto so many numbers is a table of items.
         lr: its learning rate; None is that of the optimiser.
     """
-    maps = [module for module in part.modules() if isinstance(module, (nn.Linear, Conv1D))]
+    maps = [module for module in part.modules() if isinstance(module, (nn.Linear, transformers.pytorch_utils.Conv1D))]
     tables: list[Any] = [module for module in part.modules() if isinstance(module, nn.Embedding)]
     tables += [module for module in maps if len(module.weight) == items]
-    models = [module for module in part.modules() if isinstance(module, PreTrainedModel)]
+    models = [module for module in part.modules() if isinstance(module, transformers.PreTrainedModel)]
     tables += [head for model in models if (head := model.get_output_embeddings()) is not None]
     # By identity: a table of words may be tied to the output layer.
     decaying = {id(module.weight) for module in maps} - {id(module.weight) for module in tables}
@@ -63,4 +62,4 @@ def make_schedule(name: Schedule, optimizer: Optimizer, warmup_steps: int, steps
     # The other two never ask how many there are.
     steps = 0 if math.isinf(steps) else int(steps)
     kind = "constant_with_warmup" if name == "constant" else name
-    return get_scheduler(kind, optimizer, min(warmup_steps, steps) if steps else warmup_steps, steps)
+    return transformers.get_scheduler(kind, optimizer, min(warmup_steps, steps) if steps else warmup_steps, steps)

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from genrec.data import Dataset, Ragged
@@ -118,22 +118,22 @@ class ItemKNN(Tables, RankingModule):
         self.ties = table(1e-6 * _ties(len(self.dataset.catalog), self.seed))
 
     @property
-    def similarity(self) -> sparse.csr_array:
+    def similarity(self) -> scipy.sparse.csr_array:
         """The similarities [N, N]."""
         arrays = (part.cpu().numpy() for part in (self.values, self.columns, self.rows))
-        return sparse.csr_array(tuple(arrays), shape=(len(self.ties), len(self.ties)))
+        return scipy.sparse.csr_array(tuple(arrays), shape=(len(self.ties), len(self.ties)))
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""
         recent = history[:, -self.last :].cpu().numpy()
         users, places = np.nonzero(recent != PAD)
         weights = self.decay ** (recent.shape[1] - 1 - places)
-        taken = sparse.csr_array((weights, (users, recent[users, places])), shape=(len(recent), len(self.ties)))
+        taken = scipy.sparse.csr_array((weights, (users, recent[users, places])), shape=(len(recent), len(self.ties)))
         scores = (taken @ self.similarity).toarray().astype(np.float32)
         return top_k(torch.from_numpy(scores).to(self.ties) + self.ties, allowed, k)
 
 
-def similarities(lists: Ragged, items: int, window: int) -> sparse.csr_array:
+def similarities(lists: Ragged, items: int, window: int) -> scipy.sparse.csr_array:
     """Cosine similarities [items, items] of items that lie at most ``window`` places apart; none of an item to itself.
 
     Args:
@@ -141,17 +141,17 @@ def similarities(lists: Ragged, items: int, window: int) -> sparse.csr_array:
         items: N.
         window: places.
     """
-    counts = sparse.csr_array((items, items), dtype=np.float64)
+    counts = scipy.sparse.csr_array((items, items), dtype=np.float64)
     values, rows = lists.values, lists.rows
     for distance in range(1, window + 1):
         together = rows[distance:] == rows[:-distance]
         left, right = values[:-distance][together], values[distance:][together]
-        counts += sparse.csr_array((np.ones(len(left)), (left, right)), shape=(items, items))
-    counts = sparse.coo_array(counts + counts.T)
+        counts += scipy.sparse.csr_array((np.ones(len(left)), (left, right)), shape=(items, items))
+    counts = scipy.sparse.coo_array(counts + counts.T)
     counts.setdiag(0)
     occurs = np.maximum(np.bincount(values, minlength=items), 1)
     scaled = counts.data / np.sqrt(occurs[counts.row] * occurs[counts.col])
-    return sparse.csr_array((scaled, (counts.row, counts.col)), shape=(items, items))
+    return scipy.sparse.csr_array((scaled, (counts.row, counts.col)), shape=(items, items))
 
 
 def _ties(items: int, seed: int) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from genrec.assets import CatalogTags, GeneratedTags
-from genrec.assets.tags import generated as module
-from genrec.assets.tags.generated import TagWriter
+from genrec.assets.tags import writer as module
 from genrec.assets.tags.words import words
+from genrec.assets.tags.writer import TagWriter
 from genrec.backbones.words import load_tokenizer
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.errors import GenrecError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 ROUNDS = 50
@@ -67,7 +67,7 @@ def balanced_clusters(points: np.ndarray, k: int, rounds: int, rng: np.random.Ge
     centers = points[rng.choice(n, k, replace=False)]
     for _ in range(rounds):
         cost = np.square(points).sum(1, keepdims=True) - 2 * points @ centers.T + np.square(centers).sum(1)
-        _, places = linear_sum_assignment(cost.repeat(seats, axis=1))
+        _, places = scipy.optimize.linear_sum_assignment(cost.repeat(seats, axis=1))
         labels = places // seats
         centers = np.stack([points[labels == cluster].mean(0) for cluster in range(k)])
     return labels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from genrec.assets.codes.balance import distances, sinkhorn
@@ -40,6 +39,8 @@ def kmeans(points: np.ndarray, k: int, seed: int) -> np.ndarray:
 
     Where there are fewer distinct points than centres, the rest are random points.
     """
+    from sklearn.cluster import KMeans  # takes a second, and codes are made once
+
     distinct = len(np.unique(points, axis=0))
     found = KMeans(min(k, distinct), n_init=1, max_iter=ITERATIONS, random_state=seed).fit(points).cluster_centers_
     rest = np.random.default_rng(seed).integers(len(points), size=k - len(found))

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from genrec.assets.codes.balance import balanced_clusters
@@ -93,6 +92,8 @@ class Alignment(nn.Module):
                     f"{known.sum()} collaborative embeddings of {cf.shape[1]} numbers have no {dim} principal "
                     "components: choose a smaller `dim` of the quantizer"
                 )
+            from sklearn.decomposition import PCA  # takes a second
+
             cf = PCA(dim, random_state=0).fit(cf[known]).transform(cf)
         self.map = nn.Linear(cf.shape[1], dim, bias=False) if projection == "linear" else nn.Identity()
         self.register_buffer("cf", torch.from_numpy(np.asarray(cf, dtype=np.float32)), persistent=False)

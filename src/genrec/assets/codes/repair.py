@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from genrec.assets.codes.balance import distances, sinkhorn
@@ -81,7 +81,7 @@ def assign(codes: Tensor, latents: Tensor, codebooks: Tensor) -> Tensor:
         free = [code for code in range(codebooks.shape[1]) if code not in taken[prefix]]
         seated = rows[: len(free)]
         cost = distances(residuals[seated], codebooks[-1, free])
-        places, columns = linear_sum_assignment(cost.numpy(force=True))
+        places, columns = scipy.optimize.linear_sum_assignment(cost.numpy(force=True))
         for place, column in zip(places, columns, strict=True):
             codes[seated[place], -1] = free[column]
             taken[prefix].add(free[column])

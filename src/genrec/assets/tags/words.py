@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from genrec.assets.recipe import Asset, hash_arrays, hash_texts
 from genrec.data import Catalog, Dataset
@@ -105,6 +104,8 @@ class KeywordTags(ItemTags):
         Raises:
             GenrecError: if no item of the data set has a word in its title, brand or categories.
         """
+        from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second, and names are made once
+
         texts = _fields(catalog)
         vectorizer = TfidfVectorizer(token_pattern=r"\w+")
         try:

@@ -9,18 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-
-def distance_table(stack: nn.Module, reach: int) -> Tensor:
-    """The bias of the distances ``-reach .. reach`` in an encoder or decoder, float [heads, 2 reach + 1]."""
-    attention: Any = stack.block[0].layer[0].SelfAttention  # type: ignore[union-attr, index]
-    weight = attention.relative_attention_bias.weight
-    buckets = attention._relative_position_bucket(
-        torch.arange(-reach, reach + 1, device=weight.device),
-        bidirectional=not attention.is_decoder,
-        num_buckets=attention.relative_attention_num_buckets,
-        max_distance=attention.relative_attention_max_distance,
-    )
-    return F.embedding(buckets, weight).T
+from genrec.backbones.inner import distance_table
 
 
 def additive_mask(stack: nn.Module, seen: Tensor, queries: Tensor, keys: Tensor) -> Tensor:

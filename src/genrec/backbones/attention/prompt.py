@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from genrec.backbones.attention import flex
 from genrec.backbones.attention.tree import take_columns
@@ -103,6 +101,8 @@ def attend(
     if isinstance(attention_mask, BlockMask):
         return flex.attend(query, key, value, attention_mask, scaling, None).transpose(1, 2), None
     if prompt is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     assert attention_mask is not None, "a tree has a mask"
     layer: int = module.layer_idx  # type: ignore[assignment]
@@ -115,6 +115,3 @@ def attend(
     split = before.shape[2]
     out = weights[..., :split] @ prompt.values[layer] + weights[..., split:] @ value
     return out.view(users, heads, count, size).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(ATTENTION, attend)

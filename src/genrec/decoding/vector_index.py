@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-import faiss
 import numpy as np
 import torch
 from torch import Tensor
 
 from genrec.backbones import Backbone, Memory
+
+if TYPE_CHECKING:
+    import faiss
 
 Kind = Literal["exact", "approximate"]
 
@@ -47,6 +49,8 @@ class VectorIndex:
     """
 
     def __init__(self, vectors: Tensor, kind: Kind = "exact") -> None:
+        import faiss  # only who asks for an index needs it
+
         table = _array(vectors)
         self._index: Any = faiss.IndexFlatIP(table.shape[1])
         self.lists = self.probes = 0
@@ -88,6 +92,8 @@ class VectorIndex:
     def _search(
         self, queries: np.ndarray, k: int, selector: faiss.IDSelector | None, probes: int
     ) -> tuple[np.ndarray, np.ndarray]:
+        import faiss
+
         # The stubs are those of the C++ classes, which take no arguments.
         options: Any = {"sel": selector, "nprobe": probes} if self.lists else {"sel": selector}
         parameters: Any = faiss.SearchParametersIVF if self.lists else faiss.SearchParameters
@@ -126,5 +132,7 @@ def _array(vectors: Tensor) -> np.ndarray:
 
 
 def _selector(allowed: Tensor) -> faiss.IDSelector:
+    import faiss
+
     bits: Any = np.packbits(allowed.cpu().numpy(), bitorder="little")
     return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg]

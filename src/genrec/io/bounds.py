@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub import hf_hub_download
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from transformers.utils import cached_file
 
 from genrec.errors import GenrecError
 
@@ -79,5 +79,5 @@ def room_of(name: str) -> int:
     """
     folder = Path(name)
     if not folder.is_dir():
-        folder = Path(str(cached_file(name, "config.json", local_files_only=True))).parent
+        folder = Path(hf_hub_download(name, "config.json", local_files_only=True)).parent
     return DENSEST * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -15,16 +15,20 @@ def light_metrics() -> Iterator[None]:
 
     Only where the process is ours: in a notebook, torchmetrics can plot.
     """
+    from unittest.mock import patch
+
     from lightning_utilities.core import imports
 
     available, met = imports.package_available, imports.RequirementCache.__bool__
 
-    def unused(name: str | None) -> bool:
-        return name is not None and name.split(">")[0] in UNUSED
+    def is_there(name: str) -> bool:
+        return name not in UNUSED and available(name)
 
-    imports.package_available = lambda name: not unused(name) and available(name)
-    imports.RequirementCache.__bool__ = lambda self: not unused(self.requirement) and met(self)
-    try:
+    def is_met(cache: imports.RequirementCache) -> bool:
+        return (cache.requirement or "").split(">")[0] not in UNUSED and met(cache)
+
+    with (
+        patch.object(imports, "package_available", is_there),
+        patch.object(imports.RequirementCache, "__bool__", is_met),
+    ):
         yield
-    finally:
-        imports.package_available, imports.RequirementCache.__bool__ = available, met

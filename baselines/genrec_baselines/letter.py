@@ -7,12 +7,15 @@ moved to free ones, so every item has an identifier of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from torch import Tensor
 
 from genrec.assets import ItemAssets, LETTERCodes
 from genrec.data import Catalog
 from genrec.identifiers import NewToken, Search, TokenSequence
-from genrec_baselines.numbering import code_tokens
+from genrec_baselines.numbering import code_tokens, grid_codes
 
 
 class LETTER(TokenSequence):
@@ -33,9 +36,17 @@ class LETTER(TokenSequence):
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
         """A token for every code of every level."""
-        return code_tokens([self.codes.size] * self.codes.length)
+        return code_tokens(self._sizes)
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
         codes = assets.codes(self.codes).numpy()
         return (codes + np.arange(codes.shape[1]) * self.codes.size + self.names.words)[len(known) :]
+
+    def item_codes(self) -> tuple[Tensor, Sequence[int]]:
+        """See `ItemIdentifier.item_codes`."""
+        return grid_codes(self.names, self._sizes), self._sizes
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [self.codes.size] * self.codes.length

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genrec.identifiers import NewToken
+from genrec.identifiers.names import ItemNames
 
 
 def digits(number: int, base: int, width: int = 1) -> list[int]:
@@ -29,6 +32,12 @@ def width_for(count: int, base: int) -> int:
 def code_tokens(sizes: Sequence[int]) -> list[NewToken]:
     """A token for every code of every level, level after level: ``<a_0> <a_1> .. <b_0> ..``."""
     return [NewToken(f"<{chr(ord('a') + level)}_{code}>") for level, size in enumerate(sizes) for code in range(size)]
+
+
+def grid_codes(names: ItemNames, sizes: Sequence[int]) -> Tensor:
+    """What items are called by the tokens of `code_tokens`, as codes: long [N, L], each from 0 on."""
+    first = torch.tensor([0, *sizes[:-1]], device=names.codes.device).cumsum(0)
+    return names.codes - names.words - first
 
 
 def number_equals(codes: np.ndarray) -> np.ndarray:

@@ -7,13 +7,16 @@ words, and there are no user tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from torch import Tensor
 
 from genrec.assets import ItemAssets, RQVAECodes
 from genrec.data import Catalog
 from genrec.errors import GenrecError
 from genrec.identifiers import NewToken, Search, TokenSequence
-from genrec_baselines.numbering import code_tokens, number_equals
+from genrec_baselines.numbering import code_tokens, grid_codes, number_equals
 
 EXTRA = 256
 """Items that may share their codes."""
@@ -36,7 +39,7 @@ class TIGER(TokenSequence):
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
         """A token for every code of every level, and the numbers."""
-        return code_tokens([self.codes.size] * self.codes.length + [EXTRA])
+        return code_tokens(self._sizes)
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`.
@@ -54,3 +57,11 @@ class TIGER(TokenSequence):
             )
         levels = np.arange(codes.shape[1] + 1) * self.codes.size
         return (np.column_stack([codes, numbers]) + levels + self.names.words)[len(known) :]
+
+    def item_codes(self) -> tuple[Tensor, Sequence[int]]:
+        """See `ItemIdentifier.item_codes`: the codes and the number."""
+        return grid_codes(self.names, self._sizes), self._sizes
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [self.codes.size] * self.codes.length + [EXTRA]

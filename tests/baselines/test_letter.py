@@ -26,6 +26,9 @@ def test_every_item_has_four_codes_of_its_own(dataset: Dataset, tmp_path: Path) 
     assert len(np.unique(codes, axis=0)) == 12
     assert (codes // 20 == np.arange(4)).all()
     assert len(letter.names.tokens) == 4 * 20
+    found, sizes = letter.item_codes()
+    assert found.tolist() == assets.codes(QUICK).tolist()
+    assert sizes == [20] * 4
 
 
 def test_items_that_are_added_keep_the_others_as_they_are(dataset: Dataset, tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def test_every_item_has_three_codes_and_a_number(dataset: Dataset, tmp_path: Pat
     assert (codes[:, :3] - 8 * np.arange(3) == assets.codes(QUICK).numpy()).all()
     assert (codes[:, 3] >= 24).all()
     assert len(tiger.names.tokens) == 3 * 8 + 256
+    numbers = codes[:, 3] - 3 * 8
+    found, sizes = tiger.item_codes()
+    assert found.tolist() == np.column_stack([assets.codes(QUICK), numbers]).tolist()
+    assert sizes == [8, 8, 8, 256]
 
 
 def test_items_of_the_same_text_are_told_apart_by_their_number() -> None:

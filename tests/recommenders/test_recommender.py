@@ -79,6 +79,26 @@ def test_a_loss_that_is_none_is_refused(
         made.trainer(max_steps=1).fit(made.module, made.data)
 
 
+class Coded(SETRec):
+    """One that says of its items that they have codes, which most of them share."""
+
+    def item_codes(self) -> tuple[torch.Tensor, list[int]]:
+        return torch.tensor([[0, 1]] * 9 + [[1, 0], [1, 1], [2, 2]]), [3, 3]
+
+
+def test_items_that_cannot_be_told_apart_are_told_of_once(
+    dataset: Dataset, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    made = Setup(dataset, tmp_path)
+    made.module.identifier = Coded(n_semantic=2)
+    trainer = made.trainer()
+    for _ in range(2):
+        trainer.validate(made.module, made.data, verbose=False)
+    trainer.test(made.module, made.data, verbose=False)
+    (message,) = [str(one.message) for one in recwarn if "codes" in str(one.message)]
+    assert message.startswith("9 of 12 items share all of their codes with another, up to 9 the same: ")
+
+
 @pytest.fixture
 def made(dataset: Dataset, tmp_path: Path) -> Setup:
     return Setup(dataset, tmp_path)

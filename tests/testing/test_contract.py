@@ -83,6 +83,11 @@ class SpeaksTwice(Plain):
         return "one line\nand another"
 
 
+class CountsFromOne(Plain):
+    def item_codes(self) -> tuple[Tensor, list[int]]:
+        return torch.arange(len(self.text))[:, None] + 1, [len(self.text)]
+
+
 class Repeats(Plain):
     def rank(self, *args: Any) -> Ranking:
         items, scores = super().rank(*args)
@@ -148,6 +153,7 @@ FAULTS: dict[type[Plain], Check] = {
     LosesNoLoss: IdentifierContract.test_loss_is_finite_and_reaches_the_language_model,
     Sums: IdentifierContract.test_a_target_adds_the_same_to_the_loss_in_any_company,
     CountsFromTheEnd: IdentifierContract.test_packed_prompts_teach_what_single_ones_do,
+    CountsFromOne: IdentifierContract.test_codes_are_numbers_below_their_sizes,
     SpeaksTwice: IdentifierContract.test_every_item_is_described_on_one_line,
     Repeats: IdentifierContract.test_rankings_are_distinct_allowed_and_sorted,
     Forbidden: IdentifierContract.test_rankings_are_distinct_allowed_and_sorted,

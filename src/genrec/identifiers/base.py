@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import chain
 
 import torch
@@ -101,6 +102,17 @@ class ItemIdentifier(Tables, ABC):
 
     def token_sequences(self) -> ItemNames | None:
         """The items' token sequences, where a method names items so; None where an item is something else."""
+        return None
+
+    def item_codes(self) -> tuple[Tensor, Sequence[int]] | None:
+        """The items' codes, where a method tells items apart by codes; None where an item is something else.
+
+        ``genrec inspect`` shows how they are used. Items that share all of their codes cannot be told apart: a warning
+        says how many there are. It is called after `index`.
+
+        Returns:
+            codes [N, m], any kind of integer, and how many there are to choose from in each place, [m].
+        """
         return None
 
     @torch.no_grad()

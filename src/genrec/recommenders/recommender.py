@@ -12,6 +12,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from genrec.assets import Assets, ItemAssets
+from genrec.assets.codes.diagnostics import warn_of_ties
 from genrec.assets.kept import KeptStore
 from genrec.backbones import Backbone, Context, Memory, Read
 from genrec.data.samples import last_positions
@@ -72,6 +73,7 @@ class Recommender(RankingModule):
         self.schedule: Schedule = schedule
         self.identifier_lr = identifier_lr
         self._created = False
+        self._warns = False
 
     def setup(self, stage: str) -> None:
         """Create all parameters; the assets that the identifier asks for are built now, if they are missing."""
@@ -94,6 +96,7 @@ class Recommender(RankingModule):
         if len(known) < len(self.catalog):
             self.item_assets = self.item_assets.extend(self.catalog)
         self._created = True
+        self._warns = stage != "predict"
 
     @property
     def method(self) -> str:
@@ -195,6 +198,10 @@ class Recommender(RankingModule):
     def refresh(self) -> None:
         """Refill the identifier's per-item tables."""
         self.identifier.index(self.catalog, self.item_assets)
+        # Whoever uses a recommender cannot give it more codes.
+        if self._warns and self.trainer.is_global_zero and (codes := self.identifier.item_codes()):
+            warn_of_ties(codes[0])
+            self._warns = False
 
     def add_items(self, items: pl.DataFrame) -> None:
         """See `RankingModule.add_items`."""

@@ -92,6 +92,25 @@ def test_sets_and_vectors(dataset: Dataset, tmp_path: Path) -> None:
     json.dumps(found)
 
 
+class Coded(SETRec):
+    def item_codes(self) -> tuple[torch.Tensor, list[int]]:
+        return torch.tensor([[0, 1]] * 9 + [[1, 0], [1, 1], [2, 0]], dtype=torch.uint8), [4, 2]
+
+
+def test_codes(dataset: Dataset, tmp_path: Path, loaded: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded.served = serve(Coded(n_semantic=1), dataset, tmp_path, TfidfText(dim=8))
+    output = tmp_path / "numbers.json"
+    capsys.readouterr()
+    command(["run", "--neighbours", "2", "--output", str(output)])
+    found = json.loads(output.read_text())["codes"]
+    assert (found["sizes"], found["used"], found["alike"], found["largest_group"]) == ([4, 2], [3 / 4, 1.0], 9, 9)
+    assert found["collision_rate"] == pytest.approx(1 - 4 / 12)
+    printed = capsys.readouterr().out
+    assert "9 of 12 items share all of their codes with another; up to 9 the same" in printed
+    assert "75.0%" in printed
+    assert "vectors of" in printed, "and all else as before"
+
+
 def test_items_that_were_added_are_cold(dataset: Dataset, tmp_path: Path) -> None:
     served = serve(E4SRec(), dataset, tmp_path)
     served.add_items(pl.DataFrame({"item": ["new"], "title": ["red train number 9"]}))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from genrec.analysis.inspection.measures import sequence_numbers, vector_numbers
 from genrec.analysis.inspection.neighbours import ByCosine, ByPrefix, Likeness, nearest, overlap
 from genrec.assets import Assets, MiniLMText, TextAsset, TfidfText
+from genrec.assets.codes.diagnostics import diagnose
 from genrec.decoding.vector_index import InnerProducts
 from genrec.errors import GenrecError
 from genrec.serving.served import Served
@@ -125,7 +126,8 @@ class Inspection:
 
         Returns:
             ``method``, ``backbone``, ``dataset``; the number of ``items``, all, warm and cold; ``parameters``, trained
-            and all; ``sequences`` (`sequence_numbers`) or ``vectors`` (`vector_numbers`), of every token and of the
+            and all; ``codes``, if items have such, their ``sizes`` and what `genrec.assets.codes.diagnostics.diagnose`
+            finds; ``sequences`` (`sequence_numbers`) or ``vectors`` (`vector_numbers`), of every token and of the
             ``score``, what users' vectors are multiplied with, if there is such a thing; ``assets``, what the recipes
             of the items' codes told when they were built; and ``neighbours``, see `agreement`.
         """
@@ -137,10 +139,18 @@ class Inspection:
             "dataset": self.served.dataset.name,
             "items": count,
             "parameters": {name: _parameters(part) for name, part in parts.items()},
+            **self._codes(),
             **self._form(),
             "assets": self.item_assets.diagnostics(),
             "neighbours": self.agreement(),
         }
+
+    def _codes(self) -> dict[str, Any]:
+        found = self.identifier.item_codes()
+        if found is None:
+            return {}
+        codes, sizes = found
+        return {"codes": {"sizes": list(sizes), **diagnose(codes.cpu(), sizes)}}
 
     def _form(self) -> dict[str, Any]:
         if self.names is not None:

@@ -24,6 +24,8 @@ def print_overview(console: Console, found: Mapping[str, Any]) -> None:
     _say(console, f"{items['all']:,} items, {items['warm']:,} warm and {items['cold']:,} cold")
     for name, sizes in found["parameters"].items():
         _say(console, f"{name}: {sizes['all']:,} parameters, {sizes['trained']:,} of them trained")
+    if "codes" in found:
+        _print_codes(console, found["codes"])
     if "sequences" in found:
         _print_sequences(console, found["sequences"])
     else:
@@ -32,6 +34,18 @@ def print_overview(console: Console, found: Mapping[str, Any]) -> None:
         if "collision_rate" in numbers:
             _say(console, f"{name}: {_collisions(numbers.get('nearest', numbers))}")
     _print_neighbours(console, found["neighbours"])
+
+
+def _print_codes(console: Console, found: Mapping[str, Any]) -> None:
+    alike = f"up to {found['largest_group']:,} the same" if found["alike"] else "every one has its own"
+    _say(console, f"{found['alike']:,} of {found['items']:,} items share all of their codes with another; {alike}")
+    table = _table(["code", "of", "in use", "entropy", "at most", "prefixes"])
+    rows = zip(found["sizes"], found["used"], found["entropy"], found["prefixes"], strict=True)
+    for place, (size, used, bits, prefixes) in list(enumerate(rows, 1))[:LEVELS]:
+        table.add_row(f"{place:,}", f"{size:,}", f"{used:.1%}", f"{bits:.2f}", f"{log2(size):.2f}", f"{prefixes:,}")
+    console.print(table)
+    more = len(found["sizes"]) - LEVELS
+    _say(console, "entropy of their use in bits" + (f"; {more} more codes in --output" if more > 0 else ""))
 
 
 def _print_sequences(console: Console, found: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,28 @@ def entropy(codes: Tensor, size: int) -> float:
     return torch.special.entr(share).sum().item() / torch.log(torch.tensor(2.0)).item()
 
 
-def diagnose(codes: Tensor, size: int) -> dict[str, Any]:
-    """Numbers about codes [N, L] out of ``size`` per level, as json.
+def diagnose(codes: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
+    """Numbers about codes [N, L], as json.
+
+    Args:
+        codes: of any kind of integer.
+        sizes: codes to choose from on each level, [L].
 
     Returns:
-        ``items``; ``collision_rate``; ``largest_group`` of items with the same codes; and per level the ``used`` share
-        of the codes, their ``entropy`` in bits, and the distinct ``prefixes`` of the length that ends there.
+        ``items``; ``collision_rate``; how many items are ``alike``, sharing all codes with another; ``largest_group``
+        of those; and per level the ``used`` share of the codes, their ``entropy`` in bits, and the distinct
+        ``prefixes`` of the length that ends there.
     """
+    codes = codes.long()
     _, counts = codes.unique(dim=0, return_counts=True)
-    columns = list(codes.T)
+    columns = list(zip(codes.T, sizes, strict=True))
     return {
         "items": len(codes),
         "collision_rate": collision_rate(codes),
+        "alike": int(counts[counts > 1].sum()),
         "largest_group": int(counts.max()),
-        "used": [len(column.unique()) / size for column in columns],
-        "entropy": [entropy(column, size) for column in columns],
+        "used": [len(column.unique()) / size for column, size in columns],
+        "entropy": [entropy(column, size) for column, size in columns],
         "prefixes": [len(codes[:, :length].unique(dim=0)) for length in range(1, len(columns) + 1)],
     }
 
@@ -77,6 +84,18 @@ def warn_of_collapse(numbers: Mapping[str, Any], size: int) -> None:
         )
 
 
+def warn_of_ties(codes: Tensor) -> None:
+    """Warn where items share all of their codes [N, L], so that no method can tell them apart."""
+    _, counts = codes.unique(dim=0, return_counts=True)
+    if alike := int(counts[counts > 1].sum()):
+        warnings.warn(
+            f"{alike:,} of {len(codes):,} items share all of their codes with another, up to {int(counts.max()):,} the "
+            "same: they always have the same score, and stand in the order of their rows; give more codes, or a code "
+            "that numbers them",
+            stacklevel=2,
+        )
+
+
 def report(title: str, folder: Path, codes: Tensor, size: int, trained: Mapping[str, Any]) -> None:
     """Print what codes [N, L] look like, leave it in the folder for the store to keep, and warn of a collapse.
 
@@ -87,7 +106,7 @@ def report(title: str, folder: Path, codes: Tensor, size: int, trained: Mapping[
         size: codes of a level.
         trained: what training and repair tell; after a repair it holds the ``nearest`` codes' own numbers.
     """
-    numbers = {**diagnose(codes, size), **trained}
+    numbers = {**diagnose(codes, [size] * codes.shape[1]), **trained}
     nearest = numbers.get("nearest", numbers)
     (folder / DIAGNOSTICS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     print(

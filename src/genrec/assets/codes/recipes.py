@@ -145,7 +145,7 @@ class LETTERCodes(ItemCodes):
         parted = spread(nearest, latents, codebooks, self.epsilon) if self.epsilon else nearest
         codes = assign(parted, latents, codebooks)
         repair = {
-            "nearest": diagnose(nearest, self.size),
+            "nearest": diagnose(nearest, [self.size] * self.levels),
             "moved_by_transport": _moved(nearest, parted),
             "moved_to_free_codes": _moved(parted, codes),
             "moved_to_another_prefix": _moved(nearest[:, :-1], codes[:, :-1]),

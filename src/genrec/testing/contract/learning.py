@@ -96,6 +96,15 @@ class LearningContract(ContractSetting):
             found.append((losses, _gradients(model, losses)))
         torch.testing.assert_close(*found, atol=1e-5, rtol=1e-3)
 
+    def test_codes_are_numbers_below_their_sizes(self, model: TinyModel) -> None:
+        """If items have codes, each has one in every place."""
+        found = model.identifier.item_codes()
+        if found is not None:
+            codes, sizes = found
+            assert codes.shape == (len(model.catalog), len(sizes))
+            assert not codes.is_floating_point()
+            assert ((codes >= 0) & (codes < torch.tensor(list(sizes), device=codes.device))).all()
+
     def test_every_item_is_described_on_one_line(self, model: TinyModel) -> None:
         """For people; items with token sequences of their own have descriptions of their own."""
         described = [model.identifier.describe(item) for item in range(len(model.catalog))]

@@ -16,7 +16,9 @@ An item id IS a row number ``0 .. N-1`` of the catalogue; padding is ``PAD`` (-1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -25,6 +27,9 @@ from torch import Tensor
 
 PAD = -1
 """Fills histories and target lists that are shorter than the longest of their batch."""
+
+USER = "user"
+"""The extra that every batch has: the users' rows."""
 
 ORDERED = -1
 """The set number of a token that belongs to no set: its place in the sequence counts."""
@@ -163,8 +168,20 @@ class Prefixes(NamedTuple):
     stops: Tensor
 
 
+class Extras(NamedTuple):
+    """What a batch holds beside rows of items, under names (`genrec.data.Extra`).
+
+    Args:
+        users: [B, ...] by name, of every user.
+        items: [B, T, ...] by name, of every item of the history; 0 at padding.
+    """
+
+    users: Mapping[str, Tensor] = MappingProxyType({})
+    items: Mapping[str, Tensor] = MappingProxyType({})
+
+
 class Batch(NamedTuple):
-    """What the data module hands over: ids only, no embeddings, no prompts.
+    """What the data module hands over: ids, and extras by name; no embeddings, no prompts.
 
     Args:
         users: [B] long, the users' rows.
@@ -176,6 +193,7 @@ class Batch(NamedTuple):
         examples: in training, how many targets are to be learned; else, how many users are ranked. A batch without any
             keeps a process in step with others, and counts for nothing.
         step_examples: how many the optimiser's step has that this batch belongs to, over all its batches and processes.
+        extras: what the data module was asked for beside.
     """
 
     users: Tensor
@@ -185,3 +203,4 @@ class Batch(NamedTuple):
     prefixes: Prefixes | None = None
     examples: int = 0
     step_examples: int = 0
+    extras: Extras = Extras()

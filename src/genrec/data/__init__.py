@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrec.data.catalog import Catalog
 from genrec.data.dataset import Dataset, InMemory, Source
+from genrec.data.extras import Extra
 from genrec.data.ragged import Ragged
 from genrec.data.sources import Amazon, MovieLens, Public, Steam
 from genrec.data.sources.release import Release
@@ -20,6 +21,7 @@ __all__ = [
     "Catalog",
     "Dataset",
     "DateSplit",
+    "Extra",
     "GivenSplit",
     "InMemory",
     "LeaveOneOut",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from genrec.data.dataset import Dataset, Source
+from genrec.data.extras import Extra, Gather
 from genrec.data.files import FINDINGS
 from genrec.data.origin import Origin
 from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
@@ -57,6 +59,7 @@ class SequenceData(L.LightningDataModule):
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
         val_users: so many of the users with validation items, drawn at random, are looked at in a validation; None is
             all of them. What validation decides is then decided by them.
+        extras: what batches hold beside items, by name; an identifier asks for it (`ItemIdentifier.extra`).
 
     Attributes:
         origin: what the checkpoint in use was trained on, if `dataset` has changed since (`runs.restoring.adopt`).
@@ -78,6 +81,7 @@ class SequenceData(L.LightningDataModule):
         seed: int | None = None,
         num_workers: int = 0,
         val_users: int | None = None,
+        extras: dict[str, Extra] | None = None,
     ) -> None:
         super().__init__()
         if val_users is not None and val_users < 1:
@@ -100,6 +104,7 @@ class SequenceData(L.LightningDataModule):
         self.seed = seed_of_run() if seed is None else seed
         self.num_workers = num_workers
         self.val_users = val_users
+        self.extras = extras or {}
         self.origin: Origin | None = None
         self.compared = False
 
@@ -158,7 +163,7 @@ class SequenceData(L.LightningDataModule):
         # `batch_size=None`: a draw picks a whole batch. A generator of its own: a loader seeds its workers whenever it
         # starts, and how often it does is not to decide what the model's dropout draws.
         return Batches(
-            samples,
+            replace(samples, extras=Gather(self.dataset, self.extras)) if self.extras else samples,
             sampler=sampler,
             batch_size=None,
             generator=torch.Generator(),

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 import torch.utils.data
 
+from genrec.data.extras import Gather
 from genrec.data.ragged import Ragged
 from genrec.data.samplers import Draw
-from genrec.types import PAD, Batch, Prefixes
+from genrec.types import PAD, Batch, Extras, Prefixes
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Samples(torch.utils.data.Dataset[Batch]):
         learned: int64 [samples], how many targets each brings in training.
         targets: everything that counts as right, by user; None leaves it out.
         packed: every sample stands for as many as it has targets, its beginnings.
+        extras: makes what a batch holds beside items; None leaves it out.
     """
 
     lists: Ragged
@@ -36,6 +38,7 @@ class Samples(torch.utils.data.Dataset[Batch]):
     learned: np.ndarray
     targets: Ragged | None = field(default=None)
     packed: bool = False
+    extras: Gather | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -56,7 +59,10 @@ class Samples(torch.utils.data.Dataset[Batch]):
         targets = np.empty((len(users), 0), np.int64) if self.targets is None else self.targets.padded(users)
         prefixes = beginnings(history, self.learned[index]) if self.packed else None
         rows, items, target, relevant = map(torch.from_numpy, (users, history, self.target[index], targets))
-        return Batch(rows, items, target, relevant, prefixes, draw.examples, draw.step_examples)
+        extras = Extras({}, {})
+        if self.extras is not None:
+            extras = self.extras(users, self.stops[index], self.widths[index], history.shape[1])
+        return Batch(rows, items, target, relevant, prefixes, draw.examples, draw.step_examples, extras)
 
 
 def beginnings(history: np.ndarray, learned: np.ndarray) -> Prefixes:

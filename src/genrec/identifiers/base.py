@@ -12,9 +12,10 @@ from torch import Tensor
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
+from genrec.errors import GenrecError
 from genrec.identifiers.names import ItemNames
 from genrec.identifiers.tables import Tables
-from genrec.types import ORDERED, Ranking, Tokens
+from genrec.types import ORDERED, Extras, Ranking, Tokens
 
 
 class ItemIdentifier(Tables, ABC):
@@ -27,9 +28,11 @@ class ItemIdentifier(Tables, ABC):
     Attributes:
         progress: the share of the training that is done, 0 to 1, at the step that is being made; 0 where nothing is
             trained. It goes on where a resumed training does, and is no part of a checkpoint.
+        extras: what the batch at hand holds beside items; `extra` looks a name up.
     """
 
     progress: float = 0.0
+    extras: Extras = Extras()
 
     @abstractmethod
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
@@ -64,6 +67,26 @@ class ItemIdentifier(Tables, ABC):
         Returns:
             Scalars by name; ``loss`` is the one that is minimised, the others are logged.
         """
+
+    def extra(self, name: str) -> Tensor:
+        """What the batch at hand holds beside items, for the very histories that `embed` or `loss` was given.
+
+        Args:
+            name: ``user`` for the users' rows [B], or one of ``data.extras``.
+
+        Returns:
+            [B, ...] of every user, or [B, T, ...] of every item of the history, 0 at padding.
+
+        Raises:
+            GenrecError: if it holds no such thing: nobody asked for it, or the histories are of no data set.
+        """
+        for held in self.extras:
+            if name in held:
+                return held[name]
+        raise GenrecError(
+            f"there is no `{name}` with these histories: name it in `data.extras`; and histories that are no data "
+            "set's, such as `recommend` takes, have none"
+        )
 
     @abstractmethod
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -118,10 +119,16 @@ class Measured(L.LightningModule, ABC):
         self._allowed = self._new_metrics().allowed
         self.rank_seconds = self._clock() - start
 
+    def holding(self, batch: Batch) -> AbstractContextManager[None]:
+        """Have what a batch holds beside its items at hand; nothing, where nobody asks for it."""
+        return nullcontext()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the validation users, once for every value that may be chosen."""
         start = self._clock()
-        self._count(self.rank_each(batch.history, max(self.ks), self._allowed), batch, start)
+        with self.holding(batch):
+            rankings = self.rank_each(batch.history, max(self.ks), self._allowed)
+        self._count(rankings, batch, start)
 
     def on_validation_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Look at the first rankings at once: most faults are in all of them, and an epoch may be long.
@@ -185,7 +192,8 @@ class Measured(L.LightningModule, ABC):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the test users."""
         start = self._clock()
-        ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
+        with self.holding(batch):
+            ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
         refuse_shape(ranking, len(self._metrics.allowed), len(batch.history), max(self.ks), self.method)
         self._watch.ranking(ranking, self._metrics.allowed, self.method)
         self._metrics.update(ranking, _wanted(batch), self._clock() - start)
@@ -207,7 +215,8 @@ class Measured(L.LightningModule, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
-        ranking = self.rank(batch.history, max(self.ks), self._everything)
+        with self.holding(batch):
+            ranking = self.rank(batch.history, max(self.ks), self._everything)
         refuse_shape(ranking, 1, len(batch.history), max(self.ks), self.method)
         refuse_nan(ranking.scores)
         refuse_flaws(ranking, self._everything, self.method)

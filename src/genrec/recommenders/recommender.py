@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -15,13 +16,14 @@ from genrec.assets import Assets, ItemAssets
 from genrec.assets.codes.diagnostics import warn_of_ties
 from genrec.assets.kept import KeptStore
 from genrec.backbones import Backbone, Context, Memory, Read
+from genrec.data.extras import zero_where
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
 from genrec.recommenders.prompts import TEMPLATE, Prompt
-from genrec.types import PAD, Batch, Prefixes, Ranking
+from genrec.types import PAD, USER, Batch, Extras, Prefixes, Ranking
 
 
 class Recommender(RankingModule):
@@ -116,6 +118,15 @@ class Recommender(RankingModule):
         """See `RankingModule.read`."""
         return self.backbone.read(self.prompt(self.backbone, self.identifier.embed(history)))
 
+    @contextmanager
+    def holding(self, batch: Batch) -> Iterator[None]:
+        """See `RankingModule.holding`: the identifier may ask for it (`ItemIdentifier.extra`)."""
+        self.identifier.extras = Extras({USER: batch.users, **batch.extras.users}, batch.extras.items)
+        try:
+            yield
+        finally:
+            self.identifier.extras = Extras()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Tell the identifier how far the training is."""
         self.identifier.progress = share_done(self.trainer, batch_idx)
@@ -128,7 +139,8 @@ class Recommender(RankingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The identifier's loss for the next item of every history, as a part of the step's mean over its targets."""
-        losses = self._packed_losses(batch, batch.prefixes) if batch.prefixes else self._losses(batch)
+        with self.holding(batch):
+            losses = self._packed_losses(batch, batch.prefixes) if batch.prefixes else self._losses(batch)
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return self.share_of_step(batch) * losses["loss"]
@@ -141,9 +153,11 @@ class Recommender(RankingModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the validation users, and add up the losses of the first item that each took; prompts are read once."""
         start = self._clock()
-        memory = self.read(batch.history)
-        self._count(self.identifier.rank_each(self.backbone, memory, max(self.ks), self._allowed), batch, start)
-        loss = self._losses_of(Read(memory), batch.history, batch.target)["loss"]
+        with self.holding(batch):
+            memory = self.read(batch.history)
+            rankings = self.identifier.rank_each(self.backbone, memory, max(self.ks), self._allowed)
+            self._count(rankings, batch, start)
+            loss = self._losses_of(Read(memory), batch.history, batch.target)["loss"]
         self._watch.validation_loss(loss)
         self._loss[0] += batch.examples * loss
         self._loss[1] += batch.examples
@@ -165,6 +179,7 @@ class Recommender(RankingModule):
         per_item = tokens.mask.shape[1] // batch.history.shape[1]
         most = batch.history.shape[1] + 1
         context = self.prompt.packed(self.backbone, tokens, prefixes.users, prefixes.stops * per_item, most)
+        self.identifier.extras = cut(self.identifier.extras, prefixes, batch.history.shape[1])
         return self._losses_of(context, history, target)
 
     def _losses_of(self, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -255,8 +270,22 @@ def one_by_one(batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
     """What is predicted from what: histories [R, T] and targets [R], as if the prefixes were rows of a batch."""
     sequence = torch.cat([batch.history, batch.target[:, None]], 1)
     users, stops = prefixes
-    width = batch.history.shape[1]
-    # Padded on the left again: the last item of a prefix stands in the last column.
-    columns = torch.arange(width, device=stops.device) + stops[:, None] - width
+    columns = _columns(prefixes, batch.history.shape[1])
     history = batch.history[users].gather(1, columns.clamp(min=0))
     return torch.where(columns >= 0, history, PAD), sequence[users, stops]
+
+
+def cut(extras: Extras, prefixes: Prefixes, width: int) -> Extras:
+    """What histories [B, width] hold, as if the prefixes were rows of a batch: [R, ...] and [R, width, ...]."""
+    users, columns = prefixes.users, _columns(prefixes, width)
+    rows = users[:, None].expand_as(columns), columns.clamp(min=0)
+    items = {name: zero_where(numbers[rows], columns < 0) for name, numbers in extras.items.items()}
+    return Extras({name: numbers[users] for name, numbers in extras.users.items()}, items)
+
+
+def _columns(prefixes: Prefixes, width: int) -> Tensor:
+    """The columns of their histories that prefixes have, [R, width]; below 0 for padding.
+
+    Padded on the left again: the last item of a prefix stands in the last column.
+    """
+    return torch.arange(width, device=prefixes.stops.device) + prefixes.stops[:, None] - width

@@ -31,7 +31,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from genrec.assets import Asset, Assets, FromEmbeddings
 from genrec.backbones import Backbone
 from genrec.config.signatures import all_subclasses, cause, looked_for
-from genrec.data import SequenceData, Source
+from genrec.data import Extra, SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders import RankingModule
@@ -47,7 +47,7 @@ MOST = 10_000
 LARGEST = 10**7
 """Of the whole numbers, but for seeds: what is made in such a number has to fit into memory."""
 
-_KINDS: tuple[Any, ...] = (RankingModule, ItemIdentifier, Backbone, Source, Asset, FromEmbeddings)
+_KINDS: tuple[Any, ...] = (RankingModule, ItemIdentifier, Backbone, Source, Extra, Asset, FromEmbeddings)
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict, set, object, Sequence, Mapping)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 

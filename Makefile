@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# A worker for every core, each of one thread; who is done takes tests from the others.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: install quickstart test lint docs clean
 
@@ -23,7 +25,7 @@ quickstart: install
 	@echo "to go on: source $(BIN)/activate, then genrec --help"
 
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST) --durations 10
 
 lint: install
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ import torch
 
 from genrec.cli import main
 from genrec.errors import GenrecError
-from genrec.runs.restoring import read
+from genrec.io.checkpoints import read
 
 SHARED = "{enable_progress_bar: false, enable_model_summary: false, logger: csv, max_epochs: %d}"
 CONFIGS = {

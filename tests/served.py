@@ -10,7 +10,8 @@ import torch
 import yaml
 
 from genrec.data.origin import ENTRY
-from genrec.runs.building import build, set_up
+from genrec.recommenders.alone import set_up
+from genrec.runs.building import build
 from genrec.seeds import closed
 
 QWEN = {

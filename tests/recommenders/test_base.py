@@ -14,7 +14,7 @@ from genrec.data import Dataset, InMemory, SequenceData
 from genrec.decoding import top_k
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
-from genrec.runs.building import set_up
+from genrec.recommenders.alone import set_up
 from genrec.serving.served import Served, from_pretrained
 from genrec.types import Ranking
 

@@ -15,7 +15,7 @@ from genrec.decoding import inner_products, top_k
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders import Recommender
-from genrec.runs.building import set_up
+from genrec.recommenders.alone import set_up
 from genrec.testing import tiny_backbone
 from genrec.types import PAD, Batch, Ranking, Tokens
 

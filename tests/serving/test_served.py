@@ -24,8 +24,8 @@ from genrec.decoding.code_sums import CodeIndex
 from genrec.decoding.vector_index import VectorIndex
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
+from genrec.recommenders.alone import set_up
 from genrec.recommenders.recommender import Recommender
-from genrec.runs.building import set_up
 from genrec.types import PAD, Ranking
 
 from ..identifiers.slots import Slots

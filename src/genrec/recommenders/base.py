@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
@@ -15,13 +16,18 @@ from torch import Tensor
 
 from genrec.assets import Assets, ItemAssets
 from genrec.backbones import Backbone, Memory
-from genrec.data import Catalog, Dataset
+from genrec.data import Catalog, Dataset, SequenceData
 from genrec.data.origin import ENTRY, Origin
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
+from genrec.io.checkpoints import read
+from genrec.recommenders.alone import ARGUMENTS, arguments_for, arguments_of, load_weights, set_up
 from genrec.recommenders.measured import Measured
 from genrec.recommenders.sharding import keep_whole, shard, take_from_first
 from genrec.types import Batch
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
 """The methods that use parameters."""
@@ -85,9 +91,14 @@ class RankingModule(Measured):
         """Take the data set from the trainer's data module, and say which settings are too small to be measured.
 
         Raises:
-            GenrecError: if there are fewer items than the largest cut-off.
+            GenrecError: if there is no such data module, or fewer items than the largest cut-off.
         """
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SequenceData):
+            raise GenrecError(
+                f"{self.method} takes its catalogue from the data module, not from loaders: give the trainer "
+                "`datamodule=genrec.data.SequenceData(source)`"
+            )
         self.dataset = data.dataset
         self.known = data.origin.known(data.dataset) if data.origin else data.dataset
         if not (self.extends and "catalog" in vars(self)):
@@ -125,9 +136,34 @@ class RankingModule(Measured):
         raise GenrecError(f"{self.method} has no language model that could read a prompt")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what it was trained on; a module that serves was not."""
+        """Say what it was trained on, and made with; a module that serves was not trained."""
         if isinstance(self._trainer, L.Trainer):
             checkpoint[ENTRY] = self._trained_on
+            checkpoint[ARGUMENTS] = arguments_of(self)
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's builds what a file names
+        cls, checkpoint_path: str | Path, data: SequenceData, **arguments: Any
+    ) -> Self:
+        """A trained module, ready to rank; nothing that the file names is imported or called.
+
+        Args:
+            checkpoint_path: the file.
+            data: the data that it was trained on.
+            arguments: of the constructor; the objects among them have to be given, numbers and texts are kept.
+
+        Raises:
+            GenrecError: if the file is no checkpoint, an object is missing, or the data or the objects are others.
+        """
+        path = Path(checkpoint_path)
+        contents = read(path)
+        model = cls(**arguments_for(cls, contents.get(ARGUMENTS), arguments, path))
+        if changed := Origin.read(contents).changes(data.dataset):
+            raise GenrecError(f"`{path}` was trained on other data: {', '.join(changed)}")
+        set_up(model, data)
+        model.on_load_checkpoint(contents)
+        load_weights(model, contents["state_dict"], path)
+        return model
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Look whether the data are those of the training.

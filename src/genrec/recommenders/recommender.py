@@ -69,6 +69,7 @@ class Recommender(RankingModule):
         self.identifier = identifier
         self.backbone = backbone
         self.assets = assets or Assets()
+        self.template = template
         self.prompt = Prompt(template)
         self.optimizer = optimizer
         self.warmup_steps = warmup_steps

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
-from torch import Tensor
 
 from genrec.assets import Assets
 from genrec.config.failures import constructing
 from genrec.config.files import find_config, load_config
 from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
+from genrec.io.checkpoints import read
 from genrec.recommenders import RankingModule
-from genrec.runs import layout, restoring
+from genrec.recommenders.alone import load_weights
+from genrec.runs import layout
 from genrec.runs.trusted import SECTIONS, checked, plugins
 from genrec.seeds import closed
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a module asks of a trainer when it is set up.
-
-    Args:
-        datamodule: the data.
-        world_size: processes.
-    """
-
-    datamodule: SequenceData
-    world_size: int = 1
 
 
 def find_run(path: Path) -> Path:
@@ -142,37 +127,12 @@ def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) ->
         raise
 
 
-def set_up(model: RankingModule, data: SequenceData) -> None:
-    """Create the parameters of a module; assets that are not in the store are built now."""
-    # Who reads our output must find there what he asked for, not what had to be built for it.
-    with redirect_stdout(sys.stderr):
-        model._trainer = Place(data)  # type: ignore[assignment]
-        model.setup("predict")
-        model._trainer = None
-    model.eval()
-
-
 def restore(model: RankingModule, checkpoint: Path) -> None:
     """Give a module the parameters of a checkpoint.
 
     Raises:
         GenrecError: if the checkpoint is missing, damaged, or that of another model.
     """
-    contents = restoring.read(checkpoint)
+    contents = read(checkpoint)
     model.on_load_checkpoint(contents)
     load_weights(model, contents["state_dict"], checkpoint)
-
-
-def load_weights(model: RankingModule, weights: Mapping[str, Tensor], file: Path) -> None:
-    """Give a module its weights, and bring the tables that depend on them up to date.
-
-    Raises:
-        GenrecError: if they are those of another model.
-    """
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise GenrecError(f"`{file}` was made with other settings than those beside it ({reason} ...)") from error
-    with redirect_stdout(sys.stderr):
-        model.refresh()

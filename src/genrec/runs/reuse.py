@@ -18,6 +18,7 @@ import yaml
 from genrec.config.files import load_config
 from genrec.config.settings import changes, flat
 from genrec.errors import GenrecError
+from genrec.io.checkpoints import read
 from genrec.runs import layout, restoring
 from genrec.runs.layout import OF_SLURM
 from genrec.runs.trusted import SECTIONS, checked, look_here
@@ -85,7 +86,7 @@ def check(checkpoint: Path) -> None:
     """
     if not checkpoint.is_file():
         raise GenrecError(f"there is no checkpoint file `{checkpoint}`")
-    restoring.read(checkpoint, whole=False)
+    read(checkpoint, whole=False)
 
 
 def settings(run: Path, trust: bool) -> dict[str, Any] | None:

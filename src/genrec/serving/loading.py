@@ -27,7 +27,8 @@ from genrec.errors import GenrecError
 from genrec.io import manifest
 from genrec.io.bounds import at_most
 from genrec.recommenders import RankingModule
-from genrec.runs.building import build, data_of, load_weights, set_up
+from genrec.recommenders.alone import load_weights, set_up
+from genrec.runs.building import build, data_of
 from genrec.runs.trusted import checked
 from genrec.seeds import with_seed
 from genrec.serving.saving import ASSETS, COUNT, ITEMS, WEIGHTS

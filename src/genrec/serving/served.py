@@ -23,8 +23,9 @@ from genrec.evaluation.watch import refuse_nan
 from genrec.io import hub, manifest
 from genrec.io.bounds import at_most
 from genrec.recommenders import RankingModule
+from genrec.recommenders.alone import set_up
 from genrec.runs import layout, restoring, reuse
-from genrec.runs.building import build, config_of, find_run, restore, set_up
+from genrec.runs.building import build, config_of, find_run, restore
 from genrec.serving import loading, own_items, saving
 from genrec.serving.indexing import RECALL, Indexing
 from genrec.types import Ranking

@@ -20,9 +20,9 @@ from genrec.cli import main
 from genrec.data import Catalog, Dataset, InMemory, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier, SETRec
+from genrec.recommenders.alone import set_up
 from genrec.recommenders.recommender import Recommender
 from genrec.recommenders.references import Popularity
-from genrec.runs.building import set_up
 from genrec.serving.served import Served
 from genrec_baselines import CID, E4SRec
 

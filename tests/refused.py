@@ -74,7 +74,7 @@ KEYS = {
     "IDENTIFIER.alpha -1": "`alpha` of SETRec is -1.0: give 0 or more",
     "IDENTIFIER.alpha .nan": "`model.identifier.alpha` is nan, which is no number: give one",
     "IDENTIFIER.alfa 3": "unknown config key `IDENTIFIER.alfa`; did you mean `alpha`?",
-    "IDENTIFIER.use_cf maybe": "config key `IDENTIFIER.use_cf`: expected true, false, not `maybe`",
+    "IDENTIFIER.use_cf maybe": "config key `IDENTIFIER.use_cf`: expected true or false, not `maybe`",
     "IDENTIFIER null": "config key `IDENTIFIER` holds the arguments of SETRec by name, it cannot be `null`",
     "IDENTIFIER [a]": "config key `IDENTIFIER` holds the arguments of SETRec by name, it cannot be `['a']`",
     "model.identifier.betas 5": "config key `IDENTIFIER.betas`: expected a list, not `5`",
@@ -87,7 +87,7 @@ KEYS = {
     "BACKBONE.sizes.d_model x": "no T5Config can have these `sizes`: Field 'd_model' expected int, got str",
     "BACKBONE.sizes.d_modl 1": "`sizes` has `d_modl`, which is no field of T5Config: did you mean `d_model`?",
     "BACKBONE.sizes.vocab_size 1": "`sizes` has `vocab_size`, which is no field of T5Config: ",
-    "BACKBONE.sparse 5": "config key `BACKBONE.sparse`: expected true, false, not `5`",
+    "IDENTIFIER.blind 5": "config key `IDENTIFIER.blind`: expected true or false, not `5`",
     "data 5": "config key `data` holds other keys: it cannot be `5`",
     "data.foo.bar 5": "unknown config key `data.foo.bar`; SequenceData has source, ... seed, num_workers, val_users",
     "data.batch_sise 3": "unknown config key `data.batch_sise`; did you mean `batch_size`?",
@@ -157,7 +157,7 @@ KEYS = {
     "seed_everything abc": "config key `seed_everything`: expected true, false or a whole number, not `abc`",
     "seed_everything null": "config key `seed_everything`: expected true, false or a whole number, not `null`",
     "float32_matmul foo": "config key `float32_matmul`: expected highest, high or medium, not `foo`",
-    "foo 5": "unknown config key `foo`; a config has config, seed_everything, ... checkpoint, last, early_stopping",
+    "foo 5": "unknown config key `foo`; a config has config, seed_everything, ... early_stopping, trainer, last",
     "modle.init_args.ks 5": "unknown config key `modle.init_args.ks`; did you mean `model`?",
     "ckpt_path x.ckpt": "there is no checkpoint file `x.ckpt`",
     "output 5 foo": "`foo` belongs to no key: an option is `--key value`, a value with blanks stands in quotes",
@@ -309,14 +309,14 @@ STUDIES = {
         "FILE: a study has no key `seed`; it may have name, config, configs, seeds, set, variants, sweep, retest"
     ),
     "set: 5": "FILE: `set` is a mapping of keys to values, not `5`",
-    "set: {foo: 1}": "x, synthetic_popularity: unknown config key `foo`; a config has config, ... last, early_stopping",
+    "set: {foo: 1}": "x, synthetic_popularity: unknown config key `foo`; a config has config, ... trainer, last",
     "set: {data.batch_size: many}": "x, synthetic_popularity: config key ... a whole number, not `many`",
     "set: {seed_everything: 1}": "FILE: `seeds` lists the seeds of all cells, no key sets `seed_everything`",
     'set: {"": 1}': "x, synthetic_popularity: `--=1` belongs to no key: an option is ... with blanks stands in quotes",
     "variants: 5": "FILE: `variants` is a mapping of keys to values, not `5`",
     "variants: {}": "FILE: `variants` names none: give a label and its keys, such as {all: {}}",
     "variants: {a: 5}": "FILE: `variants: a` is a mapping of keys to values, not `5`",
-    "variants: {a: {foo: 1}}": "x, synthetic_popularity/a: unknown config key `foo`; a config ... last, early_stopping",
+    "variants: {a: {foo: 1}}": "x, synthetic_popularity/a: unknown config key `foo`; a config ... trainer, last",
     'variants: {" ": {}}': "FILE: `variants`: a label has letters or digits, unlike ` `",
     "variants: {a b: {}, a-b: {}}": "FILE: two rows or seeds of the study have the same name",
     "sweep: 5": "FILE: `sweep` is a mapping of keys to values, not `5`",
@@ -342,7 +342,7 @@ SEARCHES = {
     "-{config: [a], space: {a: [1]}}": "FILE: a search has a `config` and a `space` of ... `['a']` and `{'a': [1]}`",
     "space: 5": "FILE: a search has a `config` and a `space` of keys with choices or bounds, not ... and `5`",
     "space: {}": "FILE: a search has a `config` and a `space` of keys with choices or bounds, not ... and `{}`",
-    "space: {foo: [1]}": "FILE: unknown config key `foo`; a config has config, ... last, early_stopping",
+    "space: {foo: [1]}": "FILE: unknown config key `foo`; a config has config, ... trainer, last",
     "space: {a: 5}": "FILE: `a` is a list of values, or {low: 1.0e-4, high: 1.0e-2, ... needs a low above 0), not `5`",
     "space: {a: []}": (
         "FILE: `a` is a list of values, or {low: 1.0e-4, high: 1.0e-2, ... needs a low above 0), not `[]`"
@@ -370,7 +370,7 @@ SEARCHES = {
 """Searches of `genrec tune`, likewise."""
 
 CONFIGS = {
-    "user: item": "unknown config key `user`; a config has config, ... checkpoint, last, early_stopping",
+    "user: item": "unknown config key `user`; a config has config, ... checkpoint, early_stopping, trainer, last",
     "[a]": "FILE: a config is a mapping of keys to values, not list",
     "a: [1": "FILE, line 1: not valid YAML (expected ',' or ']', but got '<stream end>')",
     "a: 1\na: 2": "FILE, line 2: not valid YAML (the key `a` stands here again)",

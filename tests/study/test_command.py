@@ -36,7 +36,7 @@ variants: {{SETRec: {{}}, w/o Sem: {{{N}: 0}}}}
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("genrec.study.cells.learns", lambda config: config["model"]["class_path"] == "Recommender")
+    monkeypatch.setattr("genrec.study.cells.learns", lambda class_path: class_path == "Recommender")
     monkeypatch.setattr("genrec.study.results._draw", lambda *_: None)  # a second a figure
     return tmp_path
 

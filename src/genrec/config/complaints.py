@@ -247,7 +247,7 @@ def _wanted(reason: _Reason) -> str | None:
     for said in reason.said:
         if kind := _TYPE.match(said):
             # Of a literal of numbers the parser asks for a number first.
-            wanted += [] if literals and kind[1] == "int" else [_NAMES.get(kind[1], kind[1])]
+            wanted += [] if literals and kind[1] == "int" else _NAMES.get(kind[1], kind[1]).split(", ")
         elif _WANTS_CLASS.match(said):
             wanted += [f"a class of {base.__name__}{_there_are(base)}" for base in _bases(reason)]
     wanted = list(dict.fromkeys([*literals, *wanted]))

@@ -481,6 +481,18 @@ def test_help_is_quick() -> None:
         assert f"\n  {command} " in said
 
 
+def test_help_and_mistakes_of_recommend_are_quick() -> None:
+    code = (
+        "import sys; from genrec.cli import main\n"
+        "for arguments in (['recommend', '--help'], ['recommend', '--runn', 'x']):\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit as ended: print('ended with', ended.code)\n"
+        "assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert re.findall(r"ended with (\d)", said) == ["0", "2"]
+
+
 def test_help_lists_the_packaged_configs_by_data_set(capsys: pytest.CaptureFixture[str]) -> None:
     genrec("--help")
     listed = capsys.readouterr().out.split("\npackaged configs ")[1]

@@ -14,6 +14,7 @@ from typing import NoReturn
 from genrec.config.files import PACKAGED
 from genrec.errors import GenrecError, printable
 from genrec.io.disk import cannot_write
+from genrec.io.missing import missing_package
 from genrec.io.starting import light_metrics
 from genrec.io.stopping import ends_when_asked
 
@@ -69,8 +70,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except GenrecError as error:
         _refuse(str(error))
     except Exception as error:
-        # Where a library writes, a disk may be full as well.
-        if reason := cannot_write(error):
+        # Where a library writes, a disk may be full as well; what only one command needs need not be installed.
+        if reason := cannot_write(error) or missing_package(error):
             _refuse(reason)
         from genrec.config.failures import OUT_OF_MEMORY, out_of_memory
 

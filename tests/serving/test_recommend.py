@@ -9,7 +9,7 @@ import pytest
 from genrec import Served, load
 from genrec.cli import main
 from genrec.errors import GenrecError
-from genrec.serving.recommend import read_history, read_items
+from genrec.serving.given import read_history, read_items
 
 from ..served import SETREC, TIGER, make_run, recommender
 
@@ -62,7 +62,7 @@ def test_histories_and_recommendations_with_their_titles(
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        (["recommend", "--run", "RUN", "--history", ""], "genrec.serving.recommend"),
+        (["recommend", "--run", "RUN", "--history", ""], "genrec.serving.served"),
         (["inspect", "RUN"], "genrec.analysis.inspection.command"),
     ],
 )

@@ -1,5 +1,21 @@
 """A trained recommender in use: loaded from a run or a saved folder, asked for recommendations, given new items."""
 
-from genrec.serving.served import Served, from_pretrained, load
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genrec.serving.served import Served as Served
+    from genrec.serving.served import from_pretrained as from_pretrained
+    from genrec.serving.served import load as load
 
 __all__ = ["Served", "from_pretrained", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what serves a recommender only when it is asked for: torch takes seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    from genrec.serving import served
+
+    return getattr(served, name)

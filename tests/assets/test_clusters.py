@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.cluster import SpectralClustering
@@ -100,7 +100,6 @@ def test_numbers_run_breadth_first_and_start_again_at_leaf() -> None:
     np.testing.assert_array_equal(wrapped[:, :2], paths % 3)
 
 
-@settings(deadline=None)
 @given(LISTS, st.integers(2, 5), st.integers(0, 4))
 def test_any_lists_make_a_tree(lists: list[list[int]], branching: int, more: int) -> None:
     graph = cooccurrences(Ragged.from_lists(lists), 30)

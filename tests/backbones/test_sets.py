@@ -66,7 +66,7 @@ WRITES: dict[str, Writes] = {
 }
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from(["t5", "causal"]), st.booleans(), st.permutations(range(SIZE)))
 @torch.no_grad()
 def test_the_order_of_members_moves_nothing(kind: str, seeing: bool, order: list[int]) -> None:

@@ -180,7 +180,7 @@ def test_popularity_brings_items_closer(tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.equal(model.rank(torch.tensor([[0]]), 4).items, each[0].items)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 50).map(lambda n: n / 10), min_size=2, max_size=8),
     st.floats(0.01, 100),

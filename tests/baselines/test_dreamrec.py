@@ -61,7 +61,7 @@ def test_an_item_is_one_ordered_token_between_the_words_of_the_prompt(model: Mod
     assert_one_ordered_token(model)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LISTS)
 def test_a_user_is_the_same_alone_and_in_any_batch(model: Model, users: list[list[int]]) -> None:
     assert_alone_as_in_a_batch(model, users, atol=1e-4, rtol=1e-4)

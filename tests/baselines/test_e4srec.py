@@ -53,7 +53,7 @@ def test_an_items_vector_moves_the_scores_of_those_who_took_it(model: Model) -> 
     torch.testing.assert_close(after[1:], before[1:])
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LISTS)
 def test_a_user_is_the_same_alone_and_in_any_batch(model: Model, users: list[list[int]]) -> None:
     assert_alone_as_in_a_batch(model, users, atol=1e-5, rtol=0)

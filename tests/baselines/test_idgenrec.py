@@ -117,7 +117,7 @@ def test_the_tags_of_two_hundred_equal_items(tmp_path: Path) -> None:
     assert max(map(len, codes(model))) <= 24
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.text("aä 1-", max_size=5), min_size=3, max_size=15), st.data())
 def test_names_are_distinct_and_stay_when_items_are_added(
     tmp_path_factory: pytest.TempPathFactory, titles: list[str], data: st.DataObject

@@ -51,7 +51,7 @@ def test_the_department_is_left_out_and_paths_differ_in_length(tmp_path: Path) -
     assert names(TREE, tmp_path) == ["<Games><Chess><0>", "<Games><Cards><0>", "<Dolls><0>", "<Games><Chess><1>"]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), min_size=2, max_size=12))
 def test_items_share_as_many_tokens_as_levels(paths: list[list[str]]) -> None:
     lists: list[list[str] | None] = [["root", *path] for path in paths]

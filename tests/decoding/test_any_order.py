@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -37,7 +37,6 @@ def slow_items(codes: Tensor, partial: list[int], allowed: Tensor | None) -> lis
 
 
 @pytest.mark.parametrize("exact", [True, False])
-@settings(deadline=None)
 @given(cases(), st.integers(1, 60))
 def test_what_is_legal_is_what_an_item_has(
     exact: bool, case: tuple[Tensor, int, Tensor, Tensor | None], held: int

@@ -142,7 +142,7 @@ def slow_beam(
 CLOSED = [(*(10 * place + token for place, token in enumerate(path)), 99) for path in RAGGED]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 1000))
 def test_a_narrow_beam_is_the_slow_one(beams: int, k: int, penalty: float, seed: int) -> None:
     table = torch.tensor([[*path, *[PAD] * (6 - len(path))] for path in CLOSED])
@@ -174,7 +174,7 @@ def test_beams_that_can_only_lose_are_not_gone_on_with() -> None:
     assert model.asked == 2 + 2 * 4 + 3
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple), min_size=3, max_size=25, unique=True),
     st.integers(1, 30),
@@ -199,7 +199,7 @@ def test_every_list_is_legal(paths: list[Any], beams: int, normalize: Any, seed:
 T5 = tiny_backbone("t5")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(0, 1000))
 def test_no_beam_beats_the_exact_search(beams: int, seed: int) -> None:
     paths = FIXED if seed % 2 else RAGGED

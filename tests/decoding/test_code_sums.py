@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -33,7 +33,6 @@ def slow_scores(numbers: Tensor, codes: Tensor) -> list[list[float]]:
     ]
 
 
-@settings(deadline=None)
 @given(cases(), st.sampled_from([torch.uint8, torch.int16, torch.int32, torch.int64]))
 def test_scores_are_sums_over_slots(case: tuple[Tensor, Tensor], kind: torch.dtype) -> None:
     numbers, codes = case
@@ -46,7 +45,6 @@ def slow_ranking(numbers: Tensor, codes: Tensor, allowed: list[bool], k: int) ->
 
 
 @pytest.mark.parametrize("exact", [True, False])
-@settings(deadline=None)
 @given(cases(), st.data(), st.integers(1, 40))
 def test_the_best_items_a_part_of_the_catalogue_at_a_time(
     exact: bool, case: tuple[Tensor, Tensor], data: st.DataObject, held: int
@@ -66,7 +64,6 @@ def test_the_best_items_a_part_of_the_catalogue_at_a_time(
     assert torch.equal(found.scores, torch.stack([scores.gather(1, items) for items in found.items]))
 
 
-@settings(deadline=None)
 @given(cases(), st.integers(1, 40))
 def test_parts_of_scores_are_ranked_as_all_of_them(case: tuple[Tensor, Tensor], size: int) -> None:
     numbers, codes = case

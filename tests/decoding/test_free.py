@@ -65,7 +65,7 @@ def texts_of(found: Tensor) -> list[tuple[int, ...]]:
     return [tuple(token for token in row if token != PAD) for row in found.tolist()]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(2, 4), st.integers(1, 4), st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.integers(0, 1000))
 def test_a_wide_beam_finds_the_best_of_all_texts(words: int, longest: int, penalty: float, seed: int) -> None:
     model = Table(3, words, seed)
@@ -93,7 +93,7 @@ def slow_beam(model: Table, user: int, beams: int, longest: int, penalty: float)
     return max(finished)[1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(3, 6), st.integers(1, 7), st.integers(1, 5), st.sampled_from([0.0, 1.0]), st.integers(0, 1000))
 def test_a_narrow_beam_is_the_slow_one(words: int, longest: int, beams: int, penalty: float, seed: int) -> None:
     model = Table(3, words, seed, sharp=1.0)

@@ -16,7 +16,7 @@ def random(rows: int, dim: int, seed: int) -> Tensor:
     return torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(1, 4),
     st.lists(st.booleans(), min_size=5, max_size=40).filter(any),

@@ -61,7 +61,7 @@ def model() -> Model:
 histories = st.lists(st.integers(0, ITEMS - 1), max_size=7)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(histories.filter(bool), st.randoms(use_true_random=False))
 def test_the_order_of_an_items_tokens_moves_nothing(model: Model, items: list[int], random: Any) -> None:
     tokens = model.identifier.embed(torch.tensor([items]))
@@ -79,7 +79,7 @@ def test_without_sparse_attention_the_order_matters() -> None:
     assert (model.written(permuted) - model.written(tokens)).abs().max() > 1e-3
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(histories, min_size=1, max_size=4))
 def test_a_user_is_the_same_alone_and_in_any_batch(model: Model, users: list[list[int]]) -> None:
     longest = max(1, *map(len, users))

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -25,7 +25,6 @@ def slow_log_probs(states: Tensor, tables: Tensor, temperature: float) -> list[l
     return found
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.sampled_from([0.5, 1.0]), st.integers(0, 99))
 def test_log_probabilities(users: int, slots: int, size: int, temperature: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -42,7 +41,6 @@ def test_log_probabilities_are_float32_whatever_the_precision() -> None:
     assert slot_log_probs(states.bfloat16(), tables.bfloat16()).dtype == torch.float32
 
 
-@settings(deadline=None)
 @given(st.data(), st.integers(1, 4), st.integers(1, 4), st.sampled_from([0.0, 0.1]), st.booleans())
 def test_loss(data: st.DataObject, targets: int, slots: int, smoothing: float, all_count: bool) -> None:
     size = 5

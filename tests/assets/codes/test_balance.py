@@ -4,7 +4,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import scipy.optimize  # noqa: F401 # here, not in an example, which has a deadline
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -3,7 +3,6 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-import scipy.optimize  # noqa: F401 # here, not in an example, which has a deadline
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -95,7 +95,7 @@ def test_without_any_word_there_are_no_keywords() -> None:
         tags(KeywordTags(), shelf([None, "--", None]))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.text(st.sampled_from("ab -2é"), max_size=6), min_size=2, max_size=30).filter(
         lambda titles: any(words(title) for title in titles)

@@ -53,7 +53,7 @@ def random_parents(users: int, sizes: list[int], seed: int) -> list[Tensor]:
     return parents
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.sampled_from(["t5", "causal"]),
     st.integers(1, 4),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,8 @@ from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders import Recommender
 from genrec.recommenders.alone import set_up
+from genrec.runs.building import build
+from genrec.runs.trusted import checked
 from genrec.testing import tiny_backbone
 from genrec.types import PAD, Batch, Ranking, Tokens
 
@@ -131,6 +136,22 @@ def test_an_identifier_of_users_and_times_is_trained_and_tested(dataset: Dataset
     assert not model.identifier.extras.users, "nothing of a batch is left behind it"
     with pytest.raises(GenrecError, match=r"there is no `user` with these histories: name it in `data.extras`"):
         model.rank(torch.tensor([[1]]), 1, torch.ones(1, 12, dtype=torch.bool))
+
+
+def test_a_config_names_extras_of_modules_that_are_known() -> None:
+    source = {"class_path": "genrec.data.Synthetic", "init_args": {"users": 40, "items": 40}}
+    config: dict[str, Any] = {
+        "model": {"class_path": "genrec.recommenders.Popularity"},
+        "data": {"source": source, "extras": {"time": {"class_path": f"{Times.__module__}.Times"}}},
+        "assets": {},
+    }
+    data = build(checked(config, Path("config.yaml"))).data
+    assert isinstance(data.extras["time"], Times)
+    (batch, *_) = data.val_dataloader()
+    assert batch.extras.items["time"].shape == batch.history.shape
+    config["data"]["extras"]["time"]["class_path"] = "os.path.join"
+    with pytest.raises(GenrecError, match=r"`data.extras.time` names `os.path.join`, which is no Extra"):
+        checked(config, Path("config.yaml"))
 
 
 class Wrong(Extra):

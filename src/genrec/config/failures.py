@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from argparse import ArgumentError
 
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -31,7 +32,7 @@ def explained(error: Exception) -> str | None:
     """The line; None for what nobody can help by other keys."""
     if isinstance(error, GenrecError):
         return str(error)
-    if type(error).__name__ == "ArgumentError":
+    if isinstance(error, ArgumentError):
         return explain(error)
     if missing := _PACKAGE.search(str(error)):
         return f"`{missing[1]}` needs a package that is not there: pip install {missing[2]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from argparse import ArgumentError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -156,7 +157,7 @@ class GenrecCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except Exception as error:
-            if type(error).__name__ != "ArgumentError" and was_imported(error):
+            if not isinstance(error, ArgumentError) and was_imported(error):
                 raise GenrecError(f"a class that is named cannot be imported: {cause(error)}") from error
             raise
 

@@ -145,6 +145,23 @@ def test_prepare_builds_what_fit_would_and_only_once(here: Path, capsys: pytest.
     assert not (here / "runs").exists()
 
 
+def test_prepare_tells_what_building_told_once_more(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "codes.yaml").write_text(
+        "compose: [data/synthetic.yaml, backbone/t5_mini.yaml, trainer/quick.yaml]\n"
+        "assets: {text: TfidfText, sources: {words: {class_path: TfidfText, init_args: {dim: 3}}}}\n"
+        "model: {init_args: {identifier: {class_path: TIGER, init_args: "
+        "{codes: {levels: 2, size: 16, dim: 8, training: {steps: 5}}}}}}\n"
+    )
+    told = []
+    for _ in range(2):
+        genrec("prepare --config codes.yaml", *QUICK)
+        told.append(re.findall(r"codes-rqvae-\w{16}: items \d+, .*", capsys.readouterr().out))
+    assert told[0] == told[1]
+    (line,) = told[0]
+    assert (here / "data" / "assets" / line.partition(":")[0]).is_dir()
+    assert re.search(r"alike \d+, largest group \d+, used \[[\d.]+ [\d.]+\]", line)
+
+
 def test_popularity_has_nothing_to_train(capsys: pytest.CaptureFixture[str]) -> None:
     genrec("fit --config synthetic_popularity.yaml", *QUICK)
     assert "nothing to train" in capsys.readouterr().out

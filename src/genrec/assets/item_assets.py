@@ -104,10 +104,12 @@ class ItemAssets:
         return with_seed(recipe, self._assets.store.seed)
 
     def diagnostics(self) -> dict[str, dict[str, Any]]:
-        """What the building of those that were asked for told about their results, by key (`key_of`)."""
-        store = self._assets.store
-        found = {key: store.diagnostics(asset, self._dataset) for key, asset in store.asked.items()}
-        return {key: numbers for key, numbers in found.items() if numbers}
+        """What the building of those that were asked for told about their results, by the names of their folders."""
+        store, found = self._assets.store, {}
+        for asset in store.asked.values():
+            if numbers := store.diagnostics(asset, self._dataset):
+                found[store.folder(asset, self._dataset).name] = numbers
+        return found
 
     def source(self, name: str) -> Tensor:
         """Embeddings by name, float32 [N, d]: "text", "cf", or one of `Assets.sources`.

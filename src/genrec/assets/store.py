@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,18 @@ class AssetStore:
         """What the building of an asset told about its result; empty if nothing, or if it was not built."""
         path = self.folder(asset, dataset) / DIAGNOSTICS
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def in_a_line(numbers: Mapping[str, Any]) -> str:
+    """What a build told of its result, for people; what is nested in it is left to its file."""
+    shown = {name: value for name, value in numbers.items() if not isinstance(value, Mapping)}
+    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in shown.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + " ".join(map(_short, value)) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _fingerprint(asset: Asset, dataset: Dataset) -> dict[str, object]:

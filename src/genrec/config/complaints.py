@@ -288,7 +288,10 @@ def _bases(reason: _Reason) -> list[type]:
     if len(path) == 1:
         return [cls for name, cls in _WHOLE.items() if name == path[0]]
     owner = find_class(reason.owner) or SECTIONS.get(path[0])
-    return list(dict.fromkeys(named_classes(parameters(owner).get(path[-1], Any)))) if owner else []
+    known = parameters(owner) if owner else {}
+    # Of a mapping, such as `assets.sources`, the keys are anybody's.
+    argument = next((name for name in reversed(path) if name in known), "")
+    return list(dict.fromkeys(named_classes(known.get(argument, Any)))) if owner else []
 
 
 def _base(reason: _Reason) -> type | None:

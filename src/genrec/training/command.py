@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from genrec.analysis.report import print_table
+from genrec.assets.store import in_a_line
 from genrec.config.failures import constructing, explained, one_line
 from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
@@ -119,6 +120,12 @@ class GenrecCLI(Interface):
         print_card(contents)
         self.datamodule.told = True
         print(f"wrote {path}")
+
+    def after_prepare(self) -> None:
+        """Say what the building of the assets told of their results, whether it was now or before."""
+        told = self.model.item_assets.diagnostics() if self.model.item_assets is not None else {}
+        for key, numbers in told.items():
+            print(f"{key}: {in_a_line(numbers)}")
 
     def after_fit(self) -> None:
         """Say where everything is."""

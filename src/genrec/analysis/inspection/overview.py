@@ -109,6 +109,10 @@ class Inspection:
 
     def _text(self, encoder: TextAsset | None) -> Tensor:
         """Text embeddings [N, d]."""
+        if encoder is self.assets.text:
+            # A saved recommender has them, and not what its store is made of.
+            with redirect_stdout(sys.stderr):
+                return self.item_assets.text
         store = self.assets.store
         assets = Assets(encoder, root=str(store.root), seed=store.seed).bind(self.served.dataset)
         # What has to be built says so where results are not.

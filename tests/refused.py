@@ -217,6 +217,10 @@ CLASSES = {
     "data.source refused_whole.NoSource": "config key `data.source`: ... base class leaves to it",
     "data.source nowhere.Class": "config key `data.source`: there is no module ... that folder into PYTHONPATH",
     "assets.text TfidfTex": "config key `assets.text`: expected a class of TextAsset ... did you mean `TfidfText`?",
+    "assets.sources.image TfidfTex": (
+        "config key `assets.sources.image`: expected a class of EmbeddingAsset ... did you mean `TfidfText`?"
+    ),
+    "assets.sources.text TfidfText": "`assets.sources` has `text`: text and cf have keys ... such as `image`",
     "assets.text refused_whole.Whole": (
         "config key `assets.text`: `refused_whole.Whole` is ... SentenceText, TfidfText)"
     ),

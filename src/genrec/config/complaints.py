@@ -9,10 +9,10 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from textwrap import dedent
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
@@ -167,7 +167,9 @@ def _choose(alternatives: str, given: str, so_far: _Reason) -> _Reason:
     path = so_far.path
     if nested and (raised or any(map(_WANTS_CLASS.match, said))):
         keys = nested[1].split(".")
-        path = (*path, *(("init_args",) if keys[0] not in ("init_args", "class_path") else ()), *keys)
+        hint = _hint(so_far)
+        mapping = any(get_origin(part) in (dict, Mapping) for part in (hint, *get_args(hint)))
+        path = (*path, *(() if mapping or keys[0] in ("init_args", "class_path") else ("init_args",)), *keys)
     if raised and not _UNKNOWN_KEY.search(raised):
         return replace(so_far, path=path, said=(raised,), given=value, named=value if _DOTTED.fullmatch(value) else "?")
     return replace(so_far, path=path, said=said, given=value)
@@ -287,11 +289,14 @@ def _bases(reason: _Reason) -> list[type]:
     path = reason.path[:-1] if reason.path[-1:] == ("class_path",) else reason.path
     if len(path) == 1:
         return [cls for name, cls in _WHOLE.items() if name == path[0]]
-    owner = find_class(reason.owner) or SECTIONS.get(path[0])
+    return list(dict.fromkeys(named_classes(_hint(reason))))
+
+
+def _hint(reason: _Reason) -> Any:
+    """What the signature of its owner says of a key; of a mapping, such as `assets.sources`, the keys are anybody's."""
+    owner = find_class(reason.owner) or SECTIONS.get(next(iter(reason.path), ""))
     known = parameters(owner) if owner else {}
-    # Of a mapping, such as `assets.sources`, the keys are anybody's.
-    argument = next((name for name in reversed(path) if name in known), "")
-    return list(dict.fromkeys(named_classes(known.get(argument, Any)))) if owner else []
+    return next((known[name] for name in reversed(reason.path) if name in known), None)
 
 
 def _base(reason: _Reason) -> type | None:

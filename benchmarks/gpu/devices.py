@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 import polars as pl
 import torch
+
 from benchmarks.gpu import shop
 from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, normal
-
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, RQVAECodes, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmarks.gpu.shop import Size, card
 
+from benchmarks.gpu.shop import Size, card
 from genrec.io.versions import versions
 
 LIBRARIES = ("torch", "transformers", "lightning", "peft")

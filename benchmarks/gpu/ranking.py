@@ -8,10 +8,10 @@ from typing import Any
 
 import lightning as L
 import torch
+
 from benchmarks.gpu import machine, shop
 from benchmarks.gpu.shop import Size
 from benchmarks.gpu.training import waits
-
 from genrec.data import Dataset
 from genrec.identifiers import ItemIdentifier
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from benchmarks.gpu import machine, shop
-from benchmarks.gpu.shop import Size
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gpu import machine, shop
+from benchmarks.gpu.shop import Size
 from genrec.data import Dataset
 from genrec.recommenders.recommender import Recommender
 from genrec.testing import Syncs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -100,5 +100,5 @@ def _said(value: Any) -> str:
 def _moment(time: float) -> str:
     if not FIRST_DATE <= time < LAST_DATE:
         return f"{time:,.3f}".rstrip("0").rstrip(".")
-    moment = datetime.fromtimestamp(time, timezone.utc)
+    moment = datetime.fromtimestamp(time, UTC)
     return moment.strftime("%Y-%m-%d" if time % 86400 == 0 else "%Y-%m-%d %H:%M:%S")

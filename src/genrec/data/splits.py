@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from math import floor
 from types import MappingProxyType
 from typing import Any
@@ -251,7 +251,7 @@ def _moment(value: float | str) -> float:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
         raise GenrecError(f"`{value}` is no date of a split: write 2013-11-20, or a number") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _number(frame: pl.DataFrame, column: str) -> tuple[pl.Series, np.ndarray]:

@@ -27,7 +27,7 @@ from genrec.recommenders.sharding import keep_whole, shard, take_from_first
 from genrec.types import Batch
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 ENTRIES = ("training_step", "validation_step", "test_step", "predict_step", "refresh")
 """The methods that use parameters."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,18 +21,16 @@ from genrec.backbones.attention import Attention, Branches, Sight, flex, masks, 
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder, attend
 from genrec.backbones.attention.sight import TRUNK
 from genrec.backbones.attention.tree import Tree
-from genrec.backbones.base import Backbone, Context, Read, check_whole, known_sizes
+from genrec.backbones.base import Backbone, Context, Read, known_sizes
 from genrec.backbones.dropout import take_place
 from genrec.backbones.encoder import CausalTextEncoder, TextEncoder
 from genrec.backbones.lora import LoRA
+from genrec.backbones.pretrained import load_pretrained
 from genrec.backbones.saved import save_model, save_tokenizer
 from genrec.backbones.words import load_tokenizer
 from genrec.devices import SHORT
 from genrec.errors import GenrecError
-from genrec.io.bounds import at_most, room_of
 from genrec.types import ORDERED, Packed, Tokens
-
-PACKAGE = "package:"
 
 
 class CausalBackbone(Backbone):
@@ -126,31 +122,8 @@ class CausalBackbone(Backbone):
             self.compile_layers(self.layers())
 
     def _load(self, name: str) -> None:
-        if name.startswith(PACKAGE):
-            name = _package_folder(name.removeprefix(PACKAGE))
-        files: dict[str, Any] = {"trust_remote_code": False}
-        if self.gguf_file:
-            files["gguf_file"] = self.gguf_file
-        options: dict[str, Any] = {"attn_implementation": ATTENTION, "dtype": self.dtype, **files}
-        options["use_safetensors"] = self.only_safetensors or None
-        if self.bits is not None:
-            options["quantization_config"] = transformers.BitsAndBytesConfig(
-                load_in_8bit=self.bits == 8, load_in_4bit=self.bits == 4, bnb_4bit_compute_dtype=torch.bfloat16
-            )
-        try:
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(name, **files)
-            with at_most(partial(room_of, name), "its files"):
-                found: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                    name, output_loading_info=True, **options
-                )
-            whole, about = found
-            check_whole(about)
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise GenrecError(
-                f"cannot load the model `{name}`: {reason} Check the name and the connection, give a local folder, or "
-                "use a `..._small.yaml` config, which needs no network"
-            ) from error
+        whole: Any
+        self.tokenizer, whole = load_pretrained(name, self.dtype, self.bits, self.gguf_file, self.only_safetensors)
         self.model = whole.base_model
         if not whole.config.tie_word_embeddings:
             self.output = whole.get_output_embeddings().requires_grad_(False)
@@ -334,14 +307,6 @@ class _CausalTree(Tree):
         seen = torch.cat([memory.mask[:, None, :].expand(-1, count, -1), seen], 2)
         place = memory.length[:, None] + generations[:, -count:]
         return self.backbone._run(embeds, seen[:, None], place, self.cache)
-
-
-def _package_folder(package: str) -> str:
-    # A name with a dot would import what stands before it.
-    found = find_spec(package) if package.isidentifier() else None
-    if found is None or found.origin is None:
-        raise GenrecError(f"the model of package `{package}` is not there: install it with pip")
-    return str(Path(found.origin).parent)
 
 
 def _follow(context: Tokens, query: Tokens) -> Tokens:

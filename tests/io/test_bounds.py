@@ -145,7 +145,8 @@ def test_what_a_language_model_names_is_not_looked_up(values: dict[str, Any], fo
 def test_a_model_of_a_name_is_no_larger_than_its_files(folder: Path, tmp_path: Path) -> None:
     """Of a recommender whose language model is elsewhere."""
     shutil.copytree(folder / LANGUAGE_MODEL, tmp_path / "named")
-    forge(folder, lambda about: place(about, f"{BACKBONE}/init_args/pretrained", str(tmp_path / "named")))
+    elsewhere = str(tmp_path / "named")
+    forge(folder, lambda about: (place(about, f"{BACKBONE}/init_args/pretrained", elsewhere), about["folders"].clear()))
     assert load(folder).recommend([[]], k=2).height == 2
     path = tmp_path / "named" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "d_model": 10**6}))

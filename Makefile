@@ -7,7 +7,7 @@ CPU    := https://download.pytorch.org/whl/cpu
 # A worker for every core, each of one thread; who is done takes tests from the others.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: install quickstart test test-lowest lint docs clean
+.PHONY: install quickstart test test-fast test-lowest lint docs clean
 
 install: $(STAMP)
 
@@ -35,6 +35,10 @@ quickstart: install
 
 test: install
 	$(PYTEST) --durations 10
+
+# While one works: the rooms by themselves, without the commands.
+test-fast: install
+	$(PYTEST) -m "not slow" $(addprefix tests/,analysis assets backbones config data decoding evaluation identifiers losses recommenders testing)
 
 # The lowest versions that pyproject.toml declares, in an environment of their own (6 GB with CUDA).
 test-lowest:

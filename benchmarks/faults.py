@@ -27,7 +27,7 @@ from typing import Any
 from shops import CONFIGS, Moment, Shop, refused
 
 SASREC, SAVE = "genrec.recommenders.sasrec:SASRec", "torch:save"
-LAST = "genrec.training.checkpoints:LastCheckpoint"
+LAST = "genrec.training.callbacks:LastCheckpoint"
 KILLS: dict[str, tuple[str, Callable[[random.Random], Moment | None]]] = {
     "killed at a random moment of `fit`": ("sasrec", lambda draw: None),
     "killed before the first checkpoint": (

@@ -33,6 +33,7 @@ from genrec.data.sources.synthetic import Synthetic
 from genrec.errors import GenrecError
 from genrec.recommenders.sharding import strategy_of
 from genrec.runs.building import build
+from genrec.testing.tiny import QWEN, T5
 from genrec.training.callbacks.continuation import Continuation
 
 IDENTIFIERS = ("setrec", "tiger", "letter", "cid", "semid", "idgenrec", "bigrec", "e4srec", "dreamrec", "sasrec")
@@ -40,14 +41,6 @@ BACKBONES = ("t5", "causal", "lora")
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed")
 STEPS, MORE = 20, 4
 SHOP = {"users": 60, "items": 60}
-QWEN = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-}
-T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
 SMALL: dict[str, dict[str, Any]] = {
     "tiger": {"codes": {"class_path": "RQVAECodes", "init_args": {"size": 8, "training": {"steps": 20}}}},
     "letter": {"codes": {"class_path": "LETTERCodes", "init_args": {"size": 8, "training": {"steps": 20}}}},

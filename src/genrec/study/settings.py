@@ -1,4 +1,4 @@
-"""The whole config of a command line, and what differs between two of them."""
+"""The whole config of a command line."""
 
 from __future__ import annotations
 

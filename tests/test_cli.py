@@ -154,9 +154,17 @@ def test_prepare_tells_what_building_told_once_more(here: Path, capsys: pytest.C
     )
     told = []
     for _ in range(2):
-        genrec("prepare --config codes.yaml", *QUICK)
+        genrec("prepare --config codes.yaml --verify true", *QUICK)
         told.append(re.findall(r"codes-rqvae-\w{16}: items \d+, .*", capsys.readouterr().out))
     assert told[0] == told[1]
+    (codes,) = (here / "data" / "assets").glob("codes-rqvae-*/codes.npy")
+    times = codes.stat().st_atime_ns, codes.stat().st_mtime_ns
+    codes.write_bytes(codes.read_bytes()[:-1] + b"\1")
+    os.utime(codes, ns=times)
+    genrec("prepare --config codes.yaml --verify true", *QUICK)
+    out = capsys.readouterr().out
+    assert f"{codes.parent.relative_to(here)} is damaged: what is needed of it is built anew" in out
+    assert "building codes-rqvae" in out
     (line,) = told[0]
     assert (here / "data" / "assets" / line.partition(":")[0]).is_dir()
     assert re.search(r"alike \d+, largest group \d+, used \[[\d.]+ [\d.]+\]", line)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from genrec.io.folders import MANIFEST, build_once, is_intact
+from genrec.io import folders
+from genrec.io.folders import MANIFEST, build_once, distrust_damaged, is_intact
 
 FORK = multiprocessing.get_context("fork")
 
@@ -56,6 +57,39 @@ def test_what_is_damaged_is_built_anew(tmp_path: Path, damage: str) -> None:
     assert not is_intact(folder)
     assert whole(build_once(tmp_path, "rows", {}, build(log)))
     assert log.read_text() == "built\n" * 2
+
+
+def test_contents_are_read_where_times_are_others_or_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    hashed = folders.sha256
+    monkeypatch.setattr(folders, "sha256", lambda path: read.append(path.name) or hashed(path))
+    folder = build_once(tmp_path, "rows", {}, build(tmp_path / "log"))
+    parts = ["part0", "part1", "part2"]
+    assert read == parts, "once, when they were made"
+    assert is_intact(folder)
+    assert read == parts
+    os.utime(folder / "part1", ns=(5, 5))
+    for _ in range(2):
+        assert is_intact(folder)
+    assert read == [*parts, "part1"], "the manifest has the new time"
+    assert is_intact(folder, contents=True)
+    assert read == [*parts, "part1", *parts]
+
+
+def test_damage_that_left_size_and_time_is_found_when_asked(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    folder, other = (build_once(tmp_path, name, {}, build(log)) for name in ("rows", "others"))
+    before = (folder / "part1").stat()
+    (folder / "part1").write_bytes(bytes([7]) * 100_000)
+    os.utime(folder / "part1", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert is_intact(folder)
+    assert not is_intact(folder, contents=True)
+    assert distrust_damaged(tmp_path) == [folder]
+    assert whole(build_once(tmp_path, "rows", {}, build(log)))
+    assert distrust_damaged(tmp_path) == []
+    assert is_intact(other)
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ SECTIONS: dict[str, type] = {
 }
 """The sections of a config and whose arguments they hold; the commands that train add theirs."""
 _WHOLE: dict[str, type] = {"model": RankingModule, "early_stopping": EarlyStopping}
-_TOP = ("config", "seed_everything", "model", "runs", "output", "requeue", "float32_matmul", "ckpt_path")
+_TOP = ("config", "seed_everything", "model", "runs", "output", "requeue", "verify", "float32_matmul", "ckpt_path")
 
 _KEY = re.compile(r'Parser key "([\w.]+)"(?: element \d+)?:\s')
 _CLASS = re.compile(r"Problem with given class_path '([^']*)':\s")

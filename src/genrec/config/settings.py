@@ -17,6 +17,7 @@ IGNORED = (
     "checkpoint.save_last",
     "ckpt_path",
     "requeue",
+    "verify",
     "last.minutes",
     "last.steps",
     "weights_only",

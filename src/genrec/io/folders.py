@@ -7,11 +7,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from genrec.io.files import write_text
 from genrec.io.versions import versions
 
 MANIFEST = "manifest.json"
@@ -56,17 +58,49 @@ def folder_of(root: Path, name: str, fingerprint: Mapping[str, Any]) -> Path:
     return root / f"{name}-{key}"
 
 
-def is_intact(folder: Path) -> bool:
-    """Whether the folder has a manifest that names files, and has them as they were made."""
+def is_intact(folder: Path, contents: bool = False) -> bool:
+    """Whether the folder has a manifest that names files, and has them as they were made.
+
+    The sizes of files and when they were changed last decide. Contents are read where a file was changed at another
+    time, as those of a copied folder were; if they are what was made, the manifest takes over the new times.
+
+    Args:
+        folder: what `build_once` made.
+        contents: read all contents, whatever the times.
+    """
     try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        # Names alone: a manifest is no way out of its folder.
-        return bool(files) and all(
-            Path(name).name == name and _describe(folder / name) == entry for name, entry in files.items()
-        )
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files, moved = manifest["files"], False
+        for name, entry in files.items():
+            # Names alone: a manifest is no way out of its folder.
+            path, stat = folder / name, (folder / name).stat()
+            if Path(name).name != name or stat.st_size != entry["bytes"]:
+                return False
+            same_time = stat.st_mtime_ns == entry.get("changed")
+            if (contents or not same_time) and sha256(path) != entry["sha256"]:
+                return False
+            entry["changed"] = stat.st_mtime_ns
+            moved |= not same_time
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         # No such folder, or a manifest that is cut off or is something else.
         return False
+    if moved:
+        # Where nobody may write, contents are read every time.
+        with suppress(OSError):
+            _write_manifest(folder, manifest)
+    return bool(files)
+
+
+def distrust_damaged(root: Path) -> list[Path]:
+    """Read all that was built in a folder; what is damaged loses its manifest, so that it is built anew.
+
+    Returns:
+        The damaged folders.
+    """
+    damaged = [path.parent for path in sorted(root.glob(f"*/{MANIFEST}")) if not is_intact(path.parent, contents=True)]
+    for folder in damaged:
+        (folder / MANIFEST).unlink()
+    return damaged
 
 
 def sha256(path: Path) -> str:
@@ -95,7 +129,7 @@ def _build(folder: Path, name: str, fingerprint: Mapping[str, Any], build: Calla
             "versions": versions(*LIBRARIES),
             "files": {path.name: _describe(path) for path in sorted(result.iterdir())},
         }
-        (result / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _write_manifest(result, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         result.rename(folder)
     finally:
@@ -103,5 +137,10 @@ def _build(folder: Path, name: str, fingerprint: Mapping[str, Any], build: Calla
     print(f"built {folder} in {manifest['seconds']} s")
 
 
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+
+
 def _describe(path: Path) -> dict[str, object]:
-    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    stat = path.stat()
+    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "sha256": sha256(path)}

@@ -19,6 +19,7 @@ from genrec.data.card import card, print_card
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
 from genrec.io.files import beside, write_new, write_text
+from genrec.io.folders import distrust_damaged
 from genrec.io.quiet import quieten
 from genrec.io.stopping import CODE
 from genrec.recommenders.sharding import strategy_of
@@ -114,8 +115,12 @@ class GenrecCLI(Interface):
 
     def before_prepare(self) -> None:
         """Print the data card, and keep it beside the assets: whatever the model will need, the data are there."""
+        config = self.config[self.subcommand]
+        if config.verify:
+            for folder in distrust_damaged(Path(config.assets.root)):
+                print(f"{folder} is damaged: what is needed of it is built anew")
         contents = card(self.datamodule.dataset)
-        path = Path(self.config[self.subcommand].assets.root) / "cards" / f"{contents['name']}.json"
+        path = Path(config.assets.root) / "cards" / f"{contents['name']}.json"
         write_text(path, json.dumps(contents, indent=2) + "\n")
         print_card(contents)
         self.datamodule.told = True

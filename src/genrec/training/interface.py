@@ -89,6 +89,7 @@ class Interface(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="where the folders of runs are made")
         parser.add_argument("--output", type=str | None, default=None, help="what predict writes: .parquet or .jsonl")
         parser.add_argument("--requeue", type=bool, default=False, help="fit goes on in a run that has not finished")
+        parser.add_argument("--verify", type=bool, default=False, help="prepare reads all that was built before")
         products = Literal["highest", "high", "medium"]
         parser.add_argument("--float32_matmul", type=products, default="highest", help="high: TF32 on a GPU")
         parser.add_class_arguments(ModelCheckpoint, "checkpoint", fail_untyped=False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genrec import devices
-from genrec.decoding import code_sums
+from genrec.decoding import grounding
 from genrec.decoding.code_sums import CodeIndex, item_scores, narrow, top_codes
 from genrec.decoding.grounding import top_k, top_k_in_parts
 from genrec.errors import GenrecError
@@ -56,7 +56,8 @@ def test_the_best_items_a_part_of_the_catalogue_at_a_time(
     k = data.draw(st.integers(1, sum(allowed[0])))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "exact_sizes", lambda device: exact)
-        patch.setattr(code_sums, "held_at_once", lambda device: held)
+        patch.setattr(devices, "held_at_once", lambda device: held)
+        patch.setattr(grounding, "ROUND", 1)
         found = top_codes(numbers, narrow(codes, numbers.shape[2]), torch.tensor(allowed), k)
     for place, candidates in enumerate(allowed):
         assert torch.equal(found.items[place], slow_ranking(numbers, codes, candidates, k))
@@ -78,7 +79,8 @@ def test_nothing_is_looked_at_where_looking_costs(monkeypatch: pytest.MonkeyPatc
     allowed = torch.ones(2, 50, dtype=torch.bool)
     allowed[1, ::2] = False
     numbers, codes = torch.randn(3, 4, 8), torch.randint(8, (50, 4))
-    monkeypatch.setattr(code_sums, "held_at_once", lambda device: 21)
+    monkeypatch.setattr(devices, "held_at_once", lambda device: 56)
+    monkeypatch.setattr(grounding, "ROUND", 1)
     expected = top_codes(numbers, codes, allowed, 4)
     monkeypatch.setattr(devices, "exact_sizes", lambda device: False)
     with Syncs() as syncs:

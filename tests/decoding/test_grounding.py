@@ -6,9 +6,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from genrec import devices
-from genrec.decoding.grounding import first_best, inner_products, top_k
+from genrec.decoding import grounding
+from genrec.decoding.grounding import (
+    first_best,
+    inner_products,
+    items_at_once,
+    top_k,
+    top_k_in_parts,
+    top_k_of_each,
+    top_products,
+)
 from genrec.errors import GenrecError
 from genrec.testing import Syncs
 
@@ -27,14 +37,16 @@ def test_equals_sorting_the_allowed_items(users: int, allowed: list[bool], seed:
 
 
 @pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("block", [2, 32])
 @given(st.data())
-def test_equal_scores_are_ordered_by_row(exact: bool, data: st.DataObject) -> None:
+def test_equal_scores_are_ordered_by_row(block: int, exact: bool, data: st.DataObject) -> None:
     """With the tie inside, at the end and outside of the list; on a device where looking costs, and where not."""
-    count = data.draw(st.integers(1, 9))
+    count = data.draw(st.integers(1, 20))
     k = data.draw(st.integers(1, count))
     rows = data.draw(st.lists(st.lists(SCORES, min_size=count, max_size=count), min_size=1, max_size=3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "exact_sizes", lambda device: exact)
+        patch.setattr(grounding, "BLOCK", block)
         found = first_best(torch.tensor(rows), k)
     for row, values, places in zip(rows, found.values.tolist(), found.indices.tolist(), strict=True):
         expected = sorted(range(count), key=lambda place: (-row[place], place))[:k]
@@ -93,3 +105,86 @@ def test_a_cpu_looks_at_its_numbers_and_others_do_not() -> None:
 def test_too_small_a_candidate_set_is_refused(allowed: list[bool], said: str) -> None:
     with pytest.raises(GenrecError, match=said):
         top_k(torch.zeros(1, 2), torch.tensor([allowed]), 2)
+
+
+@st.composite
+def candidate_sets(draw: st.DrawFn, items: int) -> list[bool]:
+    """A run of rows, a list of them, one, or all; never none."""
+    first = draw(st.integers(0, items - 1))
+    stop = draw(st.integers(first + 1, items))
+    kind = draw(st.sampled_from(["run", "list", "one", "all"]))
+    if kind == "list":
+        listed = draw(st.sets(st.integers(0, items - 1), min_size=1))
+        return [item in listed for item in range(items)]
+    first, stop = {"run": (first, stop), "one": (first, first + 1), "all": (0, items)}[kind]
+    return [first <= item < stop for item in range(items)]
+
+
+def slow_ranking(scores: Tensor, allowed: list[list[bool]], k: int) -> tuple[list[list[list[int]]], Tensor]:
+    """Everything sorted, one user after the other."""
+    sets = [[item for item, flag in enumerate(flags) if flag] for flags in allowed]
+    users = scores.tolist()
+    found = [[sorted(items, key=lambda item: (-user[item], item))[:k] for user in users] for items in sets]
+    return found, torch.stack([scores.gather(1, torch.tensor(items)) for items in found])
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@given(st.data())
+def test_the_best_in_parts_are_those_of_everything_sorted(exact: bool, data: st.DataObject) -> None:
+    """Several kinds of scores, with many ties; parts without an item of a set, and with fewer than k."""
+    users, items, kinds = (data.draw(st.integers(1, most)) for most in (4, 60, 3))
+    size, block = data.draw(st.integers(1, 70)), data.draw(st.sampled_from([2, 32]))
+    allowed = data.draw(st.lists(candidate_sets(items), min_size=1, max_size=3))
+    k = data.draw(st.integers(1, min(map(sum, allowed))))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 999)))
+    scores = torch.randint(-4, 4, (kinds, users, items), generator=generator).float()
+    scores[scores == -4] = -math.inf
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "exact_sizes", lambda device: exact)
+        patch.setattr(grounding, "BLOCK", block)
+        found = top_k_of_each(lambda start, stop: scores[..., start:stop], size, torch.tensor(allowed), k)
+    for ranking, of_kind in zip(found, scores, strict=True):
+        rows, values = slow_ranking(of_kind, allowed, k)
+        assert ranking.items.tolist() == rows
+        assert torch.equal(ranking.scores, values)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+@pytest.mark.parametrize(
+    ("users", "items", "width", "held"), [(3, 1000, 16, 2**10), (1, 777, 5, 2**9), (70, 300, 8, 1)]
+)
+def test_products_in_parts_are_those_of_the_whole_table(
+    kind: torch.dtype, users: int, items: int, width: int, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last digit, of tables of any number of bits."""
+    generator = torch.Generator().manual_seed(0)
+    asked = torch.randn(users, width, generator=generator)
+    table = torch.randn(items, width, generator=generator).to(kind)
+    allowed = torch.ones(2, items, dtype=torch.bool)
+    allowed[1, ::3] = False
+    expected = top_k(inner_products(asked, table), allowed, 9)
+    monkeypatch.setattr(devices, "held_at_once", lambda device: held)
+    assert items_at_once(asked, items) < items
+    found = top_products(asked, table, allowed, 9)
+    assert torch.equal(found.items, expected.items)
+    assert torch.equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("place", [0, 30, 99])
+def test_nan_of_any_part_stays_to_be_seen(exact: bool, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "exact_sizes", lambda device: exact)
+    scores = torch.randn(2, 100, generator=torch.Generator().manual_seed(0))
+    scores[1, place] = math.nan
+    everything = torch.ones(1, 100, dtype=torch.bool)
+    found = top_k_in_parts(lambda start, stop: scores[:, start:stop], 16, everything, 3)
+    assert found.scores.isnan().any(-1).tolist() == [[False, True]]
+
+
+@given(st.integers(1, 300), st.integers(1, 3000), st.integers(0, 200_000), st.integers(1, 2**24))
+def test_parts_are_no_larger_than_what_is_held(users: int, width: int, items: int, held: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "held_at_once", lambda device: held)
+        size = items_at_once(torch.empty(users, width, device="meta"), items)
+    assert size % 64 == 0
+    assert size == 64 or size * max(users, width) <= held

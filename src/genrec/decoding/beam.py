@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from genrec import devices
-from genrec.decoding.grounding import candidates, first_best
+from genrec.decoding.candidates import candidates
+from genrec.decoding.grounding import first_best
 from genrec.decoding.trie import ROOT, Trie
 from genrec.types import PAD, Ranking
 

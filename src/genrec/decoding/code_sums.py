@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.backbones import Backbone, Memory
-from genrec.decoding.grounding import top_k_in_parts
-from genrec.devices import held_at_once, widen
+from genrec.decoding.grounding import items_at_once, top_k_in_parts
+from genrec.devices import widen
 from genrec.types import Ranking
 
 
@@ -54,7 +54,7 @@ def item_scores(numbers: Tensor, codes: Tensor) -> Tensor:
 def top_codes(numbers: Tensor, codes: Tensor, allowed: Tensor, k: int) -> Ranking:
     """The k best allowed items of every user, in every candidate set; items of equal scores in the order of their rows.
 
-    Items are scored a part of the catalogue at a time (`genrec.devices.held_at_once`), in float32 or more.
+    Items are scored a part of the catalogue at a time (`items_at_once`), in float32 or more.
 
     Args:
         numbers: [B, m, size] float, see `CodeSums.user_scores`.
@@ -69,7 +69,7 @@ def top_codes(numbers: Tensor, codes: Tensor, allowed: Tensor, k: int) -> Rankin
         GenrecError: if a candidate set holds fewer than k items.
     """
     numbers = widen(numbers)
-    size = max(1, held_at_once(numbers.device) // max(1, len(numbers)))
+    size = items_at_once(numbers[:, 0], len(codes))
     return top_k_in_parts(lambda start, stop: item_scores(numbers, codes[start:stop]), size, allowed, k)
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from genrec.decoding.beam import NOTHING, Writer
-from genrec.decoding.grounding import candidates, top_k
+from genrec.decoding.candidates import candidates
+from genrec.decoding.grounding import items_at_once, top_k_in_parts
 from genrec.decoding.trie import ROOT, Trie
 from genrec.types import PAD, Ranking
 
@@ -50,9 +51,11 @@ def exact_search(writer: Writer, trie: Trie, allowed: Tensor, k: int, start: Ran
     """
     candidates(allowed).check(k)
     alive = trie.alive(allowed)
+    leaves = trie.nodes[:, -1]
     users, device = writer.users, allowed.device
     score = torch.full((users, len(trie)), NOTHING, dtype=torch.float32, device=device)
     score[:, ROOT] = 0.0
+    size = items_at_once(score[:, :1], len(leaves))
     open_ = torch.zeros_like(score, dtype=torch.bool)
     open_[:, ROOT] = True
     visited = torch.zeros(users, dtype=torch.long, device=device)
@@ -63,7 +66,7 @@ def exact_search(writer: Writer, trie: Trie, allowed: Tensor, k: int, start: Ran
         nodes = torch.where(known[..., None] == PAD, len(trie) - 1, trie.nodes[known.clamp(min=0)])
         begins.scatter_(1, nodes.flatten(1), True)
     while True:
-        found = top_k(score[:, trie.nodes[:, -1]], allowed, k)
+        found = top_k_in_parts(lambda start, stop: score[:, leaves[start:stop]], size, allowed, k)
         hopeful = begins & open_
         if not hopeful.any():
             hopeful = (alive[:, None] & (score[None] >= found.scores[..., -1:])).any(0) & open_

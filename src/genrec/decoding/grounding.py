@@ -1,19 +1,23 @@
-"""From scores over the whole catalogue to the best items of every candidate set."""
+"""From scores of items to the best items of every candidate set, a part of the catalogue at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from math import isqrt
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from genrec import devices
+from genrec.decoding.candidates import candidates
 from genrec.devices import full_precision, widen
-from genrec.errors import GenrecError
 from genrec.types import Ranking
+
+ROUND = 64
+"""Parts of a catalogue are multiples of it: the sums of a product are then the same, whatever the parts."""
+BLOCK = 32
+"""Scores are looked through in blocks of a multiple of it."""
 
 
 def inner_products(users: Tensor, items: Tensor) -> Tensor:
@@ -27,12 +31,28 @@ def inner_products(users: Tensor, items: Tensor) -> Tensor:
         return users.to(wider) @ items.to(wider).T
 
 
-def top_k(scores: Tensor, allowed: Tensor, k: int) -> Ranking:
-    """The k best allowed items of every user, in every candidate set; items of equal scores in the order of their rows.
+def items_at_once(users: Tensor, count: int) -> int:
+    """How many items are scored together, so that their scores and their vectors are no more than may be held at once.
 
     Args:
-        scores: [B, N] float, higher is better.
-        allowed: [C, N] bool, the candidate sets; see `candidates`.
+        users: [B, d], what they are multiplied with.
+        count: N.
+    """
+    most = max(1, devices.held_at_once(users.device) // max(1, *users.shape) // ROUND) * ROUND
+    # Parts of about the same size: a last one of a few items would be multiplied in another way.
+    parts = max(1, -(-count // most))
+    return max(1, -(-count // (parts * ROUND))) * ROUND
+
+
+def top_products(users: Tensor, items: Tensor, allowed: Tensor, k: int) -> Ranking:
+    """`top_k` of `inner_products`, which are made a part of the catalogue at a time, and forgotten.
+
+    What is held beside the table does not grow with it. The table may be memory-mapped, and may have fewer bits.
+
+    Args:
+        users: [B, d].
+        items: [N, d].
+        allowed: [C, N] bool, the candidate sets.
         k: how many.
 
     Returns:
@@ -41,13 +61,25 @@ def top_k(scores: Tensor, allowed: Tensor, k: int) -> Ranking:
     Raises:
         GenrecError: if a candidate set holds fewer than k items.
     """
-    found, known = [], candidates(allowed)
-    known.check(k)
-    for rows in known.rows:
-        # Looking at the candidates alone is cheaper than hiding the others, and cannot return one of them.
-        best = first_best(scores if rows is None else scores.index_select(1, rows), k)
-        found.append((best.values, best.indices if rows is None else rows[best.indices]))
-    return Ranking(torch.stack([items for _, items in found]), torch.stack([values for values, _ in found]))
+    size = items_at_once(users, len(items))
+    return top_k_in_parts(lambda start, stop: inner_products(users, items[start:stop]), size, allowed, k)
+
+
+def top_k(scores: Tensor, allowed: Tensor, k: int) -> Ranking:
+    """The k best allowed items of every user, in every candidate set; items of equal scores in the order of their rows.
+
+    Args:
+        scores: [B, N] float, higher is better.
+        allowed: [C, N] bool, the candidate sets.
+        k: how many.
+
+    Returns:
+        items and scores [C, B, k].
+
+    Raises:
+        GenrecError: if a candidate set holds fewer than k items.
+    """
+    return top_k_in_parts(lambda start, stop: scores[:, start:stop], allowed.shape[1], allowed, k)
 
 
 def top_k_in_parts(score: Callable[[int, int], Tensor], size: int, allowed: Tensor, k: int) -> Ranking:
@@ -55,8 +87,8 @@ def top_k_in_parts(score: Callable[[int, int], Tensor], size: int, allowed: Tens
 
     Args:
         score: the scores [B, stop - start] of the items ``start .. stop - 1``.
-        size: items of a part.
-        allowed: [C, N] bool, the candidate sets; see `candidates`.
+        size: items of a part, see `items_at_once`.
+        allowed: [C, N] bool, the candidate sets.
         k: how many.
 
     Returns:
@@ -65,29 +97,88 @@ def top_k_in_parts(score: Callable[[int, int], Tensor], size: int, allowed: Tens
     Raises:
         GenrecError: if a candidate set holds fewer than k items.
     """
+    return top_k_of_each(lambda start, stop: [score(start, stop)], size, allowed, k)[0]
+
+
+def top_k_of_each(scores: Callable[[int, int], Iterable[Tensor]], size: int, allowed: Tensor, k: int) -> list[Ranking]:
+    """`top_k_in_parts` of several kinds of scores at once: a part of the catalogue is looked at once for all of them.
+
+    Args:
+        scores: of the items ``start .. stop - 1`` the scores [B, stop - start] of one kind after another; one that
+            makes them when they are asked for holds those of one kind at a time.
+        size: items of a part, see `items_at_once`.
+        allowed: [C, N] bool, the candidate sets.
+        k: how many.
+
+    Returns:
+        a ranking for every kind.
+
+    Raises:
+        GenrecError: if a candidate set holds fewer than k items.
+    """
     known = candidates(allowed)
     known.check(k)
-    best: list[Best | None] = [None] * len(allowed)
+    best: list[list[Best | None]] = []
     for start in range(0, allowed.shape[1], size):
         stop = min(start + size, allowed.shape[1])
-        scores = score(start, stop)
-        for place, rows in enumerate(known.between(start, stop)):
-            if rows is None or len(rows):
-                best[place] = _better(best[place], scores, rows, start, k)
+        columns = [rows.between(start, stop) for rows in known.rows]
+        for place, part in enumerate(scores(start, stop)):
+            if place == len(best):
+                best.append([None] * len(columns))
+            best[place] = _better(best[place], part, start, columns, k)
+    return [_ranking(found) for found in best]
+
+
+def _ranking(best: list[Best | None]) -> Ranking:
     found = [each for each in best if each is not None]
     return Ranking(torch.stack([each.indices for each in found]), torch.stack([each.values for each in found]))
 
 
-def _better(best: Best | None, scores: Tensor, rows: Tensor | None, start: int, k: int) -> Best:
-    """The best so far and those of the next part: its scores [B, n], and which of its columns count; None is all."""
-    if rows is not None:
-        scores = scores.index_select(1, rows - start)
-    values, indices = first_best(scores, min(k, scores.shape[1]))
-    indices = indices + start if rows is None else rows[indices]
-    if best is None:
-        return Best(values, indices)
-    # What stood before comes first: of equal scores, those of lower rows stay.
-    values, indices = torch.cat([best.values, values], 1), torch.cat([best.indices, indices], 1)
+def _better(
+    best: Sequence[Best | None], scores: Tensor, start: int, columns: Sequence[slice | Tensor | None], k: int
+) -> list[Best | None]:
+    """The best so far of every candidate set, and those of the next part.
+
+    Args:
+        best: of every set; None before its first item.
+        scores: [B, n] of the items from ``start`` on.
+        start: a row.
+        columns: of every set, which of these are in it.
+        k: how many.
+    """
+    highest = scores.amax(1) if devices.exact_sizes(scores.device) else None
+    found: list[Best | None] = []
+    for before, chosen in zip(best, columns, strict=True):
+        if chosen is None:
+            found.append(before)
+        elif before is None or highest is None or before.values.shape[1] < k:
+            found.append(_merged(before, _best_of(scores, start, chosen, k), k))
+        else:
+            # Sooner or later hardly any user has something better here. NaN is never known not to be.
+            users = (~(highest <= before.values[:, -1])).nonzero()[:, 0]
+            if len(users):
+                after = _best_of(scores.index_select(0, users), start, chosen, k)
+                after = _merged(Best(before.values[users], before.indices[users]), after, k)
+                before.values[users], before.indices[users] = after
+            found.append(before)
+    return found
+
+
+def _best_of(scores: Tensor, start: int, chosen: slice | Tensor, k: int) -> Best:
+    """The best of some columns of the scores [B, n] of the items from ``start`` on."""
+    if isinstance(chosen, slice):
+        part = scores[:, chosen]
+        best = first_best(part, min(k, part.shape[1]))
+        return Best(best.values, best.indices + (start + chosen.start))
+    best = first_best(scores.index_select(1, chosen), min(k, len(chosen)))
+    return Best(best.values, chosen[best.indices].long() + start)
+
+
+def _merged(before: Best | None, after: Best, k: int) -> Best:
+    """The best of two lists; what stood before comes first, so that of equal scores those of lower rows stay."""
+    if before is None:
+        return after
+    values, indices = torch.cat([before.values, after.values], 1), torch.cat([before.indices, after.indices], 1)
     kept = first_best(values, min(k, values.shape[1]))
     return Best(kept.values, indices.gather(1, kept.indices))
 
@@ -105,6 +196,9 @@ def first_best(scores: Tensor, k: int) -> Best:
     Which of equal values `torch.topk` takes, and in what order, differs from device to device.
     """
     count = scores.shape[-1]
+    width = isqrt(count // k) // BLOCK * BLOCK
+    if width:
+        return _best_in_blocks(scores, k, width)
     if devices.exact_sizes(scores.device):
         # Hardly ever is there a tie at the end of the list.
         top = scores.topk(min(k + 1, count))
@@ -121,58 +215,24 @@ def first_best(scores: Tensor, k: int) -> Best:
     return Best(values, _in_order(scores.gather(-1, rows), rows).indices)
 
 
+def _best_in_blocks(scores: Tensor, k: int, width: int) -> Best:
+    """`first_best` of many scores, all of which are looked at only once.
+
+    The k best stand in the k blocks with the largest maxima, of equal maxima the first: for an item of another block,
+    each of these has one that is larger, or equal and before it.
+    """
+    count = scores.shape[-1]
+    whole = count // width * width
+    blocks = first_best(scores[..., :whole].unflatten(-1, (-1, width)).amax(-1), k).indices.sort(-1).values
+    columns = (blocks[..., None] * width + torch.arange(width, device=scores.device)).flatten(-2)
+    rest = torch.arange(whole, count, device=scores.device)
+    columns = torch.cat([columns, rest.expand(*columns.shape[:-1], -1)], -1)
+    best = first_best(scores.gather(-1, columns), k)
+    return Best(best.values, columns.gather(-1, best.indices))
+
+
 def _in_order(values: Tensor, indices: Tensor) -> Best:
     """Values [..., k], the largest first and of equal ones the first first."""
     indices, order = indices.sort(-1)
     values, order = values.gather(-1, order).sort(dim=-1, descending=True, stable=True)
     return Best(values, indices.gather(-1, order))
-
-
-class Candidates(NamedTuple):
-    """What rankings ask of candidate sets again and again.
-
-    Args:
-        rows: of every set its items, long, rising; None for all items.
-        fewest: items of the smallest set.
-        host: the rows once more, where a CPU can look at them.
-    """
-
-    rows: tuple[Tensor | None, ...]
-    fewest: int
-    host: tuple[np.ndarray | None, ...]
-
-    def between(self, start: int, stop: int) -> list[Tensor | None]:
-        """Of every set the items ``start .. stop - 1``; None for all of them."""
-        parts: list[Tensor | None] = []
-        for rows, host in zip(self.rows, self.host, strict=True):
-            if rows is None or host is None:
-                parts.append(None)
-            else:
-                first, last = np.searchsorted(host, (start, stop))
-                parts.append(rows[first:last])
-        return parts
-
-    def check(self, k: int) -> None:
-        """Refuse to rank more items than a set holds.
-
-        Raises:
-            GenrecError: if one holds fewer.
-        """
-        if k > self.fewest:
-            raise GenrecError(
-                f"cannot rank the best {k} of {self.fewest} candidate items: ask for a smaller k (`ks` of the model)"
-            )
-
-
-_known = WeakTensorKeyDictionary()
-
-
-def candidates(allowed: Tensor) -> Candidates:
-    """The items of candidate sets [C, N] bool, looked up once for as long as the tensor lives and is left as it is."""
-    version = None if allowed.is_inference() else allowed._version
-    if allowed not in _known or _known[allowed][0] != version:
-        sets = allowed.cpu().numpy()
-        host = tuple(None if items.all() else np.flatnonzero(items) for items in sets)
-        rows = (None if items is None else torch.from_numpy(items).to(allowed.device) for items in host)
-        _known[allowed] = version, Candidates(tuple(rows), int(sets.sum(1).min()), host)
-    return _known[allowed][1]

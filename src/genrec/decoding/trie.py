@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genrec import devices
-from genrec.decoding.grounding import Candidates, candidates
+from genrec.decoding.candidates import Candidates, candidates
 from genrec.errors import GenrecError
 from genrec.types import PAD
 
@@ -93,8 +93,8 @@ class Trie:
             return self._alive[1]
         alive = torch.zeros(len(allowed), len(self), dtype=torch.bool, device=allowed.device)
         for row, items in zip(alive, known.rows, strict=True):
-            row[(self.nodes if items is None else self.nodes[items]).flatten()] = True
-            row[ROOT] = items is None or len(items) > 0
+            row[self.nodes[items.index()].flatten()] = True
+            row[ROOT] = len(items) > 0
         self._alive = known, alive
         return alive
 

@@ -6,7 +6,7 @@ arXiv 2502.10833. Reference implementation: github.com/Linxyhaha/SETRec. Where t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from genrec.assets import ItemAssets
 from genrec.assets.codes.layers import HIDDEN, mlp
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
-from genrec.decoding.grounding import inner_products, top_k
+from genrec.decoding.grounding import inner_products, items_at_once, top_k_of_each, top_products
 from genrec.devices import full_precision
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers.base import ItemIdentifier
@@ -206,7 +206,7 @@ class SETRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """Eq. 7 with the beta that was chosen, as one inner product in the concatenated space of all dimensions."""
-        return top_k(inner_products(self.user_vectors(backbone, memory), self.item_vectors()), allowed, k)
+        return top_products(self.user_vectors(backbone, memory), self.item_vectors(), allowed, k)
 
     def item_vectors(self) -> Tensor:
         """The token corpus as one vector per item, [N, K*D] (`genrec.decoding.vector_index.InnerProducts`)."""
@@ -218,14 +218,19 @@ class SETRec(ItemIdentifier):
         return (written * self._weights(self.beta)[:, None]).flatten(1)
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
-        """Eq. 7 for every beta, from one forward pass: the scores are linear in it."""
+        """Eq. 7 for every beta, from one forward pass and one pass over the items: the scores are linear in it."""
         if len(self.betas) == 1:
             return {self.betas[0]: self.rank(backbone, memory, k, allowed)}
         written, items = backbone.write(memory, self._query()).flatten(1), self.item_vectors()
         width = self.corpus.shape[2]
-        cf = inner_products(written[:, :width], items[:, :width])
-        semantic = inner_products(written[:, width:], items[:, width:])
-        return {beta: top_k(torch.lerp(cf, semantic, beta), allowed, k) for beta in self.betas}
+
+        def scores(start: int, stop: int) -> Iterator[Tensor]:
+            cf = inner_products(written[:, :width], items[start:stop, :width])
+            semantic = inner_products(written[:, width:], items[start:stop, width:])
+            return (torch.lerp(cf, semantic, beta) for beta in self.betas)
+
+        rankings = top_k_of_each(scores, items_at_once(written, len(items)), allowed, k)
+        return dict(zip(self.betas, rankings, strict=True))
 
     def _weights(self, beta: Tensor) -> Tensor:
         """[K]: 1 - beta for the collaborative token, beta for each semantic one; 1 where there is no choice."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.data.samples import last_positions
-from genrec.decoding import inner_products, top_k
+from genrec.decoding import top_products
 from genrec.devices import shortens
 from genrec.errors import GenrecError, at_least
 from genrec.evaluation.metrics import main
@@ -191,7 +191,7 @@ class SASRec(RankingModule):
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`; a score is the inner product of the last state and an item's vector."""
         state = self._network(history[:, -self.max_history :])[:, -1]
-        return top_k(inner_products(state, self._network.items.weight), allowed, k)
+        return top_products(state, self._network.items.weight, allowed, k)
 
     def configure_optimizers(self) -> Any:
         """Adam, betas as in the original."""

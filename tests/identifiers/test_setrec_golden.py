@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import T5Config, T5Model
+from transformers import AttentionInterface, T5Config, T5Model
 
 from genrec.backbones import T5Backbone
 from genrec.backbones.attention import masks
-from genrec.backbones.t5 import ATTENTION
+from genrec.backbones.t5 import ATTENTION, _attend
 from genrec.identifiers import SETRec
 from genrec.recommenders.prompts import Prompt
 from genrec.types import Tokens
@@ -51,6 +51,8 @@ class Release:
     def __init__(self, golden: Mapping[str, Tensor], blind: bool = True, **options: Any) -> None:
         self.golden = golden
         self.backbone = T5Backbone(sizes=SIZES, **options)
+        # As its `setup` does, which would make other weights.
+        AttentionInterface.register(ATTENTION, _attend)
         config = T5Config(vocab_size=32128, **SIZES)
         config._attn_implementation = ATTENTION
         self.backbone.t5, self.backbone.width = T5Model(config), 64

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from genrec.errors import GenrecError
+
 SHORT = (torch.bfloat16, torch.float16)
 """Numbers too short to learn in: a small step does not change them."""
 
@@ -15,6 +17,21 @@ CACHED = 2**22
 """Numbers that are held at once on a CPU: 16 MiB of float32, about what its cache holds."""
 MANY = 2**27
 """The same on other devices, which want large products: 512 MiB."""
+
+
+def usable(name: str | torch.device) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        GenrecError: if there is none of that name.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise GenrecError(f"there is no device {name!r:.80} here, such as cpu or cuda ({reason:.80})") from error
+    return device
 
 
 def held_at_once(device: torch.device) -> int:

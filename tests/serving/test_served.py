@@ -172,6 +172,36 @@ def test_a_list_does_not_depend_on_who_else_is_asked(identifier: dict[str, Any],
         assert not set(alone["item"]) & set(history)
 
 
+def test_batches_are_read_as_they_are_ranked_and_make_the_same_frame(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(0)
+    histories = [draw.sample(served.catalog.keys, draw.randrange(12)) for _ in range(70)]
+    histories[40].append("gone")
+    options: dict[str, Any] = {"k": 3, "allowed": served.catalog.keys[:90], "skip_unknown": True}
+    together = served.recommend(histories, **options)
+    told = capsys.readouterr().err
+    read: list[int] = []
+    monkeypatch.setattr("genrec.serving.served.BATCHES", 1)
+    batches = served.recommend_batches((read.append(user) or each for user, each in enumerate(histories)), **options)  # type: ignore[func-returns-value]
+    first = next(batches)
+    assert first["user"].unique(maintain_order=True).to_list() == list(range(16)) == read
+    frame = pl.concat([first, *batches])
+    assert frame.drop("score").equals(together.drop("score"))
+    assert frame["score"].to_list() == pytest.approx(together["score"].to_list(), abs=1e-4)
+    assert told == capsys.readouterr().err == "left out 1 unknown items of 1 of 70 histories, such as `gone`\n"
+
+
+def test_nobody_is_ranked_before_all_histories_were_looked_at(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genrec.serving.served.BATCHES", 1)
+    monkeypatch.setattr(served.model, "rank", lambda *args: pytest.fail("ranked"))
+    keys = served.catalog.keys
+    with pytest.raises(GenrecError, match="there is no item `gone`"):
+        served.recommend([keys[:2]] * 40 + [["gone"]])
+    with pytest.raises(GenrecError, match="3 of which user 39 has taken"):
+        served.recommend([[]] * 39 + [keys[:3]], k=138)
+
+
 def test_a_list_that_is_none_is_not_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     rank = served.model.rank
     monkeypatch.setattr(served.model, "rank", lambda *args: Ranking(*(part[..., :1] for part in rank(*args))))
@@ -202,6 +232,10 @@ WRONG: dict[str, tuple[Callable[[Served], object], str]] = {
     "allowed is a number": (lambda served: served.recommend([[]], allowed=1), "one such list"),  # type: ignore[arg-type]
     "items are a mapping": (lambda served: served.add_items({}), "polars DataFrame"),  # type: ignore[arg-type]
     "no items": (lambda served: served.add_items(None), "polars DataFrame"),  # type: ignore[arg-type]
+    "no batches": (lambda served: served.recommend_batches("m1"), "list of histories"),  # type: ignore[arg-type]
+    "another device": (lambda served: served.to("gpu"), "there is no device 'gpu' here, such as cpu or cuda"),
+    "no device": (lambda served: load("x", device="cuda:77"), "there is no device 'cuda:77' here"),
+    "a device that holds nothing": (lambda served: served.to("meta"), "there is no device 'meta' here"),
     "no path": (lambda served: load(None), "as a text or a path, not None"),  # type: ignore[arg-type]
     "a number for a path": (lambda served: genrec.from_pretrained(3), "not 3"),  # type: ignore[arg-type]
     "half a path": (lambda served: load("a\0b"), "as a text or a path"),

@@ -43,8 +43,8 @@ def own_items(lists: Ragged, candidates: np.ndarray, repeats: bool) -> Ragged:
     return Ragged.from_rows(own.rows[out], own.values[out], len(own))
 
 
-def check(own: Ragged, candidates: np.ndarray, k: int) -> None:
-    """Whether there are k items for every user.
+def check(own: Ragged, candidates: np.ndarray, k: int, first: int = 0) -> None:
+    """Whether there are k items for every user, the first of whom has a number.
 
     Raises:
         GenrecError: if not.
@@ -54,7 +54,7 @@ def check(own: Ragged, candidates: np.ndarray, k: int) -> None:
     total, taken = int(candidates.sum()), own.lengths
     short = np.flatnonzero(total - taken < k)
     if total < k or len(short):
-        theirs = f", {int(taken[short[0]])} of which user {short[0]} has taken" if total >= k else ""
+        theirs = f", {int(taken[short[0]])} of which user {first + short[0]} has taken" if total >= k else ""
         raise GenrecError(f"cannot recommend {k} items of {total}{theirs}: ask for a smaller k, or allow more items")
 
 
@@ -87,5 +87,5 @@ def parts(lists: Ragged, own: Ragged, candidates: np.ndarray, k: int, size: int)
 def without(items: np.ndarray, own: Ragged, users: np.ndarray, k: int) -> np.ndarray:
     """The columns [B, k] of the first k items [B, depth] that are not their user's own."""
     taken = own.padded(users)
-    again = np.stack([np.isin(row, mine) for row, mine in zip(items, taken, strict=True)])
+    again = (items[:, :, None] == taken[:, None, :]).any(2)
     return np.argsort(again, axis=1, kind="stable")[:, :k]

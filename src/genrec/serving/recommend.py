@@ -40,7 +40,7 @@ def command(arguments: Sequence[str]) -> None:
     if chosen.k < 1:
         raise GenrecError(f"--k is the number of items per user, at least 1, not {chosen.k}")
     quieten()
-    served = load(chosen.run, chosen.data_root, chosen.trust)
+    served = load(chosen.run, chosen.data_root, chosen.trust, chosen.device)
     if new is not None:
         served.add_items(new)
         print(f"added {len(new):,} {'item' if len(new) == 1 else 'items'} of {chosen.new_items}", file=sys.stderr)
@@ -54,7 +54,7 @@ def command(arguments: Sequence[str]) -> None:
         print(f"{chosen.index} index: recall@{chosen.k} against exact search is {share:.3f}")
     found = served.recommend(histories, chosen.k, allowed, chosen.repeats)
     for user, history in enumerate(histories):
-        wide_console().print(_table(served, user, history, found.filter(pl.col("user") == user)))
+        wide_console().print(_table(served, user, history, found.slice(user * chosen.k, chosen.k)))
     if output:
         write_new(output, found.write_ndjson if output.suffix == ".jsonl" else found.write_parquet)
         print(f"wrote {len(found):,} recommendations to {output}")
@@ -83,6 +83,7 @@ def _options() -> Options:
         choices=("exact", "approximate"),
         help="search an index (methods of one inner product; of a sum over codes: exact)",
     )
+    options.add_argument("--device", default="cpu", help="rank on another device, such as cuda (%(default)s)")
     options.add_data_root()
     options.add_trust()
     options.add_argument("--output", metavar="FILE", help="write the recommendations: .parquet or .jsonl")
@@ -94,9 +95,9 @@ def _table(served: Served, user: int, history: Sequence[str], found: pl.DataFram
     table = Table(title=f"user {user}")
     for name in ("rank", "item", "title", "score"):
         table.add_column(name, justify="right" if name in ("rank", "score") else "left")
-    titles = served.catalog.titles
-    for key, row in zip(history, served.rows(history), strict=True):
-        table.add_row("took", cell(key), cell(titles[row]), "", style="dim")
+    taken = served.catalog.items[served.rows(history)].select("item", pl.col("title").fill_null(""))
+    for key, title in taken.iter_rows():
+        table.add_row("took", cell(key), cell(title), "", style="dim")
     table.add_section()
     for rank, key, title, score in found.select("rank", "item", "title", "score").iter_rows():
         table.add_row(str(rank), cell(key), cell(title), f"{score:.4f}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,24 +13,28 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.data import Catalog, Dataset, Ragged, SequenceData
+from genrec.data import Catalog, Dataset, SequenceData
 from genrec.decoding.code_sums import CodeIndex
 from genrec.decoding.vector_index import Kind, VectorIndex
+from genrec.devices import usable
 from genrec.errors import GenrecError
-from genrec.evaluation.lists import refuse_flaws, refuse_shape
-from genrec.evaluation.watch import refuse_nan
 from genrec.io import hub, manifest
 from genrec.io.bounds import at_most
 from genrec.recommenders import RankingModule
 from genrec.recommenders.alone import set_up
 from genrec.runs import layout, restoring, reuse
 from genrec.runs.building import build, config_of, find_run, restore
-from genrec.serving import loading, own_items, saving
+from genrec.serving import asked, loading, saving
 from genrec.serving.indexing import RECALL, Indexing
-from genrec.types import Ranking
+from genrec.serving.lists import Lists
+
+BATCHES = 32
+"""Users of so many batches are looked at together, so that a batch is of users with histories of about one length."""
 
 
-def load(path: str | Path, data_root: str | Path | None = None, trust: bool = False) -> Served:
+def load(
+    path: str | Path, data_root: str | Path | None = None, trust: bool = False, device: str | torch.device = "cpu"
+) -> Served:
     """The recommender of a run, with its best checkpoint, or one that `Served.save_pretrained` wrote.
 
     The folder is data, whoever made it: nothing that its config names is imported, see `genrec.runs.trusted`.
@@ -40,14 +43,15 @@ def load(path: str | Path, data_root: str | Path | None = None, trust: bool = Fa
         path: the folder of a run, or of runs: the newest that has a best checkpoint counts. Or a saved folder.
         data_root: the folder of the data; None takes that of the run's config. A saved folder needs none.
         trust: import the modules of classes that the folder names, as for a run of your own with a class of your own.
+        device: where it ranks, such as ``cuda``.
 
     Raises:
         GenrecError: if there is no such run, or its files or data are missing or damaged, or its config names what is
-            no known class.
+            no known class; or there is no such device.
     """
-    folder = _folder(path)
+    folder, device = _folder(path), usable(device)
     if manifest.is_saved(folder):
-        return Served(*loading.read(folder, trust))
+        return Served(*loading.read(folder, trust)).to(device)
     run = find_run(folder)
     config = config_of(run, data_root, trust)
     made = build(config)
@@ -58,20 +62,22 @@ def load(path: str | Path, data_root: str | Path | None = None, trust: bool = Fa
         set_up(made.model, made.data)
     if made.model.learns:
         restore(made.model, checkpoint)
-    return Served(made.model, made.data, config)
+    return Served(made.model, made.data, config).to(device)
 
 
-def from_pretrained(name: str | Path, trust: bool = False) -> Served:
+def from_pretrained(name: str | Path, trust: bool = False, device: str | torch.device = "cpu") -> Served:
     """A recommender that `Served.save_pretrained` wrote into a folder, or `Served.push_to_hub` to the hub.
 
     Args:
         name: the folder, or else the name on the Hugging Face hub, such as ``someone/toys-setrec``.
         trust: see `load`.
+        device: see `load`.
 
     Raises:
-        GenrecError: if there is none, it cannot be fetched, or it is not what `save_pretrained` wrote.
+        GenrecError: if there is none, it cannot be fetched, or it is not what `save_pretrained` wrote; or there is no
+            such device.
     """
-    folder = _folder(name)
+    folder, device = _folder(name), usable(device)
     if not folder.is_dir():
         folder = hub.fetch(str(name))
     if not manifest.is_saved(folder):
@@ -95,7 +101,7 @@ class Served:
         config: the sections ``model``, ``data`` and ``assets`` that both were built from.
 
     Attributes:
-        model: the module, in evaluation mode. It ranks on the device that it is moved to.
+        model: the module, in evaluation mode.
         data: the data module, whose loaders give the users of the data set; a saved recommender has no users.
         index: what `build_index` made.
     """
@@ -116,6 +122,15 @@ class Served:
         """What it can recommend: the items of the data set, then those that were added."""
         return self.model.catalog
 
+    def to(self, device: str | torch.device) -> Served:
+        """Rank on another device from now on.
+
+        Raises:
+            GenrecError: if there is none of that name.
+        """
+        self.model.to(usable(device))
+        return self
+
     def rows(self, keys: Sequence[str]) -> np.ndarray:
         """The rows of items, int64 [n].
 
@@ -125,7 +140,7 @@ class Served:
         Raises:
             GenrecError: if they are no list of texts, and as `Catalog.rows`.
         """
-        return self.catalog.rows(_texts(keys))
+        return self.catalog.rows(asked.texts(keys))
 
     def known(self, histories: Sequence[Sequence[str]]) -> list[list[str]]:
         """Histories without the keys of items that are not in the catalogue; what is left out is said once.
@@ -133,15 +148,9 @@ class Served:
         Raises:
             GenrecError: if they are no lists of texts.
         """
-        there = set(self.catalog.keys)
-        kept = [[key for key in _texts(history) if key in there] for history in _list(histories)]
-        left = [key for history in histories for key in history if key not in there]
-        if left:
-            users = sum(len(old) > len(new) for old, new in zip(histories, kept, strict=True))
-            print(
-                f"left out {len(left):,} unknown items of {users:,} of {len(kept):,} histories, such as `{left[0]}`",
-                file=sys.stderr,
-            )
+        known = asked.Known(self.catalog)
+        kept = known.of([asked.texts(history) for history in asked.list_of(histories)])
+        known.tell()
         return kept
 
     def recommend(
@@ -168,52 +177,61 @@ class Served:
             recommendation, best first.
 
         Raises:
-            GenrecError: if a key is unknown, or fewer than ``k`` items may be recommended to a user.
+            GenrecError: if a key is unknown, or fewer than ``k`` items may be recommended to a user; nobody has been
+                ranked by then.
         """
-        if isinstance(k, bool) or not isinstance(k, int | np.integer):
-            raise GenrecError(f"k is the number of items per user, a whole number such as 10, not {k!r:.80}")
-        histories = self.known(histories) if skip_unknown else _list(histories)
-        lists = Ragged.from_lists([self.rows(history).tolist() for history in histories])
-        candidates = np.ones(len(self.catalog), bool)
-        if allowed is not None:
-            candidates = np.isin(np.arange(len(self.catalog)), self.rows(allowed))
-        own = own_items.own_items(lists, candidates, repeats)
-        own_items.check(own, candidates, k)
-        items, scores = np.empty((len(lists), k), np.int64), np.empty((len(lists), k), np.float32)
-        for part in own_items.parts(lists, own, candidates, k, self.data.rank_batch_size):
-            history = lists.windows(part.users, lists.lengths[part.users], self.data.max_history)
-            found, values = self._rank(history, part.depth, part.candidates)
-            kept = own_items.without(found, own, part.users, k)
-            items[part.users] = np.take_along_axis(found, kept, 1)
-            scores[part.users] = np.take_along_axis(values, kept, 1)
-        return self._frame(items, scores)
+        lists, histories = self._lists(k, allowed, repeats), asked.list_of(histories)
+        for first, window in self._windows(histories, self._known(skip_unknown)):
+            lists.check(window, first)
+        return pl.concat([lists.of([], 0), *self._ranked(lists, histories, skip_unknown)])
 
-    @torch.inference_mode()
-    def _rank(self, history: np.ndarray, k: int, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The module's ranking of histories [B, T] over candidates, bool [N]: items and scores [B, k]."""
-        device = self.model.device
-        histories, allowed = torch.from_numpy(history).to(device), torch.from_numpy(candidates)
-        if self.index is not None:
-            items, scores = self.index.search(Indexing(self.model, self.data).users(histories), k, allowed)
-        else:
-            ranking = self.model.rank(histories, k, allowed[None].to(device))
-            refuse_shape(ranking, 1, len(history), k, self.model.method)
-            items, scores = ranking.items[0], ranking.scores[0]
-        items, scores = items.cpu(), scores.float().cpu()
-        refuse_nan(scores)
-        refuse_flaws(Ranking(items[None], scores[None]), allowed[None], self.model.method)
-        return items.numpy(), scores.numpy()
+    def recommend_batches(
+        self,
+        histories: Iterable[Sequence[str]],
+        k: int = 10,
+        allowed: Sequence[str] | None = None,
+        repeats: bool = False,
+        skip_unknown: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """`recommend` for any number of users, some thousand at a time: nothing is kept of who has had his list.
 
-    def _frame(self, items: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
-        users, k = items.shape
-        chosen = self.catalog.items[items.ravel()].select("item", pl.col("title").fill_null(""))
-        return chosen.select(
-            pl.Series("user", np.arange(users).repeat(k)),
-            pl.Series("rank", np.tile(np.arange(1, k + 1), users)),
-            "item",
-            "title",
-            pl.Series("score", scores.ravel()),
-        )
+        Args:
+            histories: as there, from any iterable; it is read as far as its users are ranked.
+            k: as there.
+            allowed: as there.
+            repeats: as there.
+            skip_unknown: as there; how many is said at the end.
+
+        Returns:
+            frames that are, one below the other, what `recommend` returns.
+
+        Raises:
+            GenrecError: as `recommend`, but when it comes to the user that it is about.
+        """
+        return self._ranked(self._lists(k, allowed, repeats), asked.iterable(histories), skip_unknown)
+
+    def _lists(self, k: int, allowed: Sequence[str] | None, repeats: bool) -> Lists:
+        rows = None if allowed is None else self.rows(allowed)
+        return Lists(self.model, self.data, self.index, k, rows, repeats)
+
+    def _known(self, skip_unknown: bool) -> asked.Known | None:
+        return asked.Known(self.catalog) if skip_unknown else None
+
+    def _ranked(self, lists: Lists, histories: Iterable[Sequence[str]], skip_unknown: bool) -> Iterator[pl.DataFrame]:
+        known = self._known(skip_unknown)
+        for first, window in self._windows(histories, known):
+            yield lists.of(window, first)
+        if known:
+            known.tell()
+
+    def _windows(
+        self, histories: Iterable[Sequence[str]], known: asked.Known | None
+    ) -> Iterator[tuple[int, list[list[str]]]]:
+        """Histories, some batches of them at a time, and the number of the first user of each."""
+        first = 0
+        for window in asked.windows(histories, BATCHES * self.data.rank_batch_size):
+            yield first, known.of(window) if known else window
+            first += len(window)
 
     def add_items(self, items: pl.DataFrame) -> None:
         """Make new items recommendable, and readable in histories, without training.
@@ -279,22 +297,3 @@ class Served:
             folder = Path(scratch) / "recommender"
             self.save_pretrained(folder)
             hub.upload(folder, name)
-
-
-def _list(values: Any) -> Sequence[Any]:
-    """Lists of keys as they are, of whatever kind of list.
-
-    Raises:
-        GenrecError: if it is something else.
-    """
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise GenrecError(
-            'give a list of histories, each a list of item keys, which are texts: [["m1", "m7"]]; and the items '
-            'that are allowed as one such list: ["m1", "m7"]'
-        )
-    return list(values)
-
-
-def _texts(keys: Any) -> Sequence[str]:
-    values = _list(keys)
-    return values if all(isinstance(key, str) for key in values) else _list(None)

@@ -213,8 +213,22 @@ def test_what_changed(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [3, {}, {"keys": torch.zeros(3)}, {"keys": torch.zeros(3, dtype=torch.uint8), "counts": 1}]
+    "entry",
+    [
+        3,
+        {},
+        {"keys": torch.zeros(3)},
+        {"keys": torch.zeros(3, dtype=torch.uint8), "counts": 1},
+        *({"ends": torch.tensor(ends)} for ends in ([-1, 2], [2, 1], [2, 2**40], [[1, 2]], [1.0, 2.0])),
+        {"keys": torch.tensor([255, 65], dtype=torch.uint8)},
+        {"keys": torch.tensor([65, 65], dtype=torch.uint8)},
+    ],
 )
 def test_an_origin_that_makes_no_sense(entry: object) -> None:
+    if isinstance(entry, dict) and len(entry) == 1:
+        whole = {"keys": torch.tensor([65, 66], dtype=torch.uint8), "ends": torch.tensor([1, 2])}
+        rest = {"counts": torch.tensor([1, 2]), "texts": "", "users": 1, "order": "", "splits": []}
+        assert Origin.read({ENTRY: {**whole, **rest}}).keys == ["A", "B"]
+        entry = {**whole, **rest, **entry}
     with pytest.raises(GenrecError, match="does not say what it was trained on"):
         Origin.read({ENTRY: entry})

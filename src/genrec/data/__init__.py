@@ -12,6 +12,7 @@ from genrec.data.sources.sequences import Sequences
 from genrec.data.sources.synthetic import Synthetic
 from genrec.data.sources.table import Table
 from genrec.data.splits import DateSplit, GivenSplit, LeaveOneOut, QuantileSplit, Split
+from genrec.data.texts import Texts
 
 if TYPE_CHECKING:
     from genrec.data.module import SequenceData as SequenceData
@@ -37,6 +38,7 @@ __all__ = [
     "Steam",
     "Synthetic",
     "Table",
+    "Texts",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from genrec.data.texts import Texts
 from genrec.errors import GenrecError
 
 KEY, TITLE, BRAND, DESCRIPTION, CATEGORIES = "item", "title", "brand", "description", "categories"
@@ -23,8 +25,12 @@ SCHEMA = {
     PRICE: pl.Float64(),
     TAGS: pl.String(),
 }
+HALF = re.compile("[\ud800-\udfff]")
+"""Half a character, which Python has and no file."""
 NEAR = 3
 """Items that an error offers in place of an unknown one."""
+COMPARED = 20_000
+"""Keys that are looked at letter by letter for that; of a larger catalogue, those that begin as the unknown one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +64,14 @@ class Catalog:
         return len(self.items)
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Texts:
         """The items' keys, by row."""
-        return self.items[KEY].to_list()
+        return Texts(self.items[KEY])
 
     @property
-    def titles(self) -> list[str]:
+    def titles(self) -> Texts:
         """The items' titles, by row; ``""`` where there is none."""
-        return self.items[TITLE].fill_null("").to_list()
+        return Texts(self.items[TITLE].fill_null(""))
 
     def rows(self, keys: Sequence[str]) -> np.ndarray:
         """The rows of items, int64 [n].
@@ -76,21 +82,36 @@ class Catalog:
         Raises:
             GenrecError: if a key is not in the catalogue; it names similar items.
         """
-        unknown = next((key for key in keys if key not in self._row_of), None)
-        if unknown is not None:
+        half = next((key for key in keys if HALF.search(key)), None)
+        if half is not None:
+            raise GenrecError(f"there is no item `{half}` in the catalogue: items are given by their keys")
+        rows = self.find(keys)
+        if (rows < 0).any():
+            unknown = keys[int((rows < 0).argmax())]
             raise GenrecError(f"there is no item `{unknown}` in the catalogue{self._similar(unknown)}")
-        return np.array([self._row_of[key] for key in keys], np.int64)
+        return rows
+
+    def find(self, keys: Sequence[str]) -> np.ndarray:
+        """The rows of items, int64 [n]; -1 for a key that is not in the catalogue."""
+        wanted, (ordered, order) = Texts(keys).column, self._in_order
+        places = np.minimum(ordered.search_sorted(wanted).to_numpy(), len(ordered) - 1)
+        return np.where((ordered.gather(places) == wanted).to_numpy(), order[places], -1)
 
     @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {key: row for row, key in enumerate(self.keys)}
+    def _in_order(self) -> tuple[pl.Series, np.ndarray]:
+        """The keys, sorted, and the row of each: what a key is looked up in, without an object for every item."""
+        order = self.items[KEY].arg_sort().cast(pl.Int64)
+        return self.items[KEY].gather(order), order.to_numpy()
 
     def _similar(self, text: str) -> str:
         """Items with the text in their titles, or with similar keys."""
-        keys, titles = self.keys, self.titles
-        near = [row for row, title in enumerate(titles) if text.casefold() in title.casefold()] if text else []
-        near = near or [self._row_of[key] for key in difflib.get_close_matches(text, keys, NEAR)]
-        offered = ", ".join(f"`{keys[row]}` ({titles[row] or 'no title'})" for row in near[:NEAR])
+        keys, titles = self.items[KEY], self.titles
+        named = titles.column.str.to_lowercase().str.contains(text.lower(), literal=True)
+        near = named.arg_true().head(NEAR).to_list() if text else []
+        if not near:
+            alike = keys if len(keys) <= COMPARED else keys.filter(keys.str.starts_with(text[: len(text) // 2]))
+            near = self.rows(difflib.get_close_matches(text, alike.head(COMPARED).to_list(), NEAR)).tolist()
+        offered = ", ".join(f"`{keys[row]}` ({titles[row] or 'no title'})" for row in near)
         return f"; did you mean {offered}?" if offered else ": items are given by their keys"
 
     def texts(self) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from genrec.data.catalog import Catalog
 from genrec.data.ragged import Ragged
+from genrec.data.texts import Texts
 from genrec.errors import GenrecError
 
 
@@ -23,7 +24,7 @@ class Dataset:
     Args:
         name: how reports call the data set.
         catalog: N items; an item id is its row.
-        users: the users' keys; a user id is his row.
+        users: the users' keys; a user id is his row. Any list of them becomes `Texts`.
         train: what every user took first, in the order of time.
         validation: what he took then; may be empty for a user.
         test: what he took last; may be empty for a user.
@@ -37,7 +38,7 @@ class Dataset:
 
     name: str
     catalog: Catalog
-    users: list[str]
+    users: Texts
     train: Ragged
     validation: Ragged
     test: Ragged
@@ -46,6 +47,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        object.__setattr__(self, "users", Texts(self.users))
         for split, lists in self._splits():
             self._check(split, lists)
         if self.cf is not None and (self.cf.ndim != 2 or len(self.cf) != len(self.catalog)):
@@ -92,7 +94,7 @@ class Anonymous(Dataset):
 
     def __init__(self, name: str, catalog: Catalog, counts: np.ndarray) -> None:
         nobody = Ragged.from_lists([])
-        super().__init__(name, catalog, [], nobody, nobody, nobody)
+        super().__init__(name, catalog, Texts(), nobody, nobody, nobody)
         self.__dict__["frequency"] = counts
 
     def _splits(self) -> Any:

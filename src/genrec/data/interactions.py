@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 import polars as pl
 
+from genrec.data.numbers import mixed
+
 USER, ITEM, TIME, ROW = "user", "item", "time", "row"
 """The columns: keys of user and item (text), the time (a number), and a number that orders what is of one moment."""
 
@@ -38,15 +40,8 @@ def draw_ties(frame: pl.DataFrame) -> pl.DataFrame:
         hashes = np.fromiter((zlib.crc32(key.encode()) for key in keys), np.uint64, len(keys))
         draw = (draw << np.uint64(32)) | hashes[coded.to_physical().to_numpy()]
         columns.append(coded)
-    frame = frame.with_columns(*columns, pl.Series("draw", _mixed(draw)))
+    frame = frame.with_columns(*columns, pl.Series("draw", mixed(draw)))
     return frame.sort(USER, "draw", ITEM, TIME).drop(ROW, "draw").with_row_index(ROW)
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Other numbers, each for one, that show nothing of the order of the first (the finaliser of splitmix64)."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
-    return numbers ^ (numbers >> np.uint64(31))
 
 
 def tied(frame: pl.DataFrame) -> int:

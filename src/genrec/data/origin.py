@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import torch
 
 from genrec.data.catalog import KEY, Catalog
 from genrec.data.dataset import Anonymous, Dataset
+from genrec.data.numbers import mixed, numbers
 from genrec.data.ragged import Ragged
+from genrec.data.texts import Texts
 from genrec.errors import GenrecError
 
 ENTRY = "trained_on"
 """Where a checkpoint keeps it."""
 SPLITS = ("training", "validation", "test")
+SLICE = 1 << 20
+"""Rows that are hashed at a time."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Origin:
         assets: the folders of the assets that were used, by the keys of their recipes.
     """
 
-    keys: list[str]
+    keys: Texts
     counts: np.ndarray
     texts: str
     users: int
@@ -52,11 +56,10 @@ class Origin:
             dataset: what is trained on.
             assets: see `Origin`.
         """
-        items = dataset.catalog.items
         return cls(
-            items[KEY].to_list(),
+            dataset.catalog.keys,
             dataset.frequency,
-            _texts(items),
+            _texts(dataset.catalog.items),
             len(dataset.users),
             _order(dataset.users),
             _splits(dataset),
@@ -77,9 +80,10 @@ class Origin:
                 "take one that `genrec fit` wrote"
             )
         try:
-            keys = json.loads(kept["keys"].numpy().tobytes())
-            origin = cls(**{**kept, "keys": keys, "counts": kept["counts"].numpy()})
-            Catalog(pl.DataFrame({KEY: pl.Series(keys, dtype=pl.String)}))
+            keys = Texts(_texts_of(kept["keys"].numpy(), kept["ends"].numpy()))
+            rest = {name: value for name, value in kept.items() if name != "ends"}
+            origin = cls(**{**rest, "keys": keys, "counts": kept["counts"].numpy()})
+            Catalog(keys.column.to_frame())
             assert len(origin.counts) == len(keys)
             assert all(isinstance(text, str) for pair in origin.assets.items() for text in pair)
         except Exception as error:  # it may have been made by anybody
@@ -87,21 +91,20 @@ class Origin:
         return origin
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: tensors and plain data."""
-        keys = torch.frombuffer(bytearray(json.dumps(self.keys).encode()), dtype=torch.uint8)
-        return {**vars(self), "keys": keys, "counts": torch.from_numpy(self.counts.copy())}
+        """What a checkpoint keeps: tensors and plain data. The keys are one text, and where each of them ends."""
+        keys = torch.frombuffer(bytearray(self.keys.column.str.join("").item().encode()), dtype=torch.uint8)
+        ends = torch.from_numpy(np.cumsum(self.keys.column.str.len_bytes().to_numpy(), dtype=np.int64))
+        return {**vars(self), "keys": keys, "ends": ends, "counts": torch.from_numpy(self.counts.copy())}
 
-    def missing(self, dataset: Dataset) -> list[str]:
+    def missing(self, dataset: Dataset) -> Texts:
         """The keys of items that a data set has no more."""
-        there = set(dataset.catalog.keys)
-        return [key for key in self.keys if key not in there]
+        return Texts(self.keys.at(np.flatnonzero(dataset.catalog.find(self.keys) < 0)))
 
     def changes(self, dataset: Dataset) -> list[str]:
         """What a data set has otherwise, such as ``3 items came``; nothing if it is the same."""
-        row_of = {key: row for row, key in enumerate(dataset.catalog.keys)}
-        went = self.missing(dataset)
-        came = len(row_of) + len(went) - len(self.keys)
-        moved = sum(row_of.get(key, row) != row for row, key in enumerate(self.keys))
+        rows, went = dataset.catalog.find(self.keys), self.missing(dataset)
+        came = len(dataset.catalog) + len(went) - len(self.keys)
+        moved = int(((rows >= 0) & (rows != np.arange(len(rows)))).sum())
         found = [f"{_items(came)} came"] if came else []
         if went:
             found.append(f"{_items(len(went))} went (such as `{went[0]}`)")
@@ -148,33 +151,41 @@ def _items(count: int) -> str:
     return "1 item" if count == 1 else f"{count:,} items"
 
 
-def _order(keys: Iterable[str]) -> str:
-    return hashlib.sha256(json.dumps(list(keys)).encode()).hexdigest()
+def _order(keys: Texts) -> str:
+    return hashlib.sha256(numbers(keys).tobytes()).hexdigest()
 
 
 def _texts(items: pl.DataFrame) -> str:
-    return hashlib.sha256(items.write_ndjson().encode()).hexdigest()
+    digest = hashlib.sha256()
+    for part in items.iter_slices(SLICE):
+        digest.update(part.write_ndjson().encode())
+    return digest.hexdigest()
 
 
 def _splits(dataset: Dataset) -> list[str]:
     """A sum over the interactions: of user, place in his list, and item."""
-    users, items = _numbers(dataset.users), _numbers(dataset.catalog.keys)
+    users, items = numbers(dataset.users), numbers(dataset.catalog.keys)
     found = []
     for lists in (dataset.train, dataset.validation, dataset.test):
-        places = np.arange(len(lists.values)) - lists.offsets[lists.rows]
-        mixed = _mix(_mix(users[lists.rows] + places.astype(np.uint64)) ^ items[lists.values])
-        found.append(f"{int(mixed.sum(dtype=np.uint64)):016x}")
+        total = np.uint64(0)
+        for start in range(0, len(lists.values), SLICE):
+            place = np.arange(start, min(start + SLICE, len(lists.values)))
+            user = np.searchsorted(lists.offsets, place, side="right") - 1
+            within = (place - lists.offsets[user]).astype(np.uint64)
+            each = mixed(mixed(users[user] + within) ^ items[lists.values[place]])
+            total += each.sum(dtype=np.uint64)
+        found.append(f"{int(total):016x}")
     return found
 
 
-def _numbers(keys: list[str]) -> np.ndarray:
-    """A number for every key, uint64, the same in every process."""
-    digests = b"".join(hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest() for key in keys)
-    return np.frombuffer(digests, "<u8")
+def _texts_of(letters: np.ndarray, ends: np.ndarray) -> pl.Series:
+    """Keys of the bytes that they are, one after another, and where each ends.
 
-
-def _mix(numbers: np.ndarray) -> np.ndarray:
-    """Spread every bit over all 64 (the finaliser of splitmix64)."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
+    Raises:
+        pyarrow.ArrowInvalid: if that is no text, or ends are out of order.
+    """
+    assert (letters.dtype, ends.dtype, ends.ndim) == (np.uint8, np.int64, 1)
+    offsets = np.concatenate([[0], ends])
+    keys = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(letters))
+    keys.validate(full=True)
+    return pl.Series(KEY, keys)

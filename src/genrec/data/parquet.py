@@ -11,6 +11,7 @@ import polars as pl
 from genrec.data.catalog import Catalog
 from genrec.data.dataset import Dataset
 from genrec.data.ragged import Ragged
+from genrec.data.texts import Texts
 
 ITEMS, USERS, INTERACTIONS, NOTES = "items.parquet", "users.parquet", "interactions.parquet", "notes.json"
 SPLITS = ("train", "validation", "test")
@@ -19,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 def save(dataset: Dataset, folder: Path) -> None:
     """Write a data set into a folder; collaborative embeddings are not kept."""
     dataset.catalog.items.write_parquet(folder / ITEMS)
-    pl.DataFrame({"user": dataset.users}).write_parquet(folder / USERS)
+    pl.DataFrame({"user": dataset.users.column}).write_parquet(folder / USERS)
     parts = [(split, getattr(dataset, split)) for split in SPLITS]
     pl.concat(
         pl.DataFrame({"split": split, "user": lists.rows, "item": lists.values}).cast({"split": pl.Categorical})
@@ -32,7 +33,7 @@ def save(dataset: Dataset, folder: Path) -> None:
 def load(folder: Path) -> Dataset:
     """Read what `save` wrote."""
     notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
-    users = pl.read_parquet(folder / USERS)["user"].to_list()
+    users = Texts(pl.read_parquet(folder / USERS)["user"])
     interactions = pl.read_parquet(folder / INTERACTIONS)
 
     def lists(split: str) -> Ragged:

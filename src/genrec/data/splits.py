@@ -17,6 +17,7 @@ from genrec.data.catalog import KEY, Catalog
 from genrec.data.dataset import Dataset
 from genrec.data.interactions import ITEM, ROW, TIME, USER, chronological
 from genrec.data.ragged import Ragged
+from genrec.data.texts import Texts
 from genrec.errors import GenrecError
 
 SPLIT = "split"
@@ -227,7 +228,7 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
         "times": dict(zip(NAMES, spans, strict=True)),
         "users_left_out": {**notes.get("users_left_out", {}), **left_out},
     }
-    return Dataset(name, catalog, users.to_list(), train, validation, test, notes=notes)
+    return Dataset(name, catalog, Texts(users), train, validation, test, notes=notes)
 
 
 def _cause(frame: pl.DataFrame, part: str, rule: Split) -> str:

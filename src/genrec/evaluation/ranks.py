@@ -114,8 +114,8 @@ def ranks_frame(ranked: Tensor, metrics: RankingMetrics, dataset: Dataset, targe
     users, items, ranks = targets.rows[keep], targets.values[keep], ranks[keep]
     keys, groups = dataset.catalog.keys, popularity_groups(dataset.frequency) + 1
     frame = {
-        USER: [dataset.users[user] for user in users.tolist()],
-        ITEM: [keys[item] for item in items.tolist()],
+        USER: dataset.users.at(users),
+        ITEM: keys.at(items),
         GROUP: pl.Series(groups[items], dtype=pl.UInt8),
     }
     for name, allowed, places in zip(metrics.settings, metrics.allowed.cpu().numpy(), ranks.T, strict=False):

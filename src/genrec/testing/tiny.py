@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genrec.assets import Assets, ItemAssets, ReleasedCF, TfidfText
 from genrec.backbones import Backbone, CausalBackbone, Memory, T5Backbone
-from genrec.data import Catalog, Dataset, Ragged
+from genrec.data import Catalog, Dataset, Ragged, Texts
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Packed, Prefixes, Ranking, Tokens
@@ -51,7 +51,7 @@ def tiny_dataset() -> Dataset:
     return Dataset(
         name="twelve",
         catalog=catalog,
-        users=[f"user{user}" for user in range(8)],
+        users=Texts(f"user{user}" for user in range(8)),
         train=Ragged.from_lists([[start, start + 1, start + 2, start + 3] for start in starts]),
         validation=Ragged.from_lists([[start + 4] for start in starts]),
         test=Ragged.from_lists([[start + 5] for start in starts]),

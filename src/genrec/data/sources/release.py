@@ -15,6 +15,7 @@ from genrec.data.dataset import Dataset, Source
 from genrec.data.files import Findings, read_table
 from genrec.data.ragged import Ragged
 from genrec.data.sources.safe_pickle import load_npy, load_pickle
+from genrec.data.texts import Texts
 from genrec.errors import GenrecError
 
 TRAINING, VALIDATION, TEST = "training_dict.npy", "validation_dict.npy", "testing_dict.npy"
@@ -65,7 +66,7 @@ class Release(Source):
             taken = np.unique(np.concatenate([lists.values for lists in (train, validation, test)]))
             catalog = _numbered(taken, cf, folder)
             findings.count("ids that nobody took, items without text like all", len(catalog) - len(taken))
-        keys = [str(user) for user in users]
+        keys = Texts(str(user) for user in users)
         return Dataset(self.name, catalog, keys, train, validation, test.unique(), cf, notes=findings.notes())
 
     def _folder(self, root: Path) -> Path | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import polars as pl
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -47,13 +48,12 @@ def _frame(module: RankingModule, predictions: list[dict[str, Tensor]]) -> pl.Da
     order = users.argsort()
     users, items, scores = users[order], items[order], scores[order]
     catalog, k = module.dataset.catalog, items.shape[1]
-    keys, titles = catalog.keys, catalog.titles
     return pl.DataFrame(
         {
-            "user": [module.dataset.users[user] for user in users.repeat(k).tolist()],
-            "rank": list(range(1, k + 1)) * len(users),
-            "item": [keys[item] for item in items.ravel().tolist()],
-            "title": [titles[item] for item in items.ravel().tolist()],
+            "user": module.dataset.users.at(users.repeat(k)),
+            "rank": np.tile(np.arange(1, k + 1), len(users)),
+            "item": catalog.keys.at(items.ravel()),
+            "title": catalog.titles.at(items.ravel()),
             "score": scores.ravel(),
         }
     )

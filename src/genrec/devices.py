@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,14 @@ def usable(name: str | torch.device) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise GenrecError(f"there is no device {name!r:.80} here, such as cpu or cuda ({reason:.80})") from error
     return device
+
+
+def gpu() -> torch.device | None:
+    """The GPU of this process, which a trainer or else the launcher of several processes has chosen; None without."""
+    if not torch.cuda.is_available():
+        return None
+    chosen = torch.cuda.current_device() or int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()
+    return torch.device("cuda", chosen)
 
 
 def held_at_once(device: torch.device) -> int:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from genrec.assets import AssetStore, MiniLMText, SentenceText, TfidfText
+from genrec.assets import AssetStore, MiniLMText, SentenceText, TfidfText, shards
 from genrec.assets import text as text_module
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
@@ -139,6 +139,18 @@ def test_sentences_in_parts_are_those_of_one_call(dataset: Dataset, model_folder
     assert len(texts) == 5 * text_module.BATCHES * encoder.batch_size
     expected = text_module._load(encoder.model).encode(texts, normalize_embeddings=True)
     np.testing.assert_allclose(encoder.encode(texts, {}), expected, atol=1e-6)
+
+
+def test_shards_are_the_same_to_the_last_bit_and_read_only_their_texts(
+    dataset: Dataset, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 2 * text_module.BATCHES)
+    encoder, texts = SentenceText(str(model_folder), batch_size=1), dataset.catalog.texts()
+    asked: list[int] = []
+    monkeypatch.setattr(Catalog, "texts", lambda self, rows: asked.append(len(rows)) or [texts[row] for row in rows])
+    table = AssetStore(tmp_path).get(encoder, dataset)["embeddings"]
+    np.testing.assert_array_equal(table, encoder.encode(texts, {}))
+    assert asked == [8, 4]
 
 
 def test_many_sentences_are_counted(

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from genrec.data import Catalog
+from genrec.data import catalog as catalog_module
 from genrec.errors import GenrecError
 
 
@@ -30,6 +31,21 @@ def test_texts_join_title_description_categories_brand() -> None:
         )
     )
     assert catalog.texts() == ["Tent. Sleeps two. Outdoor, Tents. Halden", "Corvo", ""]
+    assert catalog.texts(np.array([2, 0, 2])) == ["", "Tent. Sleeps two. Outdoor, Tents. Halden", ""]
+    assert catalog.text_lengths().tolist() == [40, 5, 0]
+
+
+@pytest.mark.parametrize("part", [1, 2, 1_000])
+def test_texts_have_the_same_hash_only_if_they_are_the_same(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "PART", part)
+    tables = [["ab", "c", "d"], ["a", "bc", "d"], ["abc", "", "d"], ["d", "c", "ab"], ["ab", "c", "d", ""], ["ab", "c"]]
+    hashes = [
+        Catalog(pl.DataFrame({"item": [str(row) for row in range(len(table))], "title": table})).text_hash
+        for table in tables
+    ]
+    assert len(set(hashes)) == len(tables)
+    named = pl.DataFrame({"item": ["x", "y", "z"], "brand": ["ab", "c", "d"]})
+    assert Catalog(named).text_hash == hashes[0], "what is read is the text, wherever it stands"
 
 
 def test_no_text_at_all_is_an_error() -> None:

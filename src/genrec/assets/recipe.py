@@ -77,7 +77,33 @@ class TextAsset(EmbeddingAsset):
 
     def added(self, catalog: Catalog, dataset: Dataset, built: dict[str, np.ndarray]) -> np.ndarray:
         """See `EmbeddingAsset.added`: the embeddings of their texts."""
-        return self.encode(catalog.texts()[len(dataset.catalog) :], built)
+        return self.encode(catalog.texts(np.arange(len(dataset.catalog), len(catalog))), built)
+
+
+class InShards(EmbeddingAsset):
+    """Embeddings of which every process of a job makes some, and which a job that was killed goes on with.
+
+    An item's row depends on nothing but the item, to the rounding of what it shares a batch with; so what shares one
+    must not depend on who makes it: `order` and the size of shards decide.
+    """
+
+    @abstractmethod
+    def order(self, dataset: Dataset) -> np.ndarray:
+        """The items int64 [N] in the order in which they are cut into shards."""
+
+    @abstractmethod
+    def embed(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+        """Embeddings float32 [n, d] of the items of a shard, rows [n]; only their texts are read."""
+
+    def release(self) -> None:
+        """Let go of what `embed` held in memory."""
+
+    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+        """See `Asset.build`: all shards, made here; the store shares them out (`genrec.assets.shards`)."""
+        order = self.order(dataset)
+        table = self.embed(dataset, order)
+        self.release()
+        return {EMBEDDINGS: table[np.argsort(order)]}
 
 
 class CFAsset(EmbeddingAsset):

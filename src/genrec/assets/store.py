@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from genrec.assets.keys import key_of
-from genrec.assets.recipe import Asset
+from genrec.assets.recipe import EMBEDDINGS, Asset, InShards
+from genrec.assets.shards import join_shards, make_shards
 from genrec.data import Dataset
 from genrec.io.bounds import lifted
 from genrec.io.folders import build_once, folder_of, is_intact
@@ -48,6 +49,10 @@ class AssetStore:
         return arrays
 
     def _arrays(self, asset: Asset, dataset: Dataset) -> dict[str, np.ndarray]:
+        fingerprint = _fingerprint(asset, dataset)
+        if isinstance(asset, InShards):
+            return self._load(self._shared_out(asset, dataset, fingerprint))
+
         def build(folder: Path, scratch: Path) -> None:
             print(f"building {asset.name} of {dataset.name} ...")
             with lifted():
@@ -57,7 +62,25 @@ class AssetStore:
             if (scratch / DIAGNOSTICS).exists():
                 shutil.copy(scratch / DIAGNOSTICS, folder)
 
-        return self._load(build_once(self.root, asset.name, _fingerprint(asset, dataset), build))
+        return self._load(build_once(self.root, asset.name, fingerprint, build))
+
+    def _shared_out(self, asset: InShards, dataset: Dataset, fingerprint: dict[str, object]) -> Path:
+        """The folder of an asset that is made by all processes that ask for it."""
+        folder = folder_of(self.root, asset.name, fingerprint)
+        if is_intact(folder):
+            return folder
+        # Beside the scratch space of a build, which a kill leaves behind to be cleared away.
+        shards = folder.with_name(f".{folder.name}.shards")
+        with lifted():
+            make_shards(asset, dataset, shards, lambda: is_intact(folder))
+        asset.release()
+
+        def join(result: Path, scratch: Path) -> None:
+            join_shards(shards, result / f"{EMBEDDINGS}.npy")
+
+        build_once(self.root, asset.name, fingerprint, join)
+        shutil.rmtree(shards, ignore_errors=True)
+        return folder
 
     @staticmethod
     def _load(folder: Path) -> dict[str, np.ndarray]:

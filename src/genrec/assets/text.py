@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genrec.assets.recipe import EMBEDDINGS, TextAsset, hash_texts
+from genrec import devices
+from genrec.assets.recipe import EMBEDDINGS, InShards, TextAsset
 from genrec.data import Dataset
 from genrec.errors import GenrecError, at_least
 from genrec.io.bounds import lifted
@@ -32,7 +33,7 @@ BATCHES = 4
 
 
 @dataclass(frozen=True)
-class SentenceText(TextAsset):
+class SentenceText(TextAsset, InShards):
     """Embeddings of a sentence-transformers model.
 
     Args:
@@ -56,15 +57,26 @@ class SentenceText(TextAsset):
         return {
             "model": hash_model(folder) if folder.is_dir() else self.model,
             "normalize": self.normalize,
-            "texts": hash_texts(dataset.catalog.texts()),
+            "texts": dataset.catalog.text_hash,
         }
 
-    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
-        """See `Asset.build`."""
-        table = self.encode(dataset.catalog.texts(), {})
-        # Most runs need the model for this alone.
+    def order(self, dataset: Dataset) -> np.ndarray:
+        """See `InShards.order`: texts of a length together, so that little is padded."""
+        return np.argsort(-dataset.catalog.text_lengths(), kind="stable")
+
+    def embed(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+        """See `InShards.embed`.
+
+        Raises:
+            GenrecError: if the model cannot be had.
+        """
+        texts = dataset.catalog.texts(rows)
+        size = BATCHES * self.batch_size
+        return np.concatenate([self._encode(texts[first : first + size]) for first in range(0, len(texts), size)])
+
+    def release(self) -> None:
+        """See `InShards.release`: most runs need the model for this alone."""
         _load.cache_clear()
-        return {EMBEDDINGS: table}
 
     def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
         """See `TextAsset.encode`.
@@ -72,20 +84,19 @@ class SentenceText(TextAsset):
         Raises:
             GenrecError: if the model cannot be had.
         """
-        model = _load(self.model)
-        # The order in which the model would encode them itself: texts of a length together, so that little is padded.
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-        tables = [
-            model.encode(
-                [texts[row] for row in rows],
-                batch_size=self.batch_size,
-                normalize_embeddings=self.normalize,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-            )
-            for rows in in_parts(order, BATCHES * self.batch_size)
-        ]
-        return np.concatenate(tables)[np.argsort(order)].astype(np.float32)
+        tables = [self._encode([texts[row] for row in rows]) for rows in in_parts(order, BATCHES * self.batch_size)]
+        return np.concatenate(tables)[np.argsort(order)]
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        table = _load(self.model).encode(
+            texts,
+            batch_size=self.batch_size,
+            normalize_embeddings=self.normalize,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+        return table.astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -96,7 +107,8 @@ def _load(model: str) -> SentenceTransformer:
 
     try:
         with lifted():
-            return SentenceTransformer(model, trust_remote_code=False)
+            device = devices.gpu()
+            return SentenceTransformer(model, device=None if device is None else str(device), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise GenrecError(
             f"cannot load the sentence encoder `{model}`: check the name and the connection, give a local folder, or "
@@ -115,7 +127,7 @@ def hash_model(folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class MiniLMText(TextAsset):
+class MiniLMText(TextAsset, InShards):
     """Embeddings (384 numbers) of all-MiniLM-L6-v2 from the optional package that holds its weights: no network.
 
     Args:
@@ -131,11 +143,19 @@ class MiniLMText(TextAsset):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `Asset.fingerprint`."""
-        return {"model": "all-MiniLM-L6-v2", "texts": hash_texts(dataset.catalog.texts())}
+        return {"model": "all-MiniLM-L6-v2", "texts": dataset.catalog.text_hash}
 
-    def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
-        """See `Asset.build`."""
-        return self._encoder().build(dataset, folder)
+    def order(self, dataset: Dataset) -> np.ndarray:
+        """See `InShards.order`."""
+        return self._encoder().order(dataset)
+
+    def embed(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+        """See `InShards.embed`."""
+        return self._encoder().embed(dataset, rows)
+
+    def release(self) -> None:
+        """See `InShards.release`."""
+        _load.cache_clear()
 
     def encode(self, texts: list[str], built: dict[str, np.ndarray]) -> np.ndarray:
         """See `TextAsset.encode`."""
@@ -170,7 +190,7 @@ class TfidfText(TextAsset):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `Asset.fingerprint`."""
-        return {**asdict(self), "terms": TERMS, "texts": hash_texts(dataset.catalog.texts())}
+        return {**asdict(self), "terms": TERMS, "texts": dataset.catalog.text_hash}
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`; vocabulary, idf and SVD components are kept for `encode`.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -27,6 +29,8 @@ SCHEMA = {
 }
 HALF = re.compile("[\ud800-\udfff]")
 """Half a character, which Python has and no file."""
+PART = 2**14
+"""Items whose texts are put together at a time."""
 NEAR = 3
 """Items that an error offers in place of an unknown one."""
 COMPARED = 20_000
@@ -114,24 +118,53 @@ class Catalog:
         offered = ", ".join(f"`{keys[row]}` ({titles[row] or 'no title'})" for row in near)
         return f"; did you mean {offered}?" if offered else ": items are given by their keys"
 
-    def texts(self) -> list[str]:
-        """All text of every item: title, description, categories, brand, as SETRec joins them.
+    def texts(self, rows: np.ndarray | None = None) -> list[str]:
+        """All text of items: title, description, categories, brand, as SETRec joins them.
+
+        Args:
+            rows: int64 [n], which items; None is all.
 
         Returns:
             One string per item, ``""`` for an item without text.
 
         Raises:
+            GenrecError: if all items are asked for, and none has any text.
+        """
+        if rows is not None:
+            return _texts(self.items[rows]).to_list()
+        self.text_lengths()
+        return list(chain.from_iterable(_texts(part).to_list() for part in self.items.iter_slices(PART)))
+
+    def text_lengths(self) -> np.ndarray:
+        """How many letters the text of every item has, int64 [N].
+
+        Raises:
             GenrecError: if no item has any text.
         """
-        categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
-        parts = [pl.col(TITLE), pl.col(DESCRIPTION), categories, pl.col(BRAND)]
-        texts = self.items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True)).to_series()
-        if (texts == "").all():
+        parts = [_texts(part).str.len_chars().to_numpy() for part in self.items.iter_slices(PART)]
+        lengths = np.concatenate(parts).astype(np.int64)
+        if not lengths.any():
             raise GenrecError(
                 f"none of the {len(self)} items has any text (title, description, categories or brand): give a data "
                 "set with item text, or choose a method that does without"
             )
-        return texts.to_list()
+        return lengths
+
+    @cached_property
+    def text_hash(self) -> str:
+        """A hash of `texts`, in order, of which a part is read at a time.
+
+        Raises:
+            GenrecError: if no item has any text.
+        """
+        self.text_lengths()
+        digest = hashlib.sha256()
+        for part in self.items.iter_slices(PART):
+            texts = _texts(part)
+            # Where one text ends and the next begins counts.
+            digest.update(texts.str.len_bytes().to_numpy().astype("<u4").data)
+            digest.update(texts.str.join("").item().encode())
+        return digest.hexdigest()
 
     def extend(self, items: pl.DataFrame) -> Catalog:
         """The same catalogue with new items behind the old ones, which keep their rows.
@@ -144,6 +177,13 @@ class Catalog:
         if len(there):
             raise GenrecError(f"the item `{there[0]}` is in the catalogue already: new items have keys of their own")
         return Catalog(pl.concat([self.items, new]))
+
+
+def _texts(items: pl.DataFrame) -> pl.Series:
+    """What is read of items, ``""`` where there is nothing."""
+    categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
+    parts = [pl.col(TITLE), pl.col(DESCRIPTION), categories, pl.col(BRAND)]
+    return items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True)).to_series()
 
 
 def _conform(items: pl.DataFrame) -> pl.DataFrame:

@@ -14,22 +14,39 @@ SILENCE = 5.0
 """Seconds that pass before another line is worth reading."""
 
 
-def in_parts(texts: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The parts of a sequence; of many texts it prints about every 10 % how many the caller has encoded.
+class Progress:
+    """Says about every 10 % how many of many texts are encoded.
 
-    The lines read ``encoded 1,200 of 11,908 texts, 35 s``. There is none for the last part: whoever waits for it is
+    The lines read ``encoded 1,200 of 11,908 texts, 35 s``. There is none when all are done: whoever waits for them is
     told what comes next.
+
+    Args:
+        total: how many there are.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self._start = self._told = time.monotonic()
+        self._due = total / 10
+
+    def add(self, count: int) -> None:
+        """Count texts that have been encoded."""
+        self.done, now = self.done + count, time.monotonic()
+        if MANY < self.total > self.done >= self._due and now - self._told >= SILENCE:
+            print(f"encoded {self.done:,} of {self.total:,} texts, {now - self._start:.0f} s", flush=True)
+            self._told, self._due = now, self.done + self.total / 10
+
+
+def in_parts(texts: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The parts of a sequence; of many texts it says how many the caller has encoded (`Progress`).
 
     Args:
         texts: the texts, or what stands for them.
         size: of a part; the last may be smaller.
     """
-    start = told = time.monotonic()
-    step = due = len(texts) / 10
+    progress = Progress(len(texts))
     for first in range(0, len(texts), size):
         part = texts[first : first + size]
         yield part
-        done, now = first + len(part), time.monotonic()
-        if MANY < len(texts) > done >= due and now - told >= SILENCE:
-            print(f"encoded {done:,} of {len(texts):,} texts, {now - start:.0f} s", flush=True)
-            told, due = now, done + step
+        progress.add(len(part))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genrec import devices
 from genrec.assets.codes.codebooks import initialize
 from genrec.assets.codes.diagnostics import collision_rate
 from genrec.assets.codes.rqvae import RQVAE, Quantized, Reduction, quantization_loss, quantize, reconstruction_loss
@@ -139,7 +140,7 @@ def fit(
     Returns:
         The network, on the CPU, and what `train` tells.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.gpu() or torch.device("cpu")
     seed = number(training.seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

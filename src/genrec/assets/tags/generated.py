@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrec.assets.recipe import hash_arrays, hash_texts
+from genrec.assets.recipe import hash_arrays
 from genrec.assets.tags.words import ItemTags
 from genrec.assets.text import hash_model
 from genrec.data import Catalog, Dataset
@@ -44,7 +44,7 @@ class GeneratedTags(ItemTags):
         folder = Path(self.model)
         return {
             "model": hash_model(folder) if folder.is_dir() else self.model,
-            "texts": hash_texts(dataset.catalog.texts()),
+            "texts": dataset.catalog.text_hash,
             "warm": hash_arrays(dataset.warm),
         }
 

@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from genrec import devices
 from genrec.errors import GenrecError
 
 READ = 256
@@ -61,7 +62,7 @@ class TagWriter:
                 f"cannot load the tag generator `{name}`: {str(error).strip().splitlines()[0]} Check the name and the "
                 "connection, give a local folder, or use KeywordTags, which needs no network"
             ) from error
-        writer.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        writer.model.to(devices.gpu() or "cpu")
         return writer
 
     def candidates(self, texts: Sequence[str], batch_size: int) -> Iterator[Iterable[str]]:

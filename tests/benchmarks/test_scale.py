@@ -1,0 +1,29 @@
+"""Benchmarks of large catalogues, run small."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rows(out: str) -> dict[str, str]:
+    """A table of two columns."""
+    cells = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("|")]
+    return dict(cells[2:])
+
+
+@pytest.mark.slow
+def test_a_killed_embedding_goes_on_where_it_was(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/embed_scale.py", "--tiny", "--folder", str(tmp_path)]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=300)
+    found = rows(done.stdout)
+    assert int(found["shards made twice"]) <= 1
+    assert 2 <= int(found["shards there when it was killed"]) <= int(found["shards"]) == 4
+    assert found["the same to the last bit"] == "yes"

@@ -15,8 +15,11 @@ GRAPH = graph_of(FILES)
 
 FAMILY = {
     f"genrec.identifiers.{name}"
-    for name in ("base", "names", "rows", "tables", "targets", "token_sequence", "vocabulary", "writer")
-}
+    for name in (
+        "autoencoder", "base", "linear_tokens", "names", "negatives", "rows", "tables", "targets", "token_sequence",
+        "vocabulary", "writer",
+    )
+}  # fmt: skip
 """What identifiers share; everything else in their room is an identifier."""
 
 

@@ -29,9 +29,11 @@ from genrec.decoding.grounding import top_k
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.negatives import NegativeSampler, sampler_of_tokens
 from genrec.identifiers.tables import table
 from genrec.identifiers.targets import mean_loss
 from genrec.identifiers.writer import TokenWriter
+from genrec.losses import Negatives
 from genrec.types import PAD, Packed, Ranking, Tokens
 
 MOST_BEAMS = 1_000
@@ -91,6 +93,12 @@ class BIGRec(ItemIdentifier):
         self.grounding = grounding
         self.gammas = tuple(gammas)
         self.names = ItemNames(", ")
+        self._negatives: Negatives | None = None
+        self.sampler: NegativeSampler | None = None
+
+    def learn_from(self, negatives: Negatives) -> None:
+        """See `ItemIdentifier.learn_from`: they are words."""
+        self._negatives = negatives
 
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
         """See `ItemIdentifier.setup`.
@@ -109,6 +117,7 @@ class BIGRec(ItemIdentifier):
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Name the items that have no name yet, and embed the titles that have not been embedded yet."""
         self.names.extend(len(catalog), lambda known: self._codes(catalog)[len(known) :])
+        self.sampler = sampler_of_tokens(self._negatives, self.names, assets)
         device = self.gamma.device
         # Nearly all titles are no longer.
         self.longest = int(np.ceil(np.percentile((self.names.codes != PAD).sum(1).cpu(), 99.9))) + 2
@@ -173,7 +182,8 @@ class BIGRec(ItemIdentifier):
                 f"BIGRec reads the last {self.history} items, but packed prompts are read whole: set "
                 f"`data.max_history` to {self.history}, or `history` of BIGRec to null"
             )
-        return {"loss": mean_loss(self.names, backbone, context, target)}
+        sampler = self.sampler if self.training else None
+        return {"loss": mean_loss(self.names, backbone, context, target, sampler=sampler)}
 
     def choose(self, value: float) -> None:
         """Keep a gamma."""

@@ -15,8 +15,9 @@ from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, top_k
 from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.negatives import NegativeSampler, sampler_of_items
 from genrec.identifiers.tables import table
-from genrec.losses import linear_cross_entropy
+from genrec.losses import Negatives, linear_cross_entropy, sampled_cross_entropy
 from genrec.types import PAD, Ranking, Tokens
 
 HEAD_STD = 0.02
@@ -34,8 +35,18 @@ class E4SRec(ItemIdentifier):
 
     seed: Tensor
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._negatives: Negatives | None = None
+        self.sampler: NegativeSampler | None = None
+
+    def learn_from(self, negatives: Negatives) -> None:
+        """See `ItemIdentifier.learn_from`: they are items."""
+        self._negatives = negatives
+
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
         """See `ItemIdentifier.setup`."""
+        self.sampler = sampler_of_items(self._negatives, assets)
         self.projection = nn.Linear(assets.cf.shape[1], backbone.width)
         self.head = nn.Linear(backbone.width, len(catalog), bias=False)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
@@ -67,9 +78,12 @@ class E4SRec(ItemIdentifier):
         return Tokens(tokens, real, Tokens.ordered(tokens).sets)
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy of the next item over all items that the head knows."""
+        """Cross-entropy of the next item over all items that the head knows, or over `learn_from`'s in training."""
         states = backbone(context, self._query(backbone))[:, 0]
         weight = states.new_full((len(target),), 1 / len(target))
+        if self.training and self.sampler is not None:
+            drawn = self.sampler.draw(target)
+            return {"loss": sampled_cross_entropy(states, self.head.weight, target, weight, drawn)}
         return {"loss": linear_cross_entropy(states, self.head.weight, target, weight)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:

@@ -19,6 +19,9 @@ CACHED = 2**22
 MANY = 2**27
 """The same on other devices, which want large products: 512 MiB."""
 
+WHOLE = 2**27
+"""Numbers of a table that are made from what learns in one go, on any device: 512 MiB."""
+
 
 def usable(name: str | torch.device) -> torch.device:
     """A device of this machine.

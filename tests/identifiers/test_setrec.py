@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from torch import Tensor
 from genrec.backbones import T5Backbone
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
+from genrec.losses import Negatives
 from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Tokens
 
@@ -24,15 +26,19 @@ SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_lay
 class Model:
     """An identifier, a small T5 and the prompt, with random weights."""
 
-    def __init__(self, t5: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, t5: dict[str, Any] | None = None, items: int = ITEMS, negatives: Negatives | None = None, **options: Any
+    ) -> None:
         torch.manual_seed(0)
         self.backbone = T5Backbone(sizes=SIZES, **(t5 or {}))
         self.backbone.setup([TEMPLATE])
         self.prompt = Prompt()
         self.prompt.setup(self.backbone)
-        self.catalog: Any = range(ITEMS)
-        self.assets: Any = SimpleNamespace(text=torch.randn(ITEMS, 16), cf=torch.randn(ITEMS, 8))
+        self.catalog: Any = range(items)
+        self.assets: Any = SimpleNamespace(text=torch.randn(items, 16), cf=torch.randn(items, 8), built=self.built)
         self.identifier = SETRec(**options)
+        if negatives is not None:
+            self.identifier.learn_from(negatives)
         self.identifier.setup(self.catalog, self.assets, self.backbone)
         # New queries and biases are almost zero; make every part matter.
         for name, parameter in [*self.backbone.named_parameters(), *self.identifier.named_parameters()]:
@@ -41,6 +47,10 @@ class Model:
         self.identifier.index(self.catalog, self.assets)
         self.backbone.eval()
         self.identifier.eval()
+
+    def built(self, recipe: Any) -> dict[str, Any]:
+        """How often items were taken: the first one never, each other one as often as its number says."""
+        return {"counts": np.arange(len(self.catalog))}
 
     def written(self, history: Tensor | Tokens) -> Tensor:
         tokens = history if isinstance(history, Tokens) else self.identifier.embed(history)

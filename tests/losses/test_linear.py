@@ -24,7 +24,8 @@ def gradients(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(3 * loss, of)
 
 
-@pytest.mark.parametrize("held", [1, 50, 2**22])
+# A class at a time, a few classes, some states, everything.
+@pytest.mark.parametrize("held", [1, 111, 17 * 23, 2**22])
 def test_it_is_the_dense_one_however_it_is_cut(monkeypatch: pytest.MonkeyPatch, held: int) -> None:
     monkeypatch.setattr(devices, "CACHED", held)
     states, table, target, weight = example()

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
+from genrec.identifiers.negatives import NegativeSampler
+from genrec.losses import Negatives
 from genrec.recommenders.sasrec import SASRec, SASRecNetwork, train_embeddings
 from genrec.types import PAD, Batch
 
@@ -113,6 +115,25 @@ def test_softmax_loss_is_the_mean_over_real_positions(dataset: Dataset) -> None:
             surprises.append(torch.logsumexp(scores, 0) - scores[int(following)])
     assert len(surprises) == 3 + 5 + 1
     torch.testing.assert_close(loss, sum(surprises) / 9)
+
+
+def test_drawn_negatives_give_the_softmax_loss_on_average_and_padding_is_no_negative(dataset: Dataset) -> None:
+    model = model_of(dataset)
+    batch = batch_of(HISTORY, torch.tensor([1, 6, 9]))
+    full = model.loss(batch)
+    counts = torch.from_numpy(dataset.frequency)
+    model.sampler = NegativeSampler(Negatives("popularity", 20_000), counts)
+    torch.testing.assert_close(model.loss(batch), full, rtol=0.02, atol=0)
+    model.sampler = NegativeSampler(Negatives("in_batch"), counts)
+    wider = batch._replace(history=torch.nn.functional.pad(HISTORY, (2, 0), value=PAD))
+    torch.testing.assert_close(model.loss(wider), model.loss(batch))
+    assert model.loss(batch) != full
+    assert model.eval().loss(batch) == full
+
+
+def test_negatives_are_for_the_softmax_alone() -> None:
+    with pytest.raises(GenrecError, match="draws its own negative"):
+        SASRec(loss="bce", negatives=Negatives("uniform", 5))
 
 
 def test_binary_loss_has_a_positive_and_a_negative_term(dataset: Dataset) -> None:

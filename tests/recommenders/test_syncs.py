@@ -11,10 +11,12 @@ import torch
 from genrec.assets import Assets, ReleasedCF, TfidfText
 from genrec.backbones import CausalBackbone, T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData
-from genrec.identifiers import ItemIdentifier
+from genrec.identifiers import ItemIdentifier, SETRec
+from genrec.losses import Negatives
 from genrec.recommenders.recommender import Recommender
 from genrec.testing import Syncs
 from genrec.testing.tiny import QWEN, T5
+from genrec_baselines import E4SRec, SemID
 
 from ..identifiers.test_contract import FACTORIES, IDENTIFIERS
 from ..trainers import quiet_trainer
@@ -52,13 +54,43 @@ def test_a_step_waits_for_nothing(
     identifier: type[ItemIdentifier], kind: str, dataset: Dataset, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
-    backbone, samples = KINDS[kind]
-    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(root))
-    module = Counting(FACTORIES.get(identifier, identifier)(), backbone(), assets, ks=(1, 2))
-    data: Any = SequenceData(InMemory(dataset), batch_size=8, samples=samples, max_history=5)  # type: ignore[arg-type]
-    quiet_trainer(max_steps=1, val_check_interval=1).fit(module, data)
+    module = run(FACTORIES.get(identifier, identifier)(), kind, dataset, root)
     assert not module.training.places
     # A search looks whether there is anything left to be written: a few times a token, for all users together.
     names = module.identifier.token_sequences()
     longest = 0 if names is None else names.paths().shape[1]
     assert sum(module.validation.places.values()) <= 3 * longest, module.validation.places
+
+
+@pytest.mark.parametrize("negatives", [Negatives("uniform", 3), Negatives("popularity", 3), Negatives("in_batch")])
+@pytest.mark.parametrize("identifier", [SETRec, E4SRec, SemID], ids=lambda cls: cls.__name__)
+def test_drawing_negatives_waits_for_nothing(
+    identifier: type[ItemIdentifier],
+    negatives: Negatives,
+    dataset: Dataset,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
+    assert not run(identifier(), "packed", dataset, root, negatives).training.places
+
+
+def test_a_catalogue_in_parts_waits_for_nothing(dataset: Dataset, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
+    monkeypatch.setattr("genrec.devices.WHOLE", 0)
+    monkeypatch.setattr("genrec.devices.CACHED", 64)
+    module = run(SETRec(), "packed", dataset, root)
+    assert not module.training.places
+    assert not module.validation.places
+
+
+def run(
+    identifier: ItemIdentifier, kind: str, dataset: Dataset, root: Path, negatives: Negatives | None = None
+) -> Counting:
+    """A step of training and one of validation."""
+    backbone, samples = KINDS[kind]
+    assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(root))
+    module = Counting(identifier, backbone(), assets, ks=(1, 2), negatives=negatives)
+    data: Any = SequenceData(InMemory(dataset), batch_size=8, samples=samples, max_history=5)  # type: ignore[arg-type]
+    quiet_trainer(max_steps=1, val_check_interval=1).fit(module, data)
+    return module

@@ -15,6 +15,7 @@ from genrec.data import Catalog
 from genrec.errors import GenrecError
 from genrec.identifiers.names import ItemNames
 from genrec.identifiers.tables import Tables
+from genrec.losses import Negatives
 from genrec.types import ORDERED, Extras, Ranking, Tokens
 
 
@@ -33,6 +34,16 @@ class ItemIdentifier(Tables, ABC):
 
     progress: float = 0.0
     extras: Extras = Extras()
+
+    def learn_from(self, negatives: Negatives) -> None:
+        """Take these in training instead of a softmax over all items or words. Called before `setup`.
+
+        Raises:
+            GenrecError: if the loss has no such softmax.
+        """
+        raise GenrecError(
+            f"{type(self).__name__} learns from no softmax over items or words: leave out `model.init_args.negatives`"
+        )
 
     @abstractmethod
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
@@ -56,7 +67,8 @@ class ItemIdentifier(Tables, ABC):
         """The training loss and its parts: means over the targets.
 
         What a target adds depends on nothing but itself and its own history, never on what else is in the batch: so a
-        training may cut its samples into batches, steps and processes as it likes.
+        training may cut its samples into batches, steps and processes as it likes. Drawn negatives (`learn_from`) are
+        the exception.
 
         Args:
             backbone: the language model.

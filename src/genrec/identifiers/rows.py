@@ -1,6 +1,8 @@
-"""Rows of tables that are learned."""
+"""Rows of tables that are learned, or are made from what learns."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,3 +32,24 @@ def distinct_rows(rows: Tensor, count: int) -> tuple[Tensor | None, Tensor]:
     if rows.numel() < count:
         return rows.flatten(), torch.arange(rows.numel(), device=rows.device).view(rows.shape)
     return None, rows
+
+
+def rising_rows(rows: Tensor) -> Tensor:
+    """The rows that occur in [...], rising, [n]; as often as they do, where they are not to be looked at."""
+    return rows.unique() if devices.exact_sizes(rows.device) else rows.flatten().sort().values
+
+
+class Encoded(NamedTuple):
+    """The tokens of some items.
+
+    Args:
+        rows: [n] long, these items, rising; None for all.
+        tokens: [n, K, D].
+    """
+
+    rows: Tensor | None
+    tokens: Tensor
+
+    def places(self, items: Tensor) -> Tensor:
+        """Where items [...] stand among them."""
+        return items if self.rows is None else torch.searchsorted(self.rows, items)

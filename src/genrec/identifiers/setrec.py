@@ -11,45 +11,23 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from genrec import devices
 from genrec.assets import ItemAssets
-from genrec.assets.codes.layers import HIDDEN, mlp
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding.grounding import inner_products, items_at_once, top_k_of_each, top_products
 from genrec.devices import full_precision
 from genrec.errors import GenrecError, at_least
+from genrec.identifiers.autoencoder import AutoEncoder
 from genrec.identifiers.base import ItemIdentifier
-from genrec.identifiers.rows import distinct_rows, take_rows
+from genrec.identifiers.linear_tokens import LinearTokens, beside, item_vectors
+from genrec.identifiers.negatives import NegativeSampler, sampler_of_items
+from genrec.identifiers.rows import Encoded, distinct_rows, rising_rows, take_rows
 from genrec.identifiers.tables import table
-from genrec.losses import linear_cross_entropy
+from genrec.losses import Negatives, linear_cross_entropy
 from genrec.types import ORDERED, PAD, Ranking, Tokens
 
 QUERY_STD = 0.02
-
-
-class AutoEncoder(nn.Module):
-    """The unified semantic tokenizer (Eq. 3 and 4): one text embedding to N tokens and back.
-
-    Args:
-        text_dim: width of the frozen text embedding.
-        n_tokens: N.
-        width: D, the width of a token.
-    """
-
-    def __init__(self, text_dim: int, n_tokens: int, width: int) -> None:
-        super().__init__()
-        sizes = (text_dim, *HIDDEN, n_tokens * width)
-        self.n_tokens = n_tokens
-        self.encoder = mlp(sizes)
-        self.decoder = mlp(sizes[::-1])
-
-    def encode(self, text: Tensor) -> Tensor:
-        """[..., text_dim] to tokens [..., N, D]."""
-        return self.encoder(text).unflatten(-1, (self.n_tokens, -1))
-
-    def decode(self, tokens: Tensor) -> Tensor:
-        """Tokens [..., N, D] to a text embedding [..., text_dim]."""
-        return self.decoder(tokens.flatten(-2))
 
 
 class SETRec(ItemIdentifier):
@@ -104,59 +82,83 @@ class SETRec(ItemIdentifier):
         self.blind = blind
         self.learned_queries = learned_queries
         self.standardize_text = standardize_text
-        self._encoded: Tensor | None = None
+        self._encoded: Encoded | None = None
+        self._negatives: Negatives | None = None
+        self.sampler: NegativeSampler | None = None
 
     @property
     def n_tokens(self) -> int:
         """K, the tokens of an item."""
         return self.use_cf + self.n_semantic
 
+    def learn_from(self, negatives: Negatives) -> None:
+        """See `ItemIdentifier.learn_from`: they are items."""
+        self._negatives = negatives
+
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
         """See `ItemIdentifier.setup`."""
+        self.sampler = sampler_of_items(self._negatives, assets)
         if self.use_cf:
             self.cf_projection = nn.Linear(assets.cf.shape[1], backbone.width)
         if self.n_semantic:
             self.autoencoder = AutoEncoder(assets.text.shape[1], self.n_semantic, backbone.width)
             # Saved: items added later must be scaled as those of the training were.
-            mean, std = assets.text.mean(0), assets.text.std(0).clamp(min=1e-6)
-            self.register_buffer("text_mean", mean if self.standardize_text else torch.zeros_like(mean))
-            self.register_buffer("text_std", std if self.standardize_text else torch.ones_like(std))
+            mean, std = torch.zeros(assets.text.shape[1]), torch.ones(assets.text.shape[1])
+            if self.standardize_text:
+                mean, std = assets.text.mean(0), assets.text.std(0).clamp(min=1e-6)
+            self.register_buffer("text_mean", mean)
+            self.register_buffer("text_std", std)
         queries = torch.randn(self.n_tokens, backbone.width) * QUERY_STD
         self.queries = nn.Parameter(queries, requires_grad=self.learned_queries)
         self.register_buffer("beta", torch.tensor(self.betas[len(self.betas) // 2]))
         self.index(catalog, assets)
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
-        """Keep the frozen embeddings [N, .] and the token corpus [N, K, D]."""
+        """Keep the frozen embeddings [N, .], and the token corpus [N, K, D] or what stands for it (`item_vectors`)."""
         if len(self.betas) == 1:
             # One value fixes it, also where the checkpoint of a training brought the beta that its validation chose.
             self.choose(self.betas[0])
         if self.use_cf:
             self.cf = table(assets.cf.to(self.queries))
         if self.n_semantic:
-            self.text = table((assets.text.to(self.queries) - self.text_mean) / self.text_std)
+            text = assets.text.to(self.queries)
+            # Without a copy, where there is nothing to be scaled: it may be larger than all else.
+            self.text = table((text - self.text_mean) / self.text_std if self.standardize_text else text)
+        self._whole = len(catalog) * self.queries.numel() <= devices.WHOLE
         with torch.no_grad(), full_precision(self.queries.device):
-            self.corpus = table(self._encode())
+            if self._whole:
+                self.corpus = table(self._encode())
+            else:
+                self.vectors = table(item_vectors(self._linear_tokens(kept=False)))
 
-    def _encode(self) -> Tensor:
-        """The tokens of all items from the current parameters, [N, K, D]."""
+    def _encode(self, rows: Tensor | None = None) -> Tensor:
+        """The tokens of items [n] from the current parameters, [n, K, D]; None encodes all."""
         parts = []
         if self.use_cf:
-            parts.append(self.cf_projection(self.cf).unsqueeze(-2))
+            parts.append(self.cf_projection(self.cf if rows is None else self.cf[rows]).unsqueeze(-2))
         if self.n_semantic:
-            parts.append(self.autoencoder.encode(self.text))
+            parts.append(self.autoencoder.encode(self.text if rows is None else self.text[rows]))
         return torch.cat(parts, -2)
 
-    def embed(self, items: Tensor) -> Tokens:
-        """See `ItemIdentifier.embed`; while evaluating, tokens come from the corpus that `index` keeps.
+    def _known(self, items: Tensor) -> Encoded:
+        """The tokens of at least these items [...]; while evaluating, what `index` keeps as far as it keeps it."""
+        if self._whole and not (self.training and self.sampler):
+            return Encoded(None, self._encode() if self.training else self.corpus)
+        rows = rising_rows(items)
+        with full_precision(items.device):
+            return Encoded(rows, self._encode(rows))
 
-        A training step encodes the catalogue once, here: the loss that follows takes it over.
+    def embed(self, items: Tensor) -> Tokens:
+        """See `ItemIdentifier.embed`.
+
+        A training step encodes the catalogue once, here, or the items of the histories where the loss does not need
+        all tokens at once: the loss that follows takes them over.
         """
-        real, corpus = items != PAD, self.corpus
+        real, rows = items != PAD, items.clamp(min=0)
+        known = self._known(rows)
         if self.training:
-            corpus = self._encode()
-            self._encoded = corpus if torch.is_grad_enabled() else None
-        tokens = take_rows(corpus, items.clamp(min=0)) * real[..., None, None]
+            self._encoded = known if torch.is_grad_enabled() else None
+        tokens = take_rows(known.tokens, known.places(rows)) * real[..., None, None]
         number = torch.arange(items.shape[1], device=items.device) if self.sparse_attention else ORDERED
         sets = torch.zeros_like(items) + number
         found = Tokens(
@@ -165,34 +167,58 @@ class SETRec(ItemIdentifier):
         return found if self.blind else found.seeing()
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction."""
-        corpus = self.corpus
-        if self.training:
-            corpus, self._encoded = self._encode() if self._encoded is None else self._encoded, None
+        """Eq. 8: mean cross-entropy of the slots over the whole catalogue, plus alpha times the reconstruction.
+
+        In training over `learn_from`'s negatives, where there are any.
+        """
+        known, self._encoded = self._encoded if self.training else None, None
+        known = self._known(history.clamp(min=0)) if known is None else known
         written = backbone(context, self._query())
-        weight = written.new_full((len(target),), 1 / (self.n_tokens * len(target)))
-        slots = zip(written.unbind(1), corpus.unbind(1), strict=True)
-        losses = [linear_cross_entropy(states, tokens, target, weight) for states, tokens in slots]
-        generation = torch.stack(losses).sum()
+        if known.rows is None:
+            weight = written.new_full((len(target),), 1 / (self.n_tokens * len(target)))
+            slots = zip(written.unbind(1), known.tokens.unbind(1), strict=True)
+            losses = [linear_cross_entropy(states, tokens, target, weight) for states, tokens in slots]
+            generation = torch.stack(losses).sum()
+        else:
+            drawn = self.sampler.draw(target) if self.sampler and self.training else None
+            kinds = self._linear_tokens(kept=not self.training)
+            parts = [tokens.loss(own, target, drawn) for tokens, own in beside(kinds, written)]
+            generation = torch.stack(parts).sum() / (self.n_tokens * len(target))
         if not self.n_semantic:
             return {"loss": generation, "generation": generation}
-        reconstruction = self._reconstruction(history, corpus)
+        reconstruction = self._reconstruction(history, known)
         return {
             "loss": generation + self.alpha * reconstruction,
             "generation": generation,
             "reconstruction": reconstruction,
         }
 
-    def _reconstruction(self, history: Tensor, corpus: Tensor) -> Tensor:
+    def _linear_tokens(self, kept: bool) -> list[LinearTokens]:
+        """The collaborative token and the semantic ones as linear maps: of what `index` keeps, or made anew."""
+        found, items = [], len(self.cf if self.use_cf else self.text)
+        if self.use_cf:
+            map_ = self.cf_projection
+            vectors = lambda part: self.cf[part]  # noqa: E731
+            found.append(LinearTokens(map_.weight[None], map_.bias[None], vectors, items, self.cf.shape[1]))
+        if self.n_semantic:
+            weight, bias = self.autoencoder.last()
+            width = weight.shape[2]
+            of_kept = lambda part: self.vectors[part, -width - 1 : -1]  # noqa: E731
+            anew = lambda part: self.autoencoder.features(self.text[part])  # noqa: E731
+            found.append(LinearTokens(weight, bias, of_kept if kept else anew, items, self.text.shape[1]))
+        return found
+
+    def _reconstruction(self, history: Tensor, known: Encoded) -> Tensor:
         """Eq. 4: of every target the mean error over the items of its history, 0 where that is empty; then their mean.
 
         Only the items of the histories are decoded, as far as that is known.
         """
-        real = history != PAD
-        rows, place = distinct_rows(history.clamp(min=0), len(self.text))
-        text, tokens = self.text, corpus[:, self.n_tokens - self.n_semantic :]
+        real, items = history != PAD, history.clamp(min=0)
+        rows, place = distinct_rows(items, len(self.text)) if known.rows is None else (known.rows, known.places(items))
+        text, tokens = self.text, known.tokens[:, self.n_tokens - self.n_semantic :]
         if rows is not None:
-            text, tokens = text[rows], take_rows(tokens, rows)
+            text = text[rows]
+            tokens = take_rows(tokens, rows) if known.rows is None else tokens
         errors = (self.autoencoder.decode(tokens) - text).square().mean(1)
         return ((errors[place] * real).sum(1) / real.sum(1).clamp(min=1)).mean()
 
@@ -209,27 +235,36 @@ class SETRec(ItemIdentifier):
         return top_products(self.user_vectors(backbone, memory), self.item_vectors(), allowed, k)
 
     def item_vectors(self) -> Tensor:
-        """The token corpus as one vector per item, [N, K*D] (`genrec.decoding.vector_index.InnerProducts`)."""
-        return self.corpus.flatten(1)
+        """The token corpus as one vector per item, [N, K*D] (`genrec.decoding.vector_index.InnerProducts`).
+
+        Where that would be too large (`genrec.devices.WHOLE`), what tokens are linear maps of, and a 1 for each map's
+        constant: [N, d].
+        """
+        return self.corpus.flatten(1) if self._whole else self.vectors
 
     def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
-        """What was written, every token times its weight in Eq. 7, as one vector per user, [B, K*D]."""
+        """What was written, every token times its weight in Eq. 7, as one vector per user, [B, K*D] or [B, d]."""
         written = backbone.write(memory, self._query())
-        return (written * self._weights(self.beta)[:, None]).flatten(1)
+        return torch.cat(self._users(written * self._weights(self.beta)[:, None]), 1)
+
+    def _users(self, written: Tensor) -> list[Tensor]:
+        """The users' vectors, those of the collaborative and of the semantic tokens apart."""
+        if self._whole:
+            return [part.flatten(1) for part in written.tensor_split([int(self.use_cf)], 1) if part.shape[1]]
+        return [tokens.user_vectors(own) for tokens, own in beside(self._linear_tokens(kept=True), written)]
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """Eq. 7 for every beta, from one forward pass and one pass over the items: the scores are linear in it."""
         if len(self.betas) == 1:
             return {self.betas[0]: self.rank(backbone, memory, k, allowed)}
-        written, items = backbone.write(memory, self._query()).flatten(1), self.item_vectors()
-        width = self.corpus.shape[2]
+        users, items = self._users(backbone.write(memory, self._query())), self.item_vectors()
+        kinds = list(zip(users, items.split([part.shape[1] for part in users], 1), strict=True))
 
         def scores(start: int, stop: int) -> Iterator[Tensor]:
-            cf = inner_products(written[:, :width], items[start:stop, :width])
-            semantic = inner_products(written[:, width:], items[start:stop, width:])
+            cf, semantic = (inner_products(own, vectors[start:stop]) for own, vectors in kinds)
             return (torch.lerp(cf, semantic, beta) for beta in self.betas)
 
-        rankings = top_k_of_each(scores, items_at_once(written, len(items)), allowed, k)
+        rankings = top_k_of_each(scores, items_at_once(torch.cat(users, 1), len(items)), allowed, k)
         return dict(zip(self.betas, rankings, strict=True))
 
     def _weights(self, beta: Tensor) -> Tensor:
@@ -248,4 +283,4 @@ class SETRec(ItemIdentifier):
         kinds = {"collaborative": int(self.use_cf), "semantic": self.n_semantic}
         parts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         form = "set" if self.sparse_attention else "sequence"
-        return f"a {form} of {parts} {'token' if self.n_tokens == 1 else 'tokens'} of width {self.corpus.shape[2]}"
+        return f"a {form} of {parts} {'token' if self.n_tokens == 1 else 'tokens'} of width {self.queries.shape[1]}"

@@ -10,8 +10,9 @@ from torch import Tensor
 from genrec import devices
 from genrec.backbones import Backbone, Context
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.negatives import NegativeSampler
 from genrec.identifiers.rows import take_rows
-from genrec.losses import linear_cross_entropy
+from genrec.losses import linear_cross_entropy, sampled_cross_entropy
 from genrec.types import PAD, Tokens
 
 
@@ -22,6 +23,7 @@ def mean_loss(
     target: Tensor,
     temperature: float = 1.0,
     levels: Sequence[Tensor] | None = None,
+    sampler: NegativeSampler | None = None,
 ) -> Tensor:
     """The mean over the targets of the cross-entropies of their tokens, in units of an average identifier.
 
@@ -37,6 +39,7 @@ def mean_loss(
         levels: the tokens that can stand at every place of `ItemNames.paths`, rising; a token is then told from those
             of its place. None tells it from the whole vocabulary, and the closing word is learned behind every
             identifier.
+        sampler: draws tokens of the vocabulary that a token is told from, instead of all; not with ``levels``.
     """
     closed = levels is None or names.lengths.ragged
     labels = names.cut(names.closed(names.codes[target]) if closed else names.codes[target])
@@ -52,9 +55,10 @@ def mean_loss(
     if levels is None:
         if names.lengths.ragged and devices.exact_sizes(labels.device):
             states, labels, weight = states[real], labels[real], weight[real]
-        return linear_cross_entropy(
-            states.flatten(0, -2), head, labels.flatten().clamp(min=0), weight.to(states).flatten()
-        )
+        states, right, counts = states.flatten(0, -2), labels.flatten().clamp(min=0), weight.to(states).flatten()
+        if sampler is None:
+            return linear_cross_entropy(states, head, right, counts)
+        return sampled_cross_entropy(states, head, right, counts, sampler.draw(right, labels.flatten() != PAD))
     parts = []
     for place, level in enumerate(levels[: labels.shape[1]]):
         right = torch.searchsorted(level, labels[:, place].contiguous()).clamp(max=len(level) - 1)

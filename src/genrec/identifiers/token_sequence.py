@@ -22,9 +22,11 @@ from genrec.decoding.trie import Trie
 from genrec.errors import GenrecError
 from genrec.identifiers.base import ItemIdentifier
 from genrec.identifiers.names import ItemNames
+from genrec.identifiers.negatives import NegativeSampler, sampler_of_tokens
 from genrec.identifiers.targets import mean_loss
 from genrec.identifiers.vocabulary import NewToken
 from genrec.identifiers.writer import Normalize, TokenWriter
+from genrec.losses import Negatives
 from genrec.types import Ranking, Tokens
 
 
@@ -79,6 +81,21 @@ class TokenSequence(ItemIdentifier, ABC):
         self.temperature = temperature
         self.names = ItemNames(separator)
         self._trie: tuple[Tensor, Trie] | None = None
+        self._negatives: Negatives | None = None
+        self.sampler: NegativeSampler | None = None
+
+    def learn_from(self, negatives: Negatives) -> None:
+        """See `ItemIdentifier.learn_from`: they are tokens of the vocabulary.
+
+        Raises:
+            GenrecError: if tokens are told from the few that can stand at their place.
+        """
+        if self.search.normalize == "level":
+            raise GenrecError(
+                "with `search.normalize: level` a token is told from those of its place alone, which are few: leave "
+                "out `model.init_args.negatives`"
+            )
+        self._negatives = negatives
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> Sequence[NewToken]:
         """The tokens that the language model does not have; the same however many items are added later."""
@@ -106,6 +123,7 @@ class TokenSequence(ItemIdentifier, ABC):
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Name the items that have no name yet."""
         self.names.extend(len(catalog), lambda known: self.name_items(catalog, assets, known))
+        self.sampler = sampler_of_tokens(self._negatives, self.names, assets)
 
     @property
     def trie(self) -> Trie:
@@ -120,9 +138,10 @@ class TokenSequence(ItemIdentifier, ABC):
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The cross-entropy of the target's tokens, see `genrec.identifiers.targets.mean_loss`."""
+        sampler = self.sampler if self.training else None
         temperature = self.temperature if self.training else 1.0
         levels = self.trie.levels if self.search.normalize == "level" else None
-        return {"loss": mean_loss(self.names, backbone, context, target, temperature, levels)}
+        return {"loss": mean_loss(self.names, backbone, context, target, temperature, levels, sampler)}
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The identifiers with the best scores, by beam search or exactly; all candidate sets in one search."""

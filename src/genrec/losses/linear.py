@@ -2,11 +2,13 @@
 
 The logits [R, n] of R states and n rows of a table are by far the largest tensor of a training step, and are looked at
 again and again: by the softmax, its logarithm, and the gradients of both. Here they are made in parts that stay in the
-cache, and while a part is there its gradients are taken at once, so that no logit is kept or computed twice.
+cache, and while a part is there its gradients are taken at once, so that no logit is kept or computed twice. Where a
+part would hold all classes of hardly any state, it holds some classes of all states instead, and is made twice.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +16,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from genrec.devices import held_at_once, widen
+from genrec.losses.totals import classes_at_once, log_totals, logits_of, product_dtype
+
+FEW = 16
+"""States whose logits are too few at a time: the whole table is read for them."""
 
 
 def linear_cross_entropy(states: Tensor, table: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -28,8 +34,16 @@ def linear_cross_entropy(states: Tensor, table: Tensor, target: Tensor, weight: 
         target: [R] long, the right classes; any class where the weight is 0.
         weight: [R] float, what each state counts, such as 1 / R for the mean. Not learned.
     """
+    if held_at_once(states.device) // len(table) < min(FEW, len(states)):
+        return _by_classes(states, table, target, weight)
     total: Tensor = _LinearCrossEntropy.apply(states, table, target, weight)
     return total
+
+
+def _by_classes(states: Tensor, table: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    pieces = table.split(classes_at_once(states.device, len(states)))
+    chosen = (widen(states) * widen(table.index_select(0, target))).sum(1)
+    return ((log_totals([partial(logits_of, states, piece) for piece in pieces]) - chosen) * weight).sum()
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -37,8 +51,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, table: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        kind = states.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else table.dtype
+        dtype = product_dtype(table)
         left, right = states.detach().to(dtype), table.detach().to(dtype)
         wants_states, wants_table = ctx.needs_input_grad[:2]
         of_states = torch.empty_like(states) if wants_states else None

@@ -20,6 +20,7 @@ from genrec.data.extras import zero_where
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers import ItemIdentifier
+from genrec.losses import Negatives
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
 from genrec.recommenders.prompts import TEMPLATE, Prompt
@@ -42,6 +43,7 @@ class Recommender(RankingModule):
             stays "constant".
         identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
         ks: the cut-offs of the metrics.
+        negatives: what a target is told from in training; None is all items, or words.
     """
 
     extends = True
@@ -61,6 +63,7 @@ class Recommender(RankingModule):
         schedule: Schedule = "cosine",
         identifier_lr: float | None = None,
         ks: Sequence[int] = (5, 10),
+        negatives: Negatives | None = None,
     ) -> None:
         super().__init__(ks)
         at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0)
@@ -75,6 +78,9 @@ class Recommender(RankingModule):
         self.warmup_steps = warmup_steps
         self.schedule: Schedule = schedule
         self.identifier_lr = identifier_lr
+        self.negatives = negatives
+        if negatives is not None:
+            identifier.learn_from(negatives)
         self._created = False
         self._warns = False
 

@@ -23,7 +23,8 @@ from genrec.decoding import top_products
 from genrec.devices import shortens
 from genrec.errors import GenrecError, at_least
 from genrec.evaluation.metrics import main
-from genrec.losses import linear_cross_entropy
+from genrec.identifiers.negatives import NegativeSampler
+from genrec.losses import Negatives, linear_cross_entropy, sampled_cross_entropy
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.epoch_lines import EpochLines
 from genrec.types import PAD, Batch, Ranking
@@ -110,6 +111,10 @@ class SASRec(RankingModule):
         lr: learning rate of Adam.
         max_history: the longest history.
         ks: the cut-offs of the metrics.
+        negatives: what an item is told from in training with "ce"; None is all items.
+
+    Raises:
+        GenrecError: if there are negatives where the loss draws its own.
     """
 
     def __init__(
@@ -122,14 +127,19 @@ class SASRec(RankingModule):
         lr: float = 1e-3,
         max_history: int = 50,
         ks: Sequence[int] = (5, 10),
+        negatives: Negatives | None = None,
     ) -> None:
         super().__init__(ks)
+        if negatives is not None and loss != "ce":
+            raise GenrecError(f"SASRec's `loss: {loss}` draws its own negative: leave out `negatives`, or use `ce`")
         at_least(1, "SASRec", dim=dim, blocks=blocks, heads=heads, max_history=max_history)
         at_least(0, "SASRec", dropout=dropout, lr=lr)
         self.sizes = (dim, blocks, heads, dropout)
         self.max_history = max_history
         self.objective = {"ce": self._softmax_loss, "bce": self._binary_loss}[loss]
         self.lr = lr
+        self.negatives = negatives
+        self.sampler: NegativeSampler | None = None
         self.network: SASRecNetwork | None = None
         self._warm: Tensor | None = None
 
@@ -148,6 +158,8 @@ class SASRec(RankingModule):
             )
         if self.network is None:
             self.network = SASRecNetwork(len(self.dataset.catalog), *self.sizes, self.max_history)
+        if self.negatives is not None:
+            self.sampler = NegativeSampler(self.negatives, torch.from_numpy(self.dataset.frequency)).to(self.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SASRec:
         if shortens(fn):
@@ -177,7 +189,11 @@ class SASRec(RankingModule):
         return self.network
 
     def _softmax_loss(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
-        return linear_cross_entropy(states, self._network.items.weight, following, weight.to(states))
+        items = self._network.items.weight
+        if self.training and self.sampler is not None:
+            drawn = self.sampler.draw(following, weight > 0)
+            return sampled_cross_entropy(states, items, following, weight.to(states), drawn)
+        return linear_cross_entropy(states, items, following, weight.to(states))
 
     def _binary_loss(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
         # A negative among the items of the training split, so that cold items keep their initial vectors. Unlike the

@@ -7,8 +7,12 @@ import hashlib
 import json
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import huggingface_hub
+import pytest
 
 TOKEN = "hf_of_someone"
 
@@ -35,6 +39,18 @@ class HubServer(ThreadingHTTPServer):
 @lru_cache
 def _oid(content: bytes) -> str:
     return hashlib.sha1(content).hexdigest()
+
+
+def visit(server: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process fetch from a hub what it looks for: what the client reads from the environment when imported."""
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # made of the endpoint when it is first asked for
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from genrec.cli import main
+from genrec.runs.results import load_results
+
 from .data.server import running
-from .hub import HubServer
+from .hub import HubServer, visit
 from .models import qwen, sentence_t5, t5_small
 
 ITEMS, USERS = 40, 12
@@ -62,21 +66,25 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
         yield server
 
 
-def genrec(folder: Path, hub: HubServer, *arguments: str, launcher: tuple[str, ...] = ()) -> str:
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(folder / "cache"),
-        "HF_HUB_DISABLE_XET": "1",
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    command = [sys.executable, *launcher, "-m", "genrec", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, timeout=500, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    return done.stdout
+@pytest.fixture(autouse=True)
+def here(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    visit(hub, tmp_path / "cache" / "hub", monkeypatch)
+    return tmp_path
+
+
+def assert_tested(config: str, toys: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What `genrec test` finds out of the only run."""
+    capsys.readouterr()
+    main(["test", "--config", config, "--data.root", str(toys)])
+    assert "R@10" in capsys.readouterr().out
+    (run,) = Path("runs", Path(config).stem).iterdir()
+    results = load_results(run)
+    assert results["settings"]["all"]["users"] == USERS
+    assert results["parameters"]["trained"] > 0
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    return results
 
 
 @pytest.mark.slow
@@ -88,15 +96,9 @@ def genrec(folder: Path, hub: HubServer, *arguments: str, launcher: tuple[str, .
         ("toys_tiger_qwen.yaml", ["--model.init_args.backbone.init_args.pretrained=Qwen/Qwen2.5-7B"]),
     ],
 )
-def test_fit_and_test(config: str, more: list[str], toys: Path, hub: HubServer, tmp_path: Path) -> None:
-    genrec(tmp_path, hub, "fit", "--config", config, "--data.root", str(toys), "--trainer.max_steps", "2", *more)
-    told = genrec(tmp_path, hub, "test", "--config", config, "--data.root", str(toys))
-    (run,) = (tmp_path / "runs" / Path(config).stem).iterdir()
-    results = json.loads((run / "metrics.json").read_text())
-    assert results["settings"]["all"]["users"] == USERS
-    assert results["parameters"]["trained"] > 0
-    assert "R@10" in told
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+def test_fit_and_test(config: str, more: list[str], toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fit", "--config", config, "--data.root", str(toys), "--trainer.max_steps", "2", *more])
+    assert_tested(config, toys, capsys)
 
 
 RENDEZVOUS = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
@@ -107,13 +109,23 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", 
 @pytest.mark.parametrize(
     ("strategy", "launcher"), [("ddp", ()), ("fsdp", ()), ("ddp", TORCHRUN)], ids=["ddp", "fsdp", "torchrun"]
 )
-def test_two_processes(strategy: str, launcher: tuple[str, ...], toys: Path, hub: HubServer, tmp_path: Path) -> None:
+def test_two_processes(
+    strategy: str, launcher: tuple[str, ...], toys: Path, hub: HubServer, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """README's commands for several processes, with two of them on a CPU; what they leave is tested by one."""
-    config = ["--config", "toys_setrec_qwen.yaml", "--data.root", str(toys)]
-    processes = ["--trainer.devices", "2", "--trainer.strategy", strategy, "--trainer.accelerator", "cpu"]
-    genrec(tmp_path, hub, "fit", *config, *processes, "--trainer.max_steps", "2", launcher=launcher)
-    genrec(tmp_path, hub, "test", *config)
-    (run,) = (tmp_path / "runs" / "toys_setrec_qwen").iterdir()
-    results = json.loads((run / "metrics.json").read_text())
-    assert results["settings"]["all"]["users"] == USERS
+    config = "toys_setrec_qwen.yaml"
+    command = [sys.executable, *launcher, "-m", "genrec", "fit", "--config", config, "--data.root", str(toys)]
+    command += ["--trainer.devices", "2", "--trainer.strategy", strategy, "--trainer.accelerator", "cpu"]
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(here / "cache"),
+        "HF_HUB_DISABLE_XET": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run([*command, "--trainer.max_steps", "2"], env=environment, timeout=500, check=False, **pipes)
+    assert done.returncode == 0, done.stdout[-3000:]
+    results = assert_tested(config, toys, capsys)
     assert [part["processes"] for part in results["training"]] == [2]

@@ -26,7 +26,7 @@ from genrec.recommenders.recommender import Recommender
 from genrec_baselines.numbering import code_tokens, number_equals
 
 from ..data.server import running
-from ..hub import TOKEN, HubServer
+from ..hub import TOKEN, HubServer, visit
 from ..served import BIGREC, E4SREC, LORA_BACKBONE, QWEN, SETREC, T5, TIGER, make_run, recommender
 
 IDGENREC = {"class_path": "genrec_baselines.IDGenRec"}
@@ -285,12 +285,7 @@ def test_an_index_over_a_saved_recommender(saved: Path) -> None:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with running(HubServer()) as server:
-        # What the client reads from the environment when it is imported.
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
-        template = "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        visit(server, tmp_path / "cache", monkeypatch)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server
 

@@ -1,11 +1,12 @@
-"""Two processes that work together, started as ``torchrun --nproc-per-node 2`` starts them."""
+"""Two processes that work together, as ``torchrun --nproc-per-node 2`` starts them."""
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
+from contextlib import ExitStack
+from tempfile import NamedTemporaryFile
+
+from . import forks
 
 
 def run_pair(*command: str, timeout: float = 400) -> list[int]:
@@ -14,16 +15,18 @@ def run_pair(*command: str, timeout: float = 400) -> list[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {
-        **os.environ,
         **{"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TORCHELASTIC_RUN_ID": "none"},
         **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
     }
-    pair = [
-        subprocess.Popen([sys.executable, *command], env={**shared, "RANK": rank, "LOCAL_RANK": rank})
-        for rank in ("0", "1")
-    ]
-    try:
-        return [process.wait(timeout) for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
+    with ExitStack() as files:
+        said = [files.enter_context(NamedTemporaryFile("r")) for _ in range(2)]
+        pair = [
+            forks.start(*command, environment={**shared, "RANK": rank, "LOCAL_RANK": rank}, output=file.name)
+            for rank, file in zip("01", said, strict=True)
+        ]
+        try:
+            return [forks.end(process, timeout) for process in pair]
+        finally:
+            for process, file in zip(pair, said, strict=True):
+                process.kill()
+                print(file.read())

@@ -24,6 +24,8 @@ from genrec.data import Synthetic
 from genrec.evaluation import ranks
 from genrec.runs.results import load_results
 
+from . import forks
+
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUICK = [*SMALL, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 METRICS = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
@@ -227,11 +229,11 @@ def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> Non
         "compose: [data/synthetic.yaml, backbone/t5_mini.yaml, trainer/quick.yaml]\n"
         "model: {init_args: {identifier: {class_path: atomic.Atomic, init_args: {scale: 0.5}}}}\n"
     )
-    command = Path(sys.executable).with_name("genrec")
-    for verb in ("fit", "test"):
-        subprocess.run([command, verb, "--config", "mine.yaml", "--trainer.max_epochs=1", *QUICK], check=True)
+    script = Path(sys.executable).with_name("genrec")
+    subprocess.run([script, "fit", "--config", "mine.yaml", "--trainer.max_epochs=1", *QUICK], check=True)
+    forks.genrec("test", "--config", "mine.yaml", *QUICK)
     assert load_results(here / "runs" / "mine")["method"] == "Atomic"
-    subprocess.run([command, "inspect", "runs/mine", "--items", "2", "--trust"], check=True)
+    forks.genrec("inspect", "runs/mine", "--items", "2", "--trust")
 
 
 # Killed
@@ -239,23 +241,23 @@ def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> Non
 
 @pytest.mark.slow
 def test_a_killed_fit_leaves_whole_files_and_goes_on(here: Path) -> None:
-    command = [sys.executable, "-m", "genrec", "fit", "--config", "synthetic_setrec.yaml", *QUICK]
+    command = ["fit", "--config", "synthetic_setrec.yaml", *QUICK]
     command += ["--trainer.max_epochs=6", "--early_stopping.patience=6"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = forks.start("-m", "genrec", *command)
     deadline = time.monotonic() + 300
     while len(list(here.glob("runs/synthetic_setrec/*/checkpoints/last.ckpt"))) == 0:
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.is_alive(), "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert forks.end(process) == -signal.SIGKILL
     (run,) = (here / "runs" / "synthetic_setrec").iterdir()
     assert not (run / "fit.json").exists(), "it was killed in the middle"
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     for manifest in here.rglob("*.json"):
         json.loads(manifest.read_text())
 
-    subprocess.run([*command, "--ckpt_path=last"], check=True, stdout=subprocess.DEVNULL)
+    main([*command, "--ckpt_path=last"])
     assert [path.name for path in (here / "runs" / "synthetic_setrec").iterdir()] == [run.name]
     fit = json.loads((run / "fit.json").read_text())
     assert fit["epochs"] == 6

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -14,29 +11,23 @@ import pytest
 from genrec.evaluation import ranks
 from genrec.runs import layout
 
+from . import forks
+
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 # Adam makes steps of the same size out of gradients that are all but zero, so rounding errors grow: double precision.
 EXACT = ["--model.init_args.backbone.init_args.sizes.dropout_rate=0", "--trainer.precision=64-true"]
 
 
-def genrec(folder: Path, *arguments: str) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "genrec", *arguments, *SMALL, *QUIET]
-    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
-
-
 @pytest.mark.slow
-def test_two_processes_train_and_count_as_one(tmp_path: Path) -> None:
+def test_two_processes_train_and_count_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     curves, results, tables = [], [], []
     for name, batch, devices in (("one", 32, ["--trainer.accelerator=cpu"]), ("two", 16, two)):
-        genrec(
-            tmp_path,
-            *("fit", "--config", "synthetic_setrec.yaml", "--trainer.max_epochs=2", f"--runs={name}"),
-            *(f"--data.batch_size={batch}", *EXACT, *devices),
-        )
-        genrec(tmp_path, "test", "--config", "synthetic_setrec.yaml", f"--runs={name}", *EXACT, *devices)
+        command = ["--config=synthetic_setrec.yaml", f"--runs={name}", *SMALL, *QUIET, *EXACT, *devices]
+        forks.genrec("fit", *command, "--trainer.max_epochs=2", f"--data.batch_size={batch}")
+        forks.genrec("test", *command)
         (run,) = (tmp_path / name / "synthetic_setrec").iterdir()
         curves.append(pl.read_csv(run / "logs" / "version_0" / "metrics.csv").filter(pl.col("val/loss").is_not_null()))
         results.append(json.loads((run / "metrics.json").read_text())["settings"])

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+from collections.abc import Iterator
 from importlib import import_module
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import KernelProvisionerBase
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from genrec.identifiers import ItemIdentifier
 from genrec.testing.contract import IdentifierContract
+
+from . import forks
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NAMES = ["01_data_and_splits", "02_train_and_compare", "03_cold_items", "04_your_own_identifier"]
@@ -105,18 +110,61 @@ class TestTextVector(IdentifierContract):
         return defined["TextVector"]()
 
 
+class ForkedKernel(KernelProvisionerBase):
+    """The process of a kernel, that began with everything imported."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        super().__init__()
+        self.process = process
+
+    @property
+    def has_process(self) -> bool:
+        return True
+
+    async def poll(self) -> int | None:
+        return self.process.exitcode
+
+    async def wait(self) -> int | None:
+        self.process.join()
+        return self.process.exitcode
+
+    async def send_signal(self, signum: int) -> None:
+        os.kill(self.process.pid or 0, signum)
+
+    async def kill(self, restart: bool = False) -> None:
+        self.process.kill()
+
+    async def terminate(self, restart: bool = False) -> None:
+        self.process.terminate()
+
+    async def launch_kernel(self, cmd: list[str], **_: Any) -> dict[str, Any]:
+        raise NotImplementedError("it runs")
+
+    async def cleanup(self, restart: bool = False) -> None:
+        pass
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncKernelManager]:
+    monkeypatch.chdir(tmp_path)
+    manager = AsyncKernelManager(connection_file=str(tmp_path / "kernel.json"))
+    manager.write_connection_file()
+    # TMPDIR is where a notebook makes its own folder.
+    environment = dict.fromkeys(("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
+    # Without the flag, figures are shown in the notebook where nothing has imported matplotlib before.
+    command = ("-m", "ipykernel_launcher", "-f", manager.connection_file, "--matplotlib=inline")
+    process = forks.start(*command, environment=environment)
+    manager.provisioner = ForkedKernel(process)
+    yield manager
+    process.kill()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
-        monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the notebook makes its own folder
-    # Without folders of kernels, `python3` is this interpreter, whatever the machine has set up.
-    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+def test_a_notebook_runs(name: str, kernel: AsyncKernelManager) -> None:
     notebook, expected = read(name), pictures(read(name))
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     # A cell that fails is an error of the client's, with the cell and its traceback.
-    client = NotebookClient(notebook, km=kernel, timeout=1800, resources={"metadata": {"path": str(tmp_path)}})
-    client.execute()
+    NotebookClient(notebook, km=kernel, timeout=1800).execute()
     assert pictures(notebook) == expected

@@ -27,6 +27,8 @@ from genrec.recommenders import RankingModule
 from genrec.recommenders.sasrec import SASRec
 from genrec.study.processes import _wait
 
+from .. import forks
+
 TINY = (
     "data: {batch_size: 9, source: {init_args: {users: 60, items: 120}}}\n"
     "trainer: {enable_progress_bar: false, enable_model_summary: false, logger: csv, max_epochs: 1}\n"
@@ -148,16 +150,12 @@ def test_a_study_that_is_asked_to_end_lets_its_training_keep_what_it_has(command
     name = f"mine_{command}"
     space = "space: {model.init_args.dim: [8]}\ntrials: 1\n" if command == "tune" else ""
     (here / f"{name}.yaml").write_text(f"config: tiny.yaml\n{space}set: {{trainer.max_epochs: 200, last.steps: 1}}\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genrec", command, f"{name}.yaml", "--early_stopping=null"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    output = here / f"{name}.txt"
+    process = forks.start("-m", "genrec", command, f"{name}.yaml", "--early_stopping=null", output=str(output))
     wait_for(lambda: any((here / "studies" / name).rglob("last.ckpt")))
     process.terminate()
-    said = process.communicate()[1]
-    assert process.returncode == 143, said
-    assert said.splitlines()[-1] == "stopped: the same command goes on from here"
+    assert forks.end(process) == 143, output.read_text()
+    assert output.read_text().splitlines()[-1] == "stopped: the same command goes on from here"
     (log,) = (here / "studies" / name).rglob("fit.log")
     assert "stopped by SIGTERM; the same command with `--requeue true` goes on" in log.read_text()
     (last,) = (here / "studies" / name).rglob("last.ckpt")

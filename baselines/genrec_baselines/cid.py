@@ -13,10 +13,12 @@ import numpy as np
 
 from genrec.assets import CooccurrenceClusters, ItemAssets
 from genrec.assets.clusters import PATHS
-from genrec.data import Catalog, Ragged
+from genrec.assets.codes.groups import number_in_groups, row_ids
+from genrec.data import Catalog
 from genrec.errors import GenrecError
 from genrec.identifiers import NewToken, Search, TokenSequence
-from genrec_baselines.numbering import digits, width_for
+from genrec.types import PAD
+from genrec_baselines.numbering import append, digits, width_for
 
 
 class CID(TokenSequence):
@@ -60,7 +62,7 @@ class CID(TokenSequence):
         if self.cold == "reference" and self.last == "sequential":
             # As in the authors' code, the flat list of cold items takes as many tokens as it needs.
             self.size = max(self.size, cold)
-        self.width = width_for(max(cold, 1), self.size)
+        self.width = int(width_for(np.array([cold]), self.size)[0])
         letters = ["CI"]
         if self.vocabulary == "per_level":
             letters = [chr(ord("A") + level) for level in range(paths.shape[1] + 1)]
@@ -77,34 +79,31 @@ class CID(TokenSequence):
             GenrecError: if cold items are named as in the authors' code, and there are not enough tokens.
         """
         paths = assets.built(self.clusters)[PATHS]
-        paths = np.pad(paths, ((0, len(catalog) - len(paths)), (0, 0)), constant_values=-1)
-        numbers = self._numbers(paths, np.random.default_rng(assets.seeded(self.clusters).seed)).tolist()
-        rows = [self._name(path[path >= 0].tolist(), number) for path, number in zip(paths, numbers, strict=True)]
-        return Ragged.from_lists(rows[len(known) :]).padded(np.arange(len(rows) - len(known)))
+        paths = np.pad(paths, ((0, len(catalog) - len(paths)), (0, 0)), constant_values=PAD)
+        branch = (paths[:, 0] == PAD) & (self.cold == "branch")
+        numbers = self._numbers(paths, branch, np.random.default_rng(assets.seeded(self.clusters).seed))
+        new = slice(len(known), None)
+        paths, branch, numbers = paths[new], branch[new], numbers[new]
+        # In the cold branch a number is written in digits, as that of a leaf is one, and the root stands before it.
+        spelled = digits(numbers, self.size, np.where(branch, self.width, 1))
+        codes = append(np.where(branch[:, None] & (np.arange(paths.shape[1]) == 0), 0, paths), spelled)
+        levels = np.minimum(np.arange(codes.shape[1]), self.levels - 1) * self.size
+        tokens = np.where(codes == PAD, PAD, codes + levels + self.names.words)
+        tokens[branch, 0] = self.names.words + self.levels * self.size
+        return tokens
 
-    def _numbers(self, paths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _numbers(self, paths: np.ndarray, branch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What tells the items of a leaf apart, int64 [N]; the cold items are a leaf like the others."""
-        leaves, rows = np.unique(paths, axis=0, return_inverse=True)
-        numbers = np.empty(len(paths), np.int64)
-        for leaf, path in enumerate(leaves):
-            members = np.flatnonzero(rows == leaf)
-            branch = path[0] < 0 and self.cold == "branch"
-            if len(members) > self.size and not branch:
-                raise GenrecError(
-                    f"CID with `cold: reference` has {self.size} tokens for {len(members)} cold items: take `cold: "
-                    "branch`"
-                )
-            drawn = self.last == "random" and not branch
-            numbers[members] = rng.permutation(self.size)[: len(members)] if drawn else np.arange(len(members))
+        leaves = row_ids(paths)
+        numbers = number_in_groups(leaves)
+        if numbers[~branch].max(initial=0) >= self.size:
+            raise GenrecError(
+                f"CID with `cold: reference` has {self.size} tokens for {(paths[:, 0] == PAD).sum()} cold items: take "
+                "`cold: branch`"
+            )
+        if self.last == "random" and not branch.all():
+            # Those of the cold branch, which is the first leaf, are not drawn.
+            first = int(branch.any())
+            drawn = np.stack([rng.permutation(self.size) for _ in range(first, leaves.max() + 1)])
+            numbers[~branch] = drawn[leaves[~branch] - first, numbers[~branch]]
         return numbers
-
-    def _name(self, path: list[int], number: int) -> list[int]:
-        """The token ids of an item with a path, or of a cold one, whose path is empty."""
-        if path or self.cold == "reference":
-            return [self._token(level, code) for level, code in enumerate([*path, number])]
-        root = self.names.words + self.levels * self.size
-        code = digits(number, self.size, self.width)
-        return [root, *(self._token(level, digit) for level, digit in enumerate(code, 1))]
-
-    def _token(self, level: int, number: int) -> int:
-        return self.names.words + min(level, self.levels - 1) * self.size + number

@@ -10,23 +10,46 @@ from torch import Tensor
 
 from genrec.identifiers import NewToken
 from genrec.identifiers.names import ItemNames
+from genrec.types import PAD
 
 
-def digits(number: int, base: int, width: int = 1) -> list[int]:
-    """The digits of a number from 0 on, the highest first, and at least ``width`` of them.
+def digits(numbers: np.ndarray, base: int, widths: np.ndarray | int = 1) -> np.ndarray:
+    """The digits of numbers from 0 on, the highest first, and at least ``widths`` of them.
 
     Different numbers have different digits, whatever widths they are written with.
+
+    Args:
+        numbers: int64 [n].
+        base: how many digits there are.
+        widths: [n], or one for all.
+
+    Returns:
+        int64 [n, longest], `PAD` behind shorter ones.
     """
-    found: list[int] = []
-    while number or len(found) < width:
-        number, digit = divmod(number, base)
-        found.insert(0, digit)
-    return found
+    lengths = np.maximum(widths, width_for(numbers + 1, base))
+    behind = lengths[:, None] - 1 - np.arange(lengths.max(initial=1))
+    return np.where(behind >= 0, numbers[:, None] // base ** np.maximum(behind, 0) % base, PAD)
 
 
-def width_for(count: int, base: int) -> int:
-    """How many digits tell ``count`` numbers apart."""
-    return len(digits(count - 1, base))
+def width_for(counts: np.ndarray, base: int) -> np.ndarray:
+    """How many digits tell so many numbers apart, int64 [n]; 1 where there are none."""
+    widths, largest = np.ones(len(counts), np.int64), counts.max(initial=1) - 1
+    while base ** widths.max(initial=1) <= largest:
+        widths += counts - 1 >= base**widths
+    return widths
+
+
+def append(rows: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Row by row, the second of two ragged tables behind the first: int64 [N, longest], `PAD` behind shorter ones.
+
+    Args:
+        rows: int64 [N, L], `PAD` behind shorter ones.
+        more: int64 [N, M], the same.
+    """
+    lengths = (rows != PAD).sum(1)
+    table = np.pad(rows, ((0, 0), (0, more.shape[1])), constant_values=PAD)
+    np.put_along_axis(table, lengths[:, None] + np.arange(more.shape[1]), more, 1)
+    return table[:, : (table != PAD).sum(1).max(initial=0)]
 
 
 def code_tokens(sizes: Sequence[int]) -> list[NewToken]:
@@ -38,17 +61,3 @@ def grid_codes(names: ItemNames, sizes: Sequence[int]) -> Tensor:
     """What items are called by the tokens of `code_tokens`, as codes: long [N, L], each from 0 on."""
     first = torch.tensor([0, *sizes[:-1]], device=names.codes.device).cumsum(0)
     return names.codes - names.words - first
-
-
-def number_equals(codes: np.ndarray) -> np.ndarray:
-    """The number 0, 1, 2 .. of every row of [N, L] among the equal ones, in row order: int64 [N].
-
-    Rows that come later change none of the numbers before them.
-    """
-    order = np.lexsort(codes.T)
-    opens = np.ones(len(codes), bool)
-    opens[1:] = (codes[order][1:] != codes[order][:-1]).any(1)
-    start = np.maximum.accumulate(np.where(opens, np.arange(len(codes)), 0))
-    numbers = np.empty(len(codes), np.int64)
-    numbers[order] = np.arange(len(codes)) - start
-    return numbers

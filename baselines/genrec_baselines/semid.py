@@ -6,19 +6,20 @@ indexing). The authors published no code for it; this follows the paper.
 
 from __future__ import annotations
 
-from collections import Counter
 from html import unescape
 from typing import Literal
 
 import numpy as np
+import polars as pl
 
 from genrec.assets import Frequency, ItemAssets
+from genrec.assets.codes.groups import number_in_groups, row_ids
 from genrec.data import Catalog, Ragged
-from genrec.data.catalog import CATEGORIES
+from genrec.data.catalog import CATEGORIES, KEY
 from genrec.errors import GenrecError
 from genrec.identifiers import NewToken, Search, TokenSequence
 from genrec.types import PAD
-from genrec_baselines.numbering import digits, width_for
+from genrec_baselines.numbering import append, digits, width_for
 
 LONGEST = 60
 """A category name with more characters is a sentence that strayed into the list."""
@@ -27,9 +28,9 @@ DEPARTMENT = 0.95
 BASE = 256
 """How many tokens there are for the numbers of items with the same path; beyond that a number has two."""
 
-Category = tuple[int, str]
-"""What a category is known by: its level, or 0 for all levels, and its name in small letters."""
 UNKNOWN = 0
+ROW, NAME, FOLDED, LEVEL = "row", "name", "folded", "level"
+"""The columns of categories by item. A category is known by its level, or 0 for all, and its name in small letters."""
 
 
 class SemID(TokenSequence):
@@ -77,69 +78,93 @@ class SemID(TokenSequence):
         Raises:
             GenrecError: if no item has a category that tells it from others.
         """
-        lists = clean(catalog)
-        self.department = find_department(lists)
-        self.frequency = Counter(name.casefold() for names in lists for name in names)
+        named = clean(catalog)
+        self.department = find_department(named)
+        self.frequency = named.group_by(FOLDED).agg(count=pl.len())
         # Of several spellings the first in the alphabet is shown, whatever the order of the items.
-        spelled = dict(sorted((level for names in lists for level in self._levels(names)), reverse=True))
-        if not spelled:
+        spelled = self._levels(named).group_by(LEVEL, FOLDED).agg(pl.col(NAME).min()).sort(LEVEL, FOLDED)
+        if spelled.is_empty():
             beside = f" beside `{self.department}`" if self.department else ""
             raise GenrecError(
                 f"none of the {len(catalog)} items has a category{beside}, and SemID names items by their categories: "
                 "give a data set that has them, as those from raw Amazon, MovieLens or Steam files, or take a method "
                 "that does without, such as CID, E4SRec or DreamRec"
             )
-        self.numbers = {key: number for number, key in enumerate(sorted(spelled), 1)}
+        self.numbers = spelled.select(LEVEL, FOLDED, number=pl.int_range(1, pl.len() + 1))
         words = self.initial == "words"
-        categories = [NewToken(f"<{spelled[key]}>", spelled[key] if words else "") for key in self.numbers]
+        categories = [NewToken(f"<{name}>", name if words else "") for name in spelled[NAME]]
         return [NewToken("<unknown>"), *categories, *(NewToken(f"<{number}>") for number in range(BASE))]
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
-        paths = [self._path(names) for names in clean(catalog)]
-        taken, coming = Counter(paths[: len(known)]), Counter(paths[len(known) :])
-        widths = {path: width_for(taken[path] or count, BASE) for path, count in coming.items()}
-        codes: dict[int, list[int]] = {}
-        for item in self._order(catalog, assets, len(known)):
-            path = paths[item]
-            number = digits(taken[path], BASE, widths[path])
-            codes[item] = [*path, *(1 + len(self.numbers) + digit for digit in number)]
-            taken[path] += 1
-        table = Ragged.from_lists(codes[item] for item in sorted(codes)).padded(np.arange(len(codes)))
-        return np.where(table == PAD, PAD, table + self.names.words)
+        paths = self._paths(catalog)
+        ids, new = row_ids(paths), slice(len(known), None)
+        there = np.bincount(ids[: len(known)], minlength=ids.max() + 1)
+        coming = np.bincount(ids[new], minlength=len(there))
+        widths = width_for(np.where(there > 0, there, coming), BASE)[ids[new]]
+        order = self._order(catalog, assets, len(known))
+        numbers = np.empty(len(order), np.int64)
+        numbers[order] = number_in_groups(ids[new][order])
+        codes = digits(numbers + there[ids[new]], BASE, widths)
+        codes = append(paths[new], np.where(codes == PAD, PAD, codes + 1 + len(self.numbers)))
+        return np.where(codes == PAD, PAD, codes + self.names.words)
 
-    def _order(self, catalog: Catalog, assets: ItemAssets, known: int) -> list[int]:
-        """The rows from ``known`` on, in the order in which they are numbered."""
-        keys, late = catalog.keys, np.zeros(len(catalog), bool)
+    def _order(self, catalog: Catalog, assets: ItemAssets, known: int) -> np.ndarray:
+        """The items from row ``known`` on, counted from there, in the order in which they are numbered."""
+        late = np.zeros(len(catalog), bool)
         if self.warm_first:
             counts = assets.built(Frequency())["counts"]
             late[:] = True
             late[: len(counts)] = counts == 0
-        return sorted(range(known, len(catalog)), key=lambda item: (late[item], keys[item]))
+        frame = pl.DataFrame({"late": late[known:], KEY: catalog.items[KEY][known:]})
+        return frame.select(pl.arg_sort_by("late", KEY)).to_series().to_numpy().astype(np.int64)
 
-    def _levels(self, names: list[str]) -> list[tuple[Category, str]]:
-        """An item's path: what each of its categories is known by, and the name as it is written."""
-        names = [name for name in names if name.casefold() != self.department]
+    def _levels(self, named: pl.DataFrame) -> pl.DataFrame:
+        """The items' paths: the rows of `clean` that count, in order, and the level that each is known by."""
+        named = named.filter(pl.col(FOLDED) != self.department)
         if self.order == "frequent":
-            names = sorted(names, key=lambda name: (-self.frequency[name.casefold()], name.casefold()))
-        levels = enumerate(names[: self.depth])
-        return [((level if self.by_level else 0, name.casefold()), name) for level, name in levels]
+            counted = named.join(self.frequency, on=FOLDED, how="left", maintain_order="left")
+            named = counted.sort(ROW, -pl.col("count").cast(pl.Int64).fill_null(0), FOLDED, maintain_order=True)
+        place = pl.int_range(pl.len()).over(ROW)
+        named = named.with_columns(place=place, level=place if self.by_level else pl.lit(0, pl.Int64))
+        return named if self.depth is None else named.filter(pl.col("place") < self.depth)
 
-    def _path(self, names: list[str]) -> tuple[int, ...]:
-        """The numbers of an item's category tokens, that of ``<unknown>`` if it has none."""
-        numbers = (self.numbers.get(category) for category, _ in self._levels(names))
-        return tuple(number for number in numbers if number is not None) or (UNKNOWN,)
+    def _paths(self, catalog: Catalog) -> np.ndarray:
+        """The numbers of the items' category tokens, that of ``<unknown>`` where there is none, int64 [N, L]."""
+        levels = self._levels(clean(catalog)).join(self.numbers, on=[LEVEL, FOLDED], how="inner", maintain_order="left")
+        paths = Ragged.from_rows(levels[ROW].to_numpy(), levels["number"].to_numpy(), len(catalog))
+        table = paths.padded(np.arange(len(catalog)))
+        table = table if table.shape[1] else np.full((len(catalog), 1), PAD)
+        table[table[:, 0] == PAD, 0] = UNKNOWN
+        return table
 
 
-def clean(catalog: Catalog) -> list[list[str]]:
-    """The category names of every item, without HTML entities, runs of spaces and what is no name."""
-    lists = catalog.items[CATEGORIES].to_list()
-    named = ([" ".join(unescape(name).split()) for name in names or [] if name] for names in lists)
-    return [[name for name in names if 0 < len(name) <= LONGEST] for names in named]
+def clean(catalog: Catalog) -> pl.DataFrame:
+    """The category names of the items, without HTML entities, runs of spaces and what is no name.
+
+    Returns:
+        A row per item and name, in order: ``row``, ``name``, and ``folded``, the name in small letters.
+    """
+    listed = catalog.items.select(pl.int_range(pl.len()).alias(ROW), pl.col(CATEGORIES).alias(NAME))
+    listed = listed.explode(NAME).drop_nulls()
+    written = listed[NAME].unique().to_list()
+    names = [" ".join(unescape(name).split()) for name in written]
+    table = pl.DataFrame(
+        {"written": written, NAME: names, FOLDED: [name.casefold() for name in names]},
+        schema=dict.fromkeys(("written", NAME, FOLDED), pl.String),
+    )
+    table = table.filter(pl.col(NAME).str.len_chars().is_between(1, LONGEST))
+    return (
+        listed.rename({NAME: "written"}).join(table, on="written", how="inner", maintain_order="left").drop("written")
+    )
 
 
-def find_department(lists: list[list[str]]) -> str:
-    """The category, in small letters, that (nearly) all items with categories begin with; ``""`` if there is none."""
-    first = Counter(names[0].casefold() for names in lists if names)
-    name, count = max(first.items(), key=lambda item: item[1], default=("", 0))
-    return name if count >= DEPARTMENT * first.total() else ""
+def find_department(named: pl.DataFrame) -> str:
+    """The category, in small letters, that (nearly) all items with categories begin with; ``""`` if there is none.
+
+    Args:
+        named: as from `clean`.
+    """
+    first = named.unique(ROW, keep="first", maintain_order=True)[FOLDED]
+    found = first.value_counts().filter(pl.col("count") >= DEPARTMENT * len(first))
+    return found[FOLDED][0] if len(found) else ""

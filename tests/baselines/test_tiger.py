@@ -10,17 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from genrec.assets import Assets, ReleasedCF, RQVAECodes, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.data import Catalog, Dataset
-from genrec.errors import GenrecError
 from genrec.recommenders.prompts import Prompt
 from genrec.testing import tiny_backbone
 from genrec.types import PAD
-from genrec_baselines.numbering import code_tokens, number_equals
+from genrec_baselines.numbering import code_tokens
 from genrec_baselines.tiger import TIGER
 
 from ..identifiers.sequences import Model
@@ -31,12 +28,6 @@ HISTORY = torch.tensor([[PAD, 0, 1], [3, 7, 2]])
 
 def fake(codes: np.ndarray) -> Any:
     return SimpleNamespace(codes=lambda recipe: torch.from_numpy(codes))
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40))
-def test_equal_rows_are_numbered_in_their_order(rows: list[tuple[int, int]]) -> None:
-    expected = [rows[:place].count(row) for place, row in enumerate(rows)]
-    assert number_equals(np.array(rows)).tolist() == expected
 
 
 def test_tokens_are_named_level_by_level() -> None:
@@ -67,10 +58,42 @@ def test_items_of_the_same_text_are_told_apart_by_their_number() -> None:
     assert shown == ["<a_1><b_2><c_3><d_0>", "<a_4><b_5><c_6><d_0>", "<a_1><b_2><c_3><d_1>", "<a_1><b_2><c_3><d_2>"]
 
 
-def test_more_equals_than_numbers_are_refused() -> None:
+def test_more_equals_than_numbers_have_numbers_of_two_tokens(capsys: pytest.CaptureFixture[str]) -> None:
     model = Model(TIGER(QUICK), tiny_backbone("t5"), 0)
-    with pytest.raises(GenrecError, match=r"257 items share the codes \[0, 0, 0\]"):
-        model.identifier.index(range(257), fake(np.zeros((257, 3), np.int64)))  # type: ignore[arg-type]
+    names = model.identifier.names
+    codes = np.zeros((301, 3), np.int64)
+    codes[300] = 7
+    model.identifier.index(range(301), fake(codes))  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith("TIGER: 300 items share the codes [0, 0, 0], so numbers have up to 2 tok")
+    shown = [names.show(item) for item in (0, 299, 300)]
+    assert shown == ["<a_0><b_0><c_0><d_0><d_0>", "<a_0><b_0><c_0><d_1><d_43>", "<a_7><b_7><c_7><d_0><d_0>"]
+    assert len(names.tokens) == 3 * 8 + 256
+    assert not names.lengths.ragged
+    assert len(model.identifier.trie.item.unique()) == 301 + 1
+    found, sizes = model.identifier.item_codes()
+    assert found.tolist() == [*([0, 0, 0, number] for number in range(300)), [7, 7, 7, 0]]
+    assert sizes == [8, 8, 8, 300]
+
+
+def test_added_items_may_have_a_token_more(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model(TIGER(QUICK), tiny_backbone("t5"), 0)
+    names, codes = model.identifier.names, np.zeros((400, 3), np.int64)
+    codes[270:] = 1
+    model.identifier.index(range(256), fake(codes[:256]))  # type: ignore[arg-type]
+    assert not capsys.readouterr().out
+    before, vocabulary = names.codes.clone(), len(names.tokens)
+    for count in (260, 280, 400):
+        model.identifier.index(range(count), fake(codes[:count]))  # type: ignore[arg-type]
+    assert capsys.readouterr().out.count("items share the codes") == 1, "it is said when it begins"
+    assert torch.equal(names.codes[:256, :4], before)
+    assert [names.show(item) for item in (255, 256, 270, 399)] == [
+        "<a_0><b_0><c_0><d_255>",
+        "<a_0><b_0><c_0><d_1><d_0>",
+        "<a_1><b_1><c_1><d_0>",
+        "<a_1><b_1><c_1><d_129>",
+    ]
+    assert len(names.tokens) == vocabulary
+    assert len(model.identifier.trie.item.unique()) == 400 + 1, "all are told apart"
 
 
 @pytest.mark.parametrize("kind", ["t5", "causal"])

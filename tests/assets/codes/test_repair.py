@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genrec.assets.codes.repair import assign, colliding_groups, last_residuals, settle, spread, take
+from genrec import devices
+from genrec.assets.codes.balance import distances, sinkhorn
+from genrec.assets.codes.repair import ROUNDS, assign, colliding_groups, last_residuals, settle, spread
 from genrec.assets.codes.rqvae import quantize
 from genrec.errors import GenrecError
 
@@ -28,9 +30,41 @@ def case(n: int, levels: int, size: int, seed: int, spreading: float = 1.0) -> t
 
 
 def test_groups_of_equal_codes() -> None:
-    codes = torch.tensor([[1, 2], [0, 0], [1, 2], [2, 1], [0, 0], [1, 2]])
-    assert sorted(group.tolist() for group in colliding_groups(codes)) == [[0, 2, 5], [1, 4]]
-    assert not colliding_groups(codes[1:4])
+    codes = torch.tensor([[1, 2], [0, 0], [1, 2], [2, 1], [0, 0], [1, 2], [3, 3], [3, 3]])
+    assert [groups.tolist() for groups in colliding_groups(codes)] == [[[1, 4], [6, 7]], [[0, 2, 5]]]
+    assert not list(colliding_groups(codes[1:4]))
+
+
+def test_groups_of_a_size_are_cut_where_they_would_hold_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "CACHED", 12)
+    codes = torch.arange(5)[:, None].repeat(2, 1)
+    assert [len(groups) for groups in colliding_groups(codes, held=3)] == [2, 2, 1]
+
+
+def slow_spread(codes: Tensor, latents: Tensor, codebooks: Tensor) -> Tensor:
+    """Group after group."""
+    codes, residuals = codes.clone(), last_residuals(codes, latents, codebooks)
+    for _ in range(ROUNDS):
+        before = codes.clone()
+        for row in before.unique(dim=0):
+            rows = (before == row).all(1).nonzero()[:, 0]
+            if len(rows) > 1:
+                codes[rows, -1] = sinkhorn(distances(residuals[rows], codebooks[-1]), 0.003).argmax(1)
+        if torch.equal(codes, before):
+            break
+    return codes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_that_are_parted_together_are_parted_as_one_by_one(seed: int) -> None:
+    n, codebooks, latents = 100, drawn(2, 256, 32, seed=seed), 0.3 * drawn(100, 32, seed=seed + 9)
+    codes = quantize(latents, codebooks).codes
+    # Few of the second level, so that many are equal.
+    codes[:, 1] %= 3
+    # Items that are alike have ties, which the last bit decides.
+    latents[: n // 3] = latents[0]
+    codes[: n // 3] = codes[0]
+    assert torch.equal(spread(codes, latents, codebooks, 0.003), slow_spread(codes, latents, codebooks))
 
 
 def test_the_last_level_explains_what_the_others_left() -> None:
@@ -128,10 +162,10 @@ def slow_settle(codes: Tensor, latents: Tensor, codebooks: Tensor, there: Tensor
 def test_newcomers_take_the_nearest_free_codes_in_order(n: int, seed: int) -> None:
     codes, latents, codebooks = case(20, 3, 4, seed, spreading=0.3)
     there = assign(codes[:4], latents[:4], codebooks)
-    settled = settle(codes[4 : 4 + n], latents[4 : 4 + n], codebooks, take(there))
+    settled = settle(codes[4 : 4 + n], latents[4 : 4 + n], codebooks, there)
     assert settled.tolist() == slow_settle(codes[4 : 4 + n], latents[4 : 4 + n], codebooks, there)
     # Who comes later changes nothing for those before.
-    assert torch.equal(settle(codes[4:5], latents[4:5], codebooks, take(there)), settled[:1])
+    assert torch.equal(settle(codes[4:5], latents[4:5], codebooks, there), settled[:1])
 
 
 def test_too_few_codes_are_said_to_be_too_few() -> None:

@@ -13,8 +13,10 @@ SMALLEST = -700.0
 
 
 def distances(points: Tensor, centers: Tensor) -> Tensor:
-    """Squared Euclidean distances [n, k] of points [n, d] and centers [k, d]."""
-    return points.square().sum(1, keepdim=True) - 2 * points @ centers.T + centers.square().sum(1)
+    """Squared Euclidean distances [..., n, k] of points [..., n, d] and centers [k, d]."""
+    # Problem by problem, not as one large product: in such costs ties are many, and the last bit decides them.
+    products = 2 * points @ centers.T.expand(*points.shape[:-2], -1, -1)
+    return points.square().sum(-1, keepdim=True) - products + centers.square().sum(1)
 
 
 def sinkhorn(cost: Tensor, epsilon: float, rounds: int = ROUNDS) -> Tensor:
@@ -24,26 +26,26 @@ def sinkhorn(cost: Tensor, epsilon: float, rounds: int = ROUNDS) -> Tensor:
     [-1, 1] over the batch, and rows and columns normalised in turn, columns last.
 
     Args:
-        cost: [n, k] distances.
+        cost: [..., n, k] distances; leading dimensions are problems of their own.
         epsilon: how soft the plan is, in stretched costs.
         rounds: of normalisation.
 
     Returns:
-        [n, k] float64, columns that sum to n / k.
+        [..., n, k] float64, columns that sum to n / k.
     """
     cost = cost.double()
-    middle = (cost.max() + cost.min()) / 2
-    amplitude = cost.max() - middle + 1e-5
+    low, high = cost.amin((-2, -1), keepdim=True), cost.amax((-2, -1), keepdim=True)
+    amplitude = high - (high + low) / 2 + 1e-5
     # A constant per row changes no plan, and keeps the exponentials below 1.
-    exponent = -(cost - cost.min(1, keepdim=True).values) / amplitude / epsilon
+    exponent = -(cost - cost.amin(-1, keepdim=True)) / amplitude / epsilon
     kernel = exponent.clamp(min=SMALLEST).exp()
-    n, k = cost.shape
+    n, k = cost.shape[-2:]
     # The plan is rows * kernel * columns: two vectors are cheaper to normalise than the matrix.
-    columns = torch.ones(k, dtype=torch.float64, device=cost.device)
+    columns = torch.ones((*cost.shape[:-2], 1, k), dtype=torch.float64, device=cost.device)
     for _ in range(rounds):
-        rows = 1 / (kernel @ columns)
+        rows = 1 / (columns @ kernel.mT)
         columns = (n / k) / (rows @ kernel)
-    return rows[:, None] * kernel * columns
+    return rows.mT * kernel * columns
 
 
 def balanced_clusters(points: np.ndarray, k: int, rounds: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 from genrec.assets.codes.diagnostics import diagnose, report
 from genrec.assets.codes.fitting import Objective, Training, fit
 from genrec.assets.codes.letter import Alignment, Diversity, Projection
-from genrec.assets.codes.repair import assign, settle, spread, take
+from genrec.assets.codes.repair import assign, settle, spread
 from genrec.assets.codes.rqvae import RQVAE, Reduction
 from genrec.assets.recipe import CF, TEXT, ItemCodes, hash_arrays
 from genrec.data import Dataset
@@ -173,8 +173,8 @@ class LETTERCodes(ItemCodes):
         They follow the text alone: nothing is known yet of who takes a new item.
         """
         network, new = RQVAE.load(built), torch.from_numpy(embeddings[TEXT])
-        taken = take(torch.from_numpy(built[CODES]))
-        return settle(network.codes(new), network.latents(new), network.codebooks.detach(), taken).numpy()
+        there = torch.from_numpy(built[CODES])
+        return settle(network.codes(new), network.latents(new), network.codebooks.detach(), there).numpy()
 
 
 def encode(built: Mapping[str, np.ndarray], text: np.ndarray) -> np.ndarray:

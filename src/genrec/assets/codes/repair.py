@@ -7,19 +7,19 @@ of its own.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
 
+import numpy as np
 import scipy
 import torch
 from torch import Tensor
 
 from genrec.assets.codes.balance import distances, sinkhorn
-from genrec.errors import GenrecError
+from genrec.assets.codes.groups import equal_groups, row_ids
+from genrec.assets.codes.taken import Taken
+from genrec.devices import held_at_once
 
 ROUNDS = 20
-
-Taken = dict[tuple[int, ...], set[int]]
-"""The last codes that are taken behind every prefix."""
 
 
 def spread(codes: Tensor, latents: Tensor, codebooks: Tensor, epsilon: float) -> Tensor:
@@ -38,9 +38,9 @@ def spread(codes: Tensor, latents: Tensor, codebooks: Tensor, epsilon: float) ->
     residuals = last_residuals(codes, latents, codebooks)
     for _ in range(ROUNDS):
         before = codes.clone()
-        for rows in colliding_groups(codes):
+        for rows in colliding_groups(codes, len(codebooks[-1])):
             cost = distances(residuals[rows], codebooks[-1])
-            codes[rows, -1] = sinkhorn(cost, epsilon).argmax(1)
+            codes[rows, -1] = sinkhorn(cost, epsilon).argmax(-1)
         if torch.equal(codes, before):
             break
     return codes
@@ -64,34 +64,34 @@ def assign(codes: Tensor, latents: Tensor, codebooks: Tensor) -> Tensor:
     Raises:
         GenrecError: if there are too few codes.
     """
-    codes = codes.clone()
-    groups = colliding_groups(codes)
-    if not groups:
+    found, size = codes.numpy(force=True).copy(), codebooks.shape[1]
+    ids = row_ids(found)
+    moving = np.bincount(ids)[ids] > 1
+    if not moving.any():
         return codes
-    moving = torch.cat(groups).sort().values
-    staying = torch.ones(len(codes), dtype=torch.bool, device=codes.device)
-    staying[moving] = False
-    taken = take(codes[staying])
     residuals = last_residuals(codes, latents, codebooks)
-    by_prefix = defaultdict(list)
-    for row in moving.tolist():
-        by_prefix[tuple(codes[row, :-1].tolist())].append(row)
-    overflow = []
-    for prefix, rows in by_prefix.items():
-        free = [code for code in range(codebooks.shape[1]) if code not in taken[prefix]]
-        seated = rows[: len(free)]
+    prefixes = row_ids(found[:, :-1])
+    overflow = np.zeros(len(found), bool)
+    crowded = np.bincount(prefixes, moving)[prefixes] > 0
+    order = np.flatnonzero(crowded)
+    order = order[np.argsort(prefixes[order], kind="stable")]
+    for rows in np.split(order, np.flatnonzero(np.diff(prefixes[order])) + 1):
+        movers, vacant = rows[moving[rows]], np.ones(size, bool)
+        vacant[found[rows[~moving[rows]], -1]] = False
+        free = np.flatnonzero(vacant)
+        seated = movers[: len(free)]
         cost = distances(residuals[seated], codebooks[-1, free])
         places, columns = scipy.optimize.linear_sum_assignment(cost.numpy(force=True))
-        for place, column in zip(places, columns, strict=True):
-            codes[seated[place], -1] = free[column]
-            taken[prefix].add(free[column])
-        overflow += rows[len(free) :]
-    overflow.sort()
-    codes[overflow] = settle(codes[overflow], latents[overflow], codebooks, taken)
-    return codes
+        found[seated[places], -1] = free[columns]
+        overflow[movers[len(free) :]] = True
+    result = torch.from_numpy(found).to(codes.device)
+    if overflow.any():
+        there, last = result[~overflow], np.flatnonzero(overflow)
+        result[last] = settle(result[last], latents[last], codebooks, there)
+    return result
 
 
-def settle(codes: Tensor, latents: Tensor, codebooks: Tensor, taken: Taken) -> Tensor:
+def settle(codes: Tensor, latents: Tensor, codebooks: Tensor, there: Tensor) -> Tensor:
     """Codes for items that arrive one after the other, and leave those that are there already alone.
 
     An item keeps its codes if they are free. Otherwise it takes the nearest free last code; where none is free behind
@@ -101,7 +101,7 @@ def settle(codes: Tensor, latents: Tensor, codebooks: Tensor, taken: Taken) -> T
         codes: [n, L] long, what the items would like.
         latents: [n, d].
         codebooks: [L, size, d].
-        taken: what is taken; what the items take is added.
+        there: [N, L] long, the codes of the items that are there.
 
     Returns:
         codes [n, L], distinct and free before.
@@ -109,46 +109,20 @@ def settle(codes: Tensor, latents: Tensor, codebooks: Tensor, taken: Taken) -> T
     Raises:
         GenrecError: if nothing is free.
     """
-    settled = codes.clone()
-    for row, latent in enumerate(latents):
-        wanted = codes[row].tolist()
-        if wanted[-1] in taken[tuple(wanted[:-1])]:
-            wanted = _nearest_free(wanted, latent, codebooks, taken)
-        taken[tuple(wanted[:-1])].add(wanted[-1])
-        settled[row] = torch.tensor(wanted)
-    return settled
+    return Taken(there, codes, codebooks).settle(latents)
 
 
-def _nearest_free(wanted: list[int], latent: Tensor, codebooks: Tensor, taken: Taken) -> list[int]:
-    size, head = codebooks.shape[1], tuple(wanted[:-2])
-    residual = latent - sum(codebooks[level, code] for level, code in enumerate(head))
-    order = distances(residual[None], codebooks[-2])[0].argsort(stable=True).tolist()
-    # Its own code of the level before comes first, although a nearer one may have been full already.
-    own = wanted[-2]
-    for code in [own, *(code for code in order if code != own)]:
-        used = taken[(*head, code)]
-        if len(used) < size:
-            cost = distances((residual - codebooks[-2, code])[None], codebooks[-1])[0]
-            cost[list(used)] = torch.inf
-            return [*head, code, int(cost.argmin())]
-    raise GenrecError(
-        f"all {size * size} codes behind the prefix {list(head)} are taken: use more levels or a larger `size`"
-    )
+def colliding_groups(codes: Tensor, held: int = 1) -> Iterator[Tensor]:
+    """The rows of the groups of two or more items with equal codes [N, L], those of a size together: [groups, size].
 
-
-def take(codes: Tensor) -> Taken:
-    """What is taken by codes [N, L]."""
-    taken: Taken = defaultdict(set)
-    for *prefix, last in codes.tolist():
-        taken[tuple(prefix)].add(last)
-    return taken
-
-
-def colliding_groups(codes: Tensor) -> list[Tensor]:
-    """The rows of every group of two or more items with equal codes [N, L]."""
-    _, groups, counts = codes.unique(dim=0, return_inverse=True, return_counts=True)
-    rows = groups.argsort(stable=True).split(counts.tolist())
-    return [group for group in rows if len(group) > 1]
+    Args:
+        codes: [N, L] long.
+        held: numbers that are held for every item at once; not too many groups come together.
+    """
+    for groups in equal_groups(row_ids(codes.numpy(force=True))):
+        most = max(1, held_at_once(codes.device) // (groups.shape[1] * held))
+        for first in range(0, len(groups), most):
+            yield torch.from_numpy(groups[first : first + most]).to(codes.device)
 
 
 def last_residuals(codes: Tensor, latents: Tensor, codebooks: Tensor) -> Tensor:

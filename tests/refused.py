@@ -244,7 +244,9 @@ COMMANDS = {
     "fit --trust --config synthetic_setrec.yaml": (
         "--trust is for test, validate, predict: what is trained is trusted anyway"
     ),
-    "fitt --config synthetic_setrec.yaml": "argument subcommand: invalid choice: 'fitt'",
+    "nosuch": "there is no command `nosuch`; `genrec --help` lists them",
+    "--config synthetic_setrec.yaml fit": "there is no command `--config`; `genrec --help` lists them",
+    "fitt --config synthetic_setrec.yaml": "there is no command `fitt`; did you mean `fit`?",
     "test --config synthetic_setrec.yaml": "no run with a checkpoints/best.ckpt under ... or give --ckpt_path",
     "test --config synthetic_popularity.yaml --trainer.limit_test_batches 0": (
         "with `trainer.limit_test_batches: 0` there is nothing to test"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from genrec.config.files import PACKAGED
 from genrec.errors import GenrecError, printable
 from genrec.io.disk import cannot_write
 from genrec.io.missing import missing_package
-from genrec.io.starting import light_metrics
+from genrec.io.starting import light_metrics, quick_imports
 from genrec.io.stopping import ends_when_asked
 
 USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
@@ -48,6 +49,7 @@ COMMANDS = {
     "recommend": ("genrec.serving.recommend", "command"),
 }
 """Module and function of the commands that have no trainer; imported when they are called."""
+WITH_TRAINER = ("fit", "validate", "test", "predict", "prepare")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -81,15 +83,22 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    # A report measures nothing.
-    with nullcontext() if arguments[0] == "report" else light_metrics():
-        if arguments[0] in COMMANDS:
-            module, function = COMMANDS[arguments[0]]
+    command = arguments[0]
+    if command in COMMANDS:
+        module, function = COMMANDS[command]
+        # Tables of what was measured need neither torch nor Lightning.
+        with nullcontext() if command in ("report", "compare") else light_metrics():
             getattr(import_module(module), function)(arguments[1:])
-        else:
-            from genrec.training.command import run
+    elif command in WITH_TRAINER:
+        with light_metrics():
+            with quick_imports():
+                from genrec.training.command import run
 
             run(arguments)
+    else:
+        near = difflib.get_close_matches(command, [*COMMANDS, *WITH_TRAINER], n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "`genrec --help` lists them"
+        raise GenrecError(f"there is no command `{command:.80}`; {hint}")
 
 
 def _refuse(reason: str) -> NoReturn:

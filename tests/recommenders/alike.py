@@ -22,7 +22,7 @@ from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.data.sources.synthetic import Synthetic
 from genrec.identifiers import SETRec
 from genrec.recommenders.recommender import Recommender
-from genrec.recommenders.sharding import strategy_of
+from genrec.training.trainer import strategy_of
 
 BATCH, EPOCHS = 16, 1
 CASES = ("t5", "full", "lora")

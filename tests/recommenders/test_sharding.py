@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from genrec.backbones.words import load_tokenizer
 from genrec.data.sources.synthetic import Synthetic
 from genrec.errors import GenrecError
-from genrec.recommenders.sharding import FullySharded, strategy_of
+from genrec.recommenders.sharding import FullySharded
+from genrec.training.trainer import strategy_of
 
 from ..pair import run_pair
 from .alike import CASES, EPOCHS, QWEN, run

@@ -59,15 +59,9 @@ def test_histories_and_recommendations_with_their_titles(
     assert "wrote 8 recommendations to best.jsonl" in said
 
 
-@pytest.mark.parametrize(
-    ("command", "module"),
-    [
-        (["recommend", "--run", "RUN", "--history", ""], "genrec.serving.served"),
-        (["inspect", "RUN"], "genrec.analysis.inspection.command"),
-    ],
-)
+@pytest.mark.parametrize("command", [["recommend", "--run", "RUN", "--history", ""], ["inspect", "RUN"]])
 def test_the_folder_of_the_data_is_given_as_to_every_command(
-    command: list[str], module: str, monkeypatch: pytest.MonkeyPatch
+    command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[object, ...]] = []
 
@@ -75,7 +69,7 @@ def test_the_folder_of_the_data_is_given_as_to_every_command(
         asked.append(arguments)
         raise GenrecError("no more is asked here")
 
-    monkeypatch.setattr(f"{module}.load", load)
+    monkeypatch.setattr("genrec.serving.served.load", load)
     with pytest.raises(SystemExit):
         main([*command, "--data.root", "DIR"])
     assert [each[:3] for each in asked] == [("RUN", "DIR", False)]

@@ -20,8 +20,8 @@ from genrec.config.settings import changes
 from genrec.errors import GenrecError
 from genrec.runs.results import load_run
 from genrec.study.command import study
+from genrec.study.journal import open_study
 from genrec.study.plan import flags
-from genrec.study.pruning import open_study
 from genrec.study.settings import full_config
 from genrec.study.tuning import tune
 

@@ -13,7 +13,7 @@ from optuna.trial import Trial, TrialState
 
 from genrec.config.files import PACKAGED, load_config
 from genrec.errors import GenrecError
-from genrec.study.pruning import PRUNED, open_study, trial_of
+from genrec.study.journal import PRUNED, open_study, trial_of
 from genrec.study.tuning import tune
 
 from .fakes import resolve

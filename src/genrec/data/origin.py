@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import torch
 
 from genrec.data.catalog import KEY, Catalog
@@ -184,6 +183,8 @@ def _texts_of(letters: np.ndarray, ends: np.ndarray) -> pl.Series:
     Raises:
         pyarrow.ArrowInvalid: if that is no text, or ends are out of order.
     """
+    import pyarrow as pa  # takes longer than most checkpoints
+
     assert (letters.dtype, ends.dtype, ends.ndim) == (np.uint8, np.int64, 1)
     offsets = np.concatenate([[0], ends])
     keys = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(letters))

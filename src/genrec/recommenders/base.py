@@ -23,7 +23,6 @@ from genrec.identifiers import ItemIdentifier
 from genrec.io.checkpoints import read
 from genrec.recommenders.alone import ARGUMENTS, arguments_for, arguments_of, load_weights, set_up
 from genrec.recommenders.measured import Measured
-from genrec.recommenders.sharding import keep_whole, shard, take_from_first
 from genrec.types import Batch
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ class RankingModule(Measured):
             modes = {module: module.training for module in self.modules()}
             self.eval()
             self._refresh()
-            keep_whole(self.layers(), False)
+            self._keep_whole(False)
             for module, mode in modes.items():
                 module.training = mode
         self._restored = False
@@ -204,10 +203,14 @@ class RankingModule(Measured):
         Otherwise several processes take the buffers of the first, once: a process that built an asset may have drawn
         other random numbers. Parameters are seen to by the strategy.
         """
+        if self.device_mesh is None and self.trainer.world_size == 1:
+            return
+        from genrec.recommenders import sharding  # takes a second
+
         if self.device_mesh is not None:
-            shard(self, self.device_mesh["data_parallel"], self.layers(), ENTRIES)
-        elif self.trainer.world_size > 1:
-            take_from_first(self.buffers(), self.trainer.strategy.root_device)
+            sharding.shard(self, self.device_mesh["data_parallel"], self.layers(), ENTRIES)
+        else:
+            sharding.take_from_first(self.buffers(), self.trainer.strategy.root_device)
 
     def on_train_start(self) -> None:
         """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics
+from genrec.evaluation.collecting import TargetRanks, ranks_frame
 from genrec.evaluation.lists import refuse_flaws, refuse_shape
 from genrec.evaluation.protocol import RankingMetrics
-from genrec.evaluation.ranks import TargetRanks, ranks_frame
 from genrec.evaluation.watch import Watch, refuse_nan
-from genrec.recommenders.sharding import keep_whole
 from genrec.types import PAD, Batch, Ranking
 
 
@@ -229,20 +228,27 @@ class Measured(L.LightningModule, ABC):
         What is made in it can never again be part of a training, which may come after a test.
         """
         with torch.inference_mode(False), torch.no_grad():
-            keep_whole(self.layers(), True)
+            self._keep_whole(True)
             self.refresh()
+
+    def _keep_whole(self, whole: bool) -> None:
+        """See `genrec.recommenders.sharding.keep_whole`."""
+        if self.device_mesh is not None:
+            from genrec.recommenders.sharding import keep_whole  # takes a second
+
+            keep_whole(self.layers(), whole)
 
     def on_validation_end(self) -> None:
         """Go on with parts of the layers, if they are shared out."""
-        keep_whole(self.layers(), False)
+        self._keep_whole(False)
 
     def on_test_end(self) -> None:
         """See `on_validation_end`."""
-        keep_whole(self.layers(), False)
+        self._keep_whole(False)
 
     def on_predict_end(self) -> None:
         """See `on_validation_end`."""
-        keep_whole(self.layers(), False)
+        self._keep_whole(False)
 
     def _clock(self) -> float:
         """Seconds, after everything that was asked of a GPU is done."""

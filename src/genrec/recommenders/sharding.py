@@ -12,35 +12,13 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.types import _PATH
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
-
-from genrec.errors import GenrecError
-
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
-"""Those that Lightning allows with parameters that are shared out."""
-
-
-def strategy_of(name: Any, precision: Any) -> Any:
-    """What the short names of strategies stand for; any other is passed on to Lightning.
-
-    Raises:
-        GenrecError: if the strategy cannot be had in this precision.
-    """
-    if name == "ddp":
-        # What a buffer holds is the same everywhere: nothing to send in every step.
-        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
-    if name != "fsdp":
-        return name
-    if str(precision) not in (*PRECISIONS, "None", "32", "bf16"):
-        known = ", ".join(PRECISIONS)
-        raise GenrecError(f"`trainer.strategy: fsdp` has no `trainer.precision: {precision}`: give one of {known}")
-    return FullySharded()
 
 
 def shard(module: nn.Module, mesh: DeviceMesh, layers: Iterable[nn.Module], entries: Iterable[str]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -120,6 +119,8 @@ def read_items(path: Path, known: int) -> pl.DataFrame:
     Raises:
         GenrecError: if it is damaged, or another table.
     """
+    import pyarrow.parquet as pq  # takes longer than most tables
+
     wanted: dict[str, Any] = {**SCHEMA, COUNT: pl.Int64()}
     try:
         about = pq.read_metadata(path)

@@ -15,6 +15,7 @@ from genrec.errors import GenrecError
 from genrec.io.console import cell, wide_console
 from genrec.io.files import write_new
 from genrec.io.quiet import quieten
+from genrec.io.starting import quick_imports
 
 if TYPE_CHECKING:
     from genrec.serving.served import Served
@@ -28,8 +29,9 @@ def command(arguments: Sequence[str]) -> None:
     """
     chosen = _options().parse_args(arguments)
     # Imported late: who asks for help, or has mistyped, need not wait for torch.
-    from genrec.serving.given import read_history, read_items, read_keys
-    from genrec.serving.served import load
+    with quick_imports():
+        from genrec.serving.given import read_history, read_items, read_keys
+        from genrec.serving.served import load
 
     output = Path(chosen.output) if chosen.output else None
     if output and output.suffix not in (".parquet", ".jsonl"):

@@ -9,7 +9,7 @@ counts.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -24,9 +24,8 @@ from genrec.recommenders.base import learns
 from genrec.runs import layout
 from genrec.runs.restoring import is_whole, to_resume
 from genrec.study.plan import Cell, Plan, flags
-
-Execute = Callable[[Sequence[str], Path, IO[str]], str | None]
-Resolve = Callable[[Sequence[str]], dict[str, Any]]
+from genrec.study.processes import Execute
+from genrec.study.settings import Resolve
 
 Step = Literal["to run", "to resume", "to test", "done"]
 TRAINS: Step = "to run"

@@ -7,11 +7,13 @@ import fcntl
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 LOCK = ".lock"
+Execute = Callable[[Sequence[str], Path, IO[str]], str | None]
+"""Runs a command, as `execute` does."""
 
 
 def execute(arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:

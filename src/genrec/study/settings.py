@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
+
+from genrec.io.starting import quick_imports
+
+Resolve = Callable[[Sequence[str]], dict[str, Any]]
+"""Makes a whole config of arguments."""
 
 
 def full_config(arguments: Sequence[str]) -> dict[str, Any]:
@@ -16,7 +21,8 @@ def full_config(arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         GenrecError: if a config or key does not exist, or a value is of the wrong type.
     """
-    from genrec.training.command import run  # torch takes seconds
+    with quick_imports():  # torch takes seconds
+        from genrec.training.command import run
 
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):

@@ -41,11 +41,10 @@ from genrec.config.settings import changes
 from genrec.errors import GenrecError
 from genrec.io.console import wide_console
 from genrec.io.files import write_text
-from genrec.study.cells import Execute, Resolve
+from genrec.study.journal import PRUNED, best_of, open_study, trial_of
 from genrec.study.plan import STUDIES, check_seed, flags, load_study, short
-from genrec.study.processes import claim, claimed, execute, stoppable
-from genrec.study.pruning import PRUNED, Pruning, best_of, open_study, trial_of
-from genrec.study.settings import full_config
+from genrec.study.processes import Execute, claim, claimed, execute, stoppable
+from genrec.study.settings import Resolve, full_config
 
 _KEYS = ("name", "config", "seed", "trials", "set", "space")
 _KILLED, _SETTINGS, _SPACE, _ERROR = "killed", "settings", "space", "error"
@@ -242,6 +241,8 @@ def _suggest(trial: optuna.Trial, key: str, values: Any) -> None:
 
 
 def _command(search: Search, trial: optuna.Trial) -> list[str]:
+    from genrec.study.pruning import Pruning  # torch takes seconds
+
     callback = {
         "class_path": f"{Pruning.__module__}.{Pruning.__name__}",
         "init_args": {"folder": str(search.folder), "number": trial.number, "monitor": search.monitor},

@@ -22,14 +22,13 @@ from genrec.io.files import beside, write_new, write_text
 from genrec.io.folders import distrust_damaged
 from genrec.io.quiet import quieten
 from genrec.io.stopping import CODE
-from genrec.recommenders.sharding import strategy_of
 from genrec.runs import layout, restoring, reuse
 from genrec.runs.trusted import look_here, plugins
 from genrec.training.arguments import compose
 from genrec.training.callbacks import LastCheckpoint, PredictionWriter, with_ours
 from genrec.training.interface import EVALUATIONS, TRUST, Interface
 from genrec.training.record import record
-from genrec.training.trainer import make_loggers
+from genrec.training.trainer import make_loggers, strategy_of
 from genrec.training.whole_files import WholeFiles
 
 

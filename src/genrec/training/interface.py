@@ -47,7 +47,7 @@ class Interface(LightningCLI):
 
     def __init__(self, name: str, run: Path | None, args: list[str], trust: bool) -> None:
         self.name = name
-        self.command = args[0] if args else ""
+        self.command = args[0]
         self.trust = trust
         self.run_folder = run
         self.made: list[Path] = []
@@ -75,12 +75,12 @@ class Interface(LightningCLI):
                 layout.remove_if_empty([self.run_folder, *self.made])
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # of this command line
-        """The command and the arguments of the trainer's method that are not options; all, if it is none of them.
+        """The command and the arguments of the trainer's method that are not options.
 
-        Every one has a parser of its own, which takes longer to make than to use.
+        Every command would have a parser of its own, which takes longer to make than to use.
         """
         known = {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
-        return {self.command: known[self.command]} if self.command in known else known
+        return {self.command: known[self.command]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The options that every command has beside model, data and trainer."""

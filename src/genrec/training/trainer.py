@@ -9,11 +9,14 @@ from typing import Any, Literal
 
 import lightning as L
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
 
 from genrec.errors import GenrecError
 
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 USUAL: tuple[LoggerName, ...] = ("csv", "tensorboard")
+PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
+"""Those that Lightning allows with parameters that are shared out."""
 
 
 class Trainer(L.Trainer):
@@ -93,3 +96,22 @@ def _named(name: str, run: Path) -> Logger:
                 return MLFlowLogger(config, run.name, server)
     except ModuleNotFoundError as error:
         raise GenrecError(f"the logger `{name}` needs a package that is not there: pip install {name}") from error
+
+
+def strategy_of(name: Any, precision: Any) -> Any:
+    """What the short names of strategies stand for; any other is passed on to Lightning.
+
+    Raises:
+        GenrecError: if the strategy cannot be had in this precision.
+    """
+    if name == "ddp":
+        # What a buffer holds is the same everywhere: nothing to send in every step.
+        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    if name != "fsdp":
+        return name
+    if str(precision) not in (*PRECISIONS, "None", "32", "bf16"):
+        known = ", ".join(PRECISIONS)
+        raise GenrecError(f"`trainer.strategy: fsdp` has no `trainer.precision: {precision}`: give one of {known}")
+    from genrec.recommenders.sharding import FullySharded  # takes a second
+
+    return FullySharded()

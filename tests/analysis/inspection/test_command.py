@@ -42,7 +42,7 @@ def serve(identifier: ItemIdentifier, dataset: Dataset, folder: Path, text: Tfid
 def loaded(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the command loads."""
     place = SimpleNamespace(served=None)
-    monkeypatch.setattr("genrec.analysis.inspection.command.load", lambda run, data_root, trust: place.served)
+    monkeypatch.setattr("genrec.serving.served.load", lambda run, data_root, trust: place.served)
     return place
 
 

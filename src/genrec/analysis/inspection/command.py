@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from genrec.analysis.inspection.overview import TEXTS, Inspection
-from genrec.analysis.inspection.tables import print_example, print_item, print_overview
+from genrec.analysis.inspection import WHOSE
 from genrec.config.options import Options
 from genrec.errors import GenrecError
 from genrec.io.console import wide_console
 from genrec.io.files import write_new
 from genrec.io.quiet import quieten
-from genrec.serving.served import load
+from genrec.io.starting import quick_imports
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -26,8 +23,16 @@ def command(arguments: Sequence[str]) -> None:
     Raises:
         GenrecError: for wrong arguments, a run that cannot be loaded, and as `Inspection`.
     """
-    quieten()
     chosen = _parse(arguments)
+    # Imported late: who asks for help, or has mistyped, need not wait for torch.
+    with quick_imports():
+        import torch
+
+        from genrec.analysis.inspection.overview import Inspection
+        from genrec.analysis.inspection.tables import print_example, print_item, print_overview
+        from genrec.serving.served import load
+
+    quieten()
     inspection = Inspection(
         load(chosen.run, chosen.data_root, chosen.trust), chosen.neighbours, chosen.seed, chosen.text
     )
@@ -61,7 +66,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     options.add_argument("--seed", type=int, default=0, help="draws the items (%(default)s)")
     options.add_argument(
         "--text",
-        choices=tuple(TEXTS),
+        choices=WHOSE,
         help="whose embeddings tell what is near by text (the run's own if they are built, or else tfidf)",
     )
     options.add_data_root()

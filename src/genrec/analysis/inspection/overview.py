@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from genrec.analysis.inspection import WHOSE
 from genrec.analysis.inspection.measures import sequence_numbers, vector_numbers
 from genrec.analysis.inspection.neighbours import ByCosine, ByPrefix, Likeness, nearest, overlap
 from genrec.assets import Assets, MiniLMText, TextAsset, TfidfText
@@ -19,8 +20,7 @@ from genrec.serving.served import Served
 
 SAMPLE = 1000
 """At most so many warm items, and so many cold ones, are compared with the whole catalogue."""
-TEXTS: dict[str, TextAsset | None] = {"run": None, "minilm": MiniLMText(), "tfidf": TfidfText()}
-"""Whose text embeddings tell which items are near by text: the run's own, or those of an encoder that every run has."""
+TEXTS: dict[str, TextAsset | None] = dict(zip(WHOSE, (None, MiniLMText(), TfidfText()), strict=True))
 IDENTIFIER, TEXT = "identifier", "text"
 
 

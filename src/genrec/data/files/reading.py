@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from genrec.data.files.findings import Findings
 from genrec.data.files.places import Part
@@ -72,6 +71,8 @@ def read_table(
 
 
 def _read_parquet(part: Part) -> pl.DataFrame:
+    import pyarrow.parquet as pq  # takes longer than most tables
+
     try:
         with part.open() as file:
             table = pq.ParquetFile(file)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from genrec.assets import ItemAssets
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
-from genrec.decoding.grounding import inner_products, top_k
+from genrec.decoding.grounding import inner_products, items_at_once, top_k_in_parts
 from genrec.devices import full_precision, widen
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
+from genrec.identifiers.rows import joined_rows
 from genrec.identifiers.tables import table
 from genrec.types import PAD, Ranking, Tokens
 from genrec_baselines.diffusion import Denoiser, Diffusion
@@ -122,15 +123,17 @@ class DreamRec(ItemIdentifier):
     def embed(self, items: Tensor) -> Tokens:
         """One token per item: [B, T] rows to [B, T, D]."""
         real = items != PAD
-        tokens = self.token(self._vectors()[items.clamp(min=0)]) * real[..., None]
+        tokens = self.token(self._vectors(items.clamp(min=0), self._moments())) * real[..., None]
         return Tokens(tokens, real, Tokens.ordered(tokens).sets)
 
-    def _vectors(self) -> Tensor:
-        """The vectors of all items from the current parameters, [N, d]."""
-        vectors = torch.cat([self.vectors, self.added])
-        if self.table == "normalized":
-            vectors = (vectors - self.vectors.mean(0)) / self.vectors.std(0).clamp(min=1e-6)
-        return vectors
+    def _moments(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation [d] of the learned vectors, if those of the items are to have 0 and 1."""
+        return (self.vectors.mean(0), self.vectors.std(0).clamp(min=1e-6)) if self.table == "normalized" else None
+
+    def _vectors(self, items: Tensor | slice, moments: tuple[Tensor, Tensor] | None) -> Tensor:
+        """The vectors [..., d] of items [...] from the current parameters."""
+        vectors = joined_rows(self.vectors, self.added, items)
+        return vectors if moments is None else (vectors - moments[0]) / moments[1]
 
     def loss(self, backbone: Backbone, context: Context, history: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Mean squared error of the predicted clean vector of the next item, at a random step.
@@ -142,7 +145,7 @@ class DreamRec(ItemIdentifier):
         if self.training:
             dropped = torch.rand(len(target), 1, device=target.device) < self.condition_dropout
             condition = torch.where(dropped, self.null.to(condition), condition)
-        clean = self._vectors()[target]
+        clean = self._vectors(target, self._moments())
         if self.table == "detached":
             clean = clean.detach()
         step = torch.randint(self.diffusion.steps, target.shape, device=target.device)
@@ -166,7 +169,15 @@ class DreamRec(ItemIdentifier):
 
     def item_vectors(self) -> Tensor:
         """What sampled vectors are compared with, [N, d] (`genrec.decoding.vector_index.InnerProducts`)."""
-        vectors = self._vectors()
+        return self._compared(slice(0, self._count), self._moments())
+
+    @property
+    def _count(self) -> int:
+        """N, the items that were added among them."""
+        return len(self.vectors) + len(self.added)
+
+    def _compared(self, items: slice, moments: tuple[Tensor, Tensor] | None) -> Tensor:
+        vectors = self._vectors(items, moments)
         return F.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
 
     def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
@@ -182,7 +193,15 @@ class DreamRec(ItemIdentifier):
         return F.normalize(generated, dim=-1) if self.similarity == "cosine" else generated
 
     def _nearest(self, sampled: Tensor, k: int, allowed: Tensor) -> list[Ranking]:
-        return [top_k(scores, allowed, k) for scores in inner_products(sampled, self.item_vectors())]
+        """A ranking per guidance, of vectors [guidances, B, d], from one pass over the items."""
+        users, moments = sampled.flatten(0, 1), self._moments()
+
+        def scores(start: int, stop: int) -> Tensor:
+            return inner_products(users, self._compared(slice(start, stop), moments))
+
+        found = top_k_in_parts(scores, items_at_once(users, self._count), allowed, k)
+        parts = (part.unflatten(1, (len(sampled), -1)).unbind(1) for part in found)
+        return [Ranking(*pair) for pair in zip(*parts, strict=True)]
 
     def _generate(self, condition: Tensor, guidances: Sequence[float] | Tensor) -> Tensor:
         """Sample the next item's vector for conditions [B, d] and every guidance: [guidances, B, d].
@@ -202,7 +221,7 @@ class DreamRec(ItemIdentifier):
     def describe(self, item: int) -> str:
         """What the token is made of, and how long that vector is."""
         kind = "frozen collaborative" if self.table == "frozen" else "learned" if item < self.n_items else "untrained"
-        length = float(self._vectors()[item].norm())
+        length = float(self._vectors(slice(item, item + 1), self._moments()).norm())
         source = f"{kind} vector of {self.dim} numbers (length {length:.3g})"
         return f"1 token of width {len(self.token.bias)}, a linear map of its {source}"
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from genrec.assets import Frequency, ItemAssets
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
-from genrec.decoding.grounding import inner_products, top_k
+from genrec.decoding.grounding import inner_products, items_at_once, top_k_in_parts
 from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.negatives import NegativeSampler, sampler_of_items
+from genrec.identifiers.rows import joined_rows
 from genrec.identifiers.tables import table
 from genrec.losses import Negatives, linear_cross_entropy, sampled_cross_entropy
 from genrec.types import PAD, Ranking, Tokens
@@ -88,7 +89,12 @@ class E4SRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """The logits of all items, those that were added later behind the others."""
-        return top_k(inner_products(self.user_vectors(backbone, memory), self.item_vectors()), allowed, k)
+        users, tables = self.user_vectors(backbone, memory), (self.head.weight, self.added)
+
+        def scores(start: int, stop: int) -> Tensor:
+            return inner_products(users, joined_rows(*tables, slice(start, stop)))
+
+        return top_k_in_parts(scores, items_at_once(users, sum(map(len, tables))), allowed, k)
 
     def item_vectors(self) -> Tensor:
         """The rows of the head, then those of items that were added, [N, D]."""

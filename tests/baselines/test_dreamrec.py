@@ -240,11 +240,11 @@ def test_normalized_vectors_have_no_mean_and_unit_variance_whatever_is_added(dat
     assert isinstance(model.identifier, DreamRec)
     with torch.no_grad():
         model.identifier.vectors.mul_(0.01).add_(3)
-    before = model.identifier._vectors().detach()
+    before = model.identifier.item_vectors().detach()
     torch.testing.assert_close(before.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
     torch.testing.assert_close(before.var(0), torch.ones(8), atol=1e-3, rtol=0)
     model.add_new(4)
-    torch.testing.assert_close(model.identifier._vectors()[:ITEMS].detach(), before)
+    torch.testing.assert_close(model.identifier.item_vectors()[:ITEMS].detach(), before)
 
 
 def test_frozen_vectors_are_the_standardized_collaborative_ones(dataset: Dataset, tmp_path: Path) -> None:
@@ -252,9 +252,9 @@ def test_frozen_vectors_are_the_standardized_collaborative_ones(dataset: Dataset
     assert isinstance(model.identifier, DreamRec)
     assert dataset.cf is not None
     expected = torch.from_numpy((dataset.cf - dataset.cf.mean(0)) / dataset.cf.std(0, ddof=1))
-    torch.testing.assert_close(model.identifier._vectors(), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(model.identifier.item_vectors(), expected, atol=1e-3, rtol=0)
     model.train(steps=2)
-    torch.testing.assert_close(model.identifier._vectors(), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(model.identifier.item_vectors(), expected, atol=1e-3, rtol=0)
     assert "vectors" not in model.identifier.state_dict()
     with pytest.raises(GenrecError, match="have 6 numbers"):
         made(dataset, tmp_path, table="frozen", dim=8)

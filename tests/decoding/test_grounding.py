@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from genrec import devices
 from genrec.decoding import grounding
+from genrec.decoding.candidates import candidates
 from genrec.decoding.grounding import (
     first_best,
     inner_products,
@@ -188,3 +192,42 @@ def test_parts_are_no_larger_than_what_is_held(users: int, width: int, items: in
         size = items_at_once(torch.empty(users, width, device="meta"), items)
     assert size % 64 == 0
     assert size == 64 or size * max(users, width) <= held
+
+
+class Largest(TorchDispatchMode):
+    """The numbers of the largest tensor that is made meanwhile; parts of known ones are not made."""
+
+    def __init__(self, *known: Tensor) -> None:
+        super().__init__()
+        self.known = {tensor.untyped_storage().data_ptr() for tensor in known}
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(each, Tensor) and each.untyped_storage().data_ptr() not in self.known:
+                self.numbers = max(self.numbers, each.untyped_storage().nbytes() // each.element_size())
+        return made
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("kinds", [1, 5])
+def test_what_is_held_does_not_grow_with_items_or_kinds(
+    exact: bool, kinds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "exact_sizes", lambda device: exact)
+    monkeypatch.setattr(devices, "held_at_once", lambda device: 2**10)
+    users, width = 16, 8
+    for items in (500, 5_000):
+        asked, table = torch.randn(users, width), torch.randn(items, width)
+        allowed = torch.ones(3, items, dtype=torch.bool)
+        allowed[1, ::2] = allowed[2, 10:] = False
+        listed = [rows.listed for rows in candidates(allowed).rows if rows.listed is not None]
+
+        def scores(start: int, stop: int, asked: Tensor = asked, table: Tensor = table) -> Iterator[Tensor]:
+            once = inner_products(asked, table[start:stop])
+            return (once * weight for weight in range(kinds))
+
+        with Largest(asked, table, *listed) as largest:
+            top_k_of_each(scores, items_at_once(asked, items), allowed, 5)
+        assert largest.numbers <= 2**10

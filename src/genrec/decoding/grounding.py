@@ -196,8 +196,8 @@ def first_best(scores: Tensor, k: int) -> Best:
     Which of equal values `torch.topk` takes, and in what order, differs from device to device.
     """
     count = scores.shape[-1]
-    width = isqrt(count // k) // BLOCK * BLOCK
-    if width:
+    width = max(1, isqrt(count // k) // BLOCK) * BLOCK
+    if count >= 4 * k * width:
         return _best_in_blocks(scores, k, width)
     if devices.exact_sizes(scores.device):
         # Hardly ever is there a tie at the end of the list.

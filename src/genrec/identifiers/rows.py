@@ -15,6 +15,25 @@ def take_rows(table: Tensor, rows: Tensor) -> Tensor:
     return table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
+def joined_rows(first: Tensor, behind: Tensor, rows: Tensor | slice) -> Tensor:
+    """Rows of two tables [N, ...] and [n, ...], the second behind the first, as if they were one; neither is copied.
+
+    Args:
+        first: a table.
+        behind: another one.
+        rows: [...] long, or a slice with a start and a stop.
+    """
+    count = len(first)
+    if isinstance(rows, slice):
+        last = behind[max(rows.start - count, 0) : max(rows.stop - count, 0)]
+        parts = [part for part in (first[rows], last) if len(part)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+    if not len(behind):
+        return first[rows]
+    known = (rows < count).view(*rows.shape, *[1] * (first.ndim - 1))
+    return torch.where(known, first[rows.clamp(max=count - 1)], behind[(rows - count).clamp(min=0)])
+
+
 def distinct_rows(rows: Tensor, count: int) -> tuple[Tensor | None, Tensor]:
     """The rows that occur, so that what is made of a row is made once.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genrec.data import Dataset, Ragged
-from genrec.decoding.grounding import top_k
+from genrec.decoding.grounding import items_at_once, top_k, top_k_in_parts
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import Tables, table
 from genrec.recommenders.base import RankingModule
@@ -129,8 +129,13 @@ class ItemKNN(Tables, RankingModule):
         users, places = np.nonzero(recent != PAD)
         weights = self.decay ** (recent.shape[1] - 1 - places)
         taken = scipy.sparse.csr_array((weights, (users, recent[users, places])), shape=(len(recent), len(self.ties)))
-        scores = (taken @ self.similarity).toarray().astype(np.float32)
-        return top_k(torch.from_numpy(scores).to(self.ties) + self.ties, allowed, k)
+        near = (taken @ self.similarity).tocsc()
+
+        def scores(start: int, stop: int) -> Tensor:
+            part = near[:, start:stop].toarray().astype(np.float32)
+            return torch.from_numpy(part).to(self.ties) + self.ties[start:stop]
+
+        return top_k_in_parts(scores, items_at_once(history, len(self.ties)), allowed, k)
 
 
 def similarities(lists: Ragged, items: int, window: int) -> scipy.sparse.csr_array:

@@ -101,7 +101,7 @@ def test_an_index_of_codes_grows() -> None:
     generator = torch.Generator().manual_seed(0)
     numbers, codes = torch.randn(3, 4, 8, generator=generator), torch.randint(8, (40, 4), generator=generator)
     index = CodeIndex(codes[:30], [8, 4, 8, 8])
-    index.add(codes[30:])
+    index.grow(codes)
     assert len(index) == 40
     allowed = torch.arange(40) % 3 > 0
     for mask in (None, allowed):

@@ -60,7 +60,7 @@ def test_the_command_that_needs_it_says_so(
 def test_an_index_needs_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     hide(monkeypatch, "faiss")
     with pytest.raises(ModuleNotFoundError) as raised:
-        VectorIndex(torch.eye(3))
+        VectorIndex(torch.eye(3), "ivf")
     assert missing_package(raised.value) == "this needs a package that is not there: pip install faiss-cpu"
 
 

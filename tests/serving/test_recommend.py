@@ -93,9 +93,9 @@ def test_new_items_are_added_before(run: Path, capsys: pytest.CaptureFixture[str
 
 def test_an_index_says_what_it_finds(run: Path, served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--run", str(run), "--history", served.catalog.keys[0], "--k", "3"]
-    main(["recommend", *arguments, "--index", "approximate"])
-    share = load(run).build_index("approximate", k=3)
-    assert f"approximate index: recall@3 against exact search is {share:.3f}" in capsys.readouterr().out
+    main(["recommend", *arguments, "--index", "ivf_pq"])
+    share = load(run).build_index("ivf_pq", k=3)
+    assert f"ivf_pq index: recall@3 against exact search is {share:.3f}" in capsys.readouterr().out
     main(["recommend", *arguments, "--index", "exact"])
     assert "exact index: recall@3 against exact search is 1.000" in capsys.readouterr().out
 

@@ -277,7 +277,7 @@ def test_adapters_come_along_and_their_language_model_is_named(tmp_path: Path) -
 def test_an_index_over_a_saved_recommender(saved: Path) -> None:
     again = from_pretrained(saved)
     before = best(again)
-    assert 0 < again.build_index("approximate", k=8) <= 1
+    assert 0 < again.build_index("ivf", k=8) <= 1
     again.build_index("exact")
     assert_same(best(again), before)
 

@@ -21,7 +21,7 @@ from genrec.backbones import T5Backbone
 from genrec.cli import main
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.decoding.code_sums import CodeIndex
-from genrec.decoding.vector_index import VectorIndex
+from genrec.decoding.vector_index import Kind, VectorIndex
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.recommenders.alone import set_up
@@ -35,6 +35,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 EXACT = {**TIGER, "init_args": {**TIGER["init_args"], "search": {"exact": True}}}
 CODES = {**TIGER["init_args"]["codes"], "levels": 4, "size": 4}
 NARROW = {**TIGER, "init_args": {"codes": CODES, "search": {"beams": 1}}}
+KINDS: tuple[Kind, ...] = ("ivf", "hnsw", "ivf_pq")
 REFERENCES = (
     "genrec.recommenders.references.Popularity",
     "genrec.recommenders.references.ItemKNN",
@@ -115,6 +116,17 @@ def test_a_run_finds_its_assets_from_anywhere_whatever_the_seed_is_by_now(
     kept = load("saved").model
     assert isinstance(kept, Recommender)
     assert kept.assets.store.seed == 0
+
+
+def test_it_ranks_on_the_device_that_is_named(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(run).save_pretrained(tmp_path / "saved")
+    moved: list[object] = []
+    monkeypatch.setattr("genrec.serving.served.usable", lambda name: torch.device("meta") if name == "cuda" else name)
+    monkeypatch.setattr(RankingModule, "to", lambda self, device: moved.append(device))
+    for of in (lambda: load(run, device="cuda"), lambda: load(tmp_path / "saved", device="cuda")):
+        of()
+    genrec.from_pretrained(tmp_path / "saved", device="cuda")
+    assert moved == [torch.device("meta")] * 3
 
 
 def test_the_newest_run_of_a_folder(run: Path, tmp_path: Path) -> None:
@@ -239,9 +251,9 @@ WRONG: dict[str, tuple[Callable[[Served], object], str]] = {
     "no path": (lambda served: load(None), "as a text or a path, not None"),  # type: ignore[arg-type]
     "a number for a path": (lambda served: genrec.from_pretrained(3), "not 3"),  # type: ignore[arg-type]
     "half a path": (lambda served: load("a\0b"), "as a text or a path"),
-    "an index of nothing": (lambda served: served.build_index("approximate", k=0), "k at least 1"),
-    "another index": (lambda served: served.build_index("best"), "exact or approximate"),  # type: ignore[arg-type]
-    "no recall": (lambda served: served.build_index("approximate", recall=0), "recall above 0"),
+    "an index of nothing": (lambda served: served.build_index("ivf", k=0), "k at least 1"),
+    "another index": (lambda served: served.build_index("best"), "exact, ivf, hnsw or ivf_pq, k at least 1"),  # type: ignore[arg-type]
+    "no recall": (lambda served: served.build_index("ivf", recall=0), "recall above 0"),
     "the working folder": (lambda served: served.save_pretrained("."), "give the name of a new folder"),
     "above it": (lambda served: served.save_pretrained(".."), "give the name of a new folder"),
     "no folder": (lambda served: served.save_pretrained(None), "not None"),  # type: ignore[arg-type]
@@ -268,6 +280,7 @@ def test_unknown_items_are_left_out_and_said(served: Served, capsys: pytest.Capt
     expected = served.recommend([[keys[1]], [keys[2]], []], k=3)
     assert found.equals(expected)
     assert capsys.readouterr().err == "left out 3 unknown items of 2 of 3 histories, such as `gone`\n"
+    assert served.known([["a\udcff", keys[3]]]) == [[keys[3]]]
 
 
 def test_only_allowed_items(served: Served) -> None:
@@ -316,13 +329,14 @@ def test_an_index_finds_what_scoring_every_item_finds(identifier: dict[str, Any]
     scored = served.recommend(histories, **options)
     assert served.build_index("exact") == 1.0
     assert served.recommend(histories, **options)["item"].to_list() == scored["item"].to_list()
-    share = served.build_index("approximate", k=6, recall=0.8)
-    found = served.recommend(histories, **options)
-    same = sum(len(set(a) & set(b)) for a, b in zip(_by_user(found), _by_user(scored), strict=True))
-    assert 0.6 <= share <= 1
-    assert same / len(scored) >= 0.6
-    assert isinstance(served.index, VectorIndex)
-    assert served.index.probes < 12, "fewer than all lists"
+    for kind in KINDS:
+        share = served.build_index(kind, k=6, recall=0.8)
+        found = served.recommend(histories, **options)
+        same = sum(len(set(a) & set(b)) for a, b in zip(_by_user(found), _by_user(scored), strict=True))
+        assert 0.6 <= share <= 1
+        assert same / len(scored) >= 0.6
+        assert isinstance(served.index, VectorIndex)
+        assert served.index.effort < served.index.structure.most, "not everything is compared"  # type: ignore[union-attr]
 
 
 def test_an_index_of_codes_finds_what_the_method_finds(dataset: Dataset, tmp_path: Path) -> None:
@@ -343,7 +357,7 @@ def test_an_index_of_codes_finds_what_the_method_finds(dataset: Dataset, tmp_pat
     served.index = None
     assert found.equals(served.recommend([["new"]], k=12))
     with pytest.raises(GenrecError, match=r"Slots scores an item by a sum over its codes.*give `exact`"):
-        served.build_index("approximate")
+        served.build_index("ivf")
 
 
 def _by_user(frame: pl.DataFrame) -> list[list[str]]:

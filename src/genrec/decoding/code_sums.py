@@ -88,9 +88,9 @@ class CodeIndex:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def add(self, codes: Tensor) -> None:
-        """Put the codes [n, m] of new items behind those that are there."""
-        self._codes = torch.cat([self._codes, narrow(codes, self._size)])
+    def grow(self, codes: Tensor) -> None:
+        """Take the codes [N + n, m] of more items in place of those that they begin with."""
+        self._codes = narrow(codes, self._size)
 
     def search(self, numbers: Tensor, k: int, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The rows with the largest scores.

@@ -1,24 +1,21 @@
-"""The items with the largest inner products, by faiss: all compared, or only those of the most promising lists."""
+"""The items with the largest inner products: all compared, or only those that an index brings up."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genrec.backbones import Backbone, Memory
+from genrec.decoding.grounding import first_best, inner_products, top_k_in_parts
+from genrec.decoding.structures import PART, Graph, Lists, Structure
+from genrec.devices import held_at_once, widen
 
-if TYPE_CHECKING:
-    import faiss
-
-Kind = Literal["exact", "approximate"]
-
-SAMPLE = 40
-"""Vectors per list that the lists are learned from."""
-ROUNDS = 10
-"""Of k-means."""
+Kind = Literal["exact", "ivf", "hnsw", "ivf_pq"]
+DEEPEST = 64
+"""Times as many candidates as are asked for are compared exactly, at most."""
 
 
 @runtime_checkable
@@ -32,43 +29,65 @@ class InnerProducts(Protocol):
         """The users' vectors [B, d], from prompts that were read; an item's score is the product with its own."""
 
 
+class Tuned(NamedTuple):
+    """What an index was tuned for, and what came out.
+
+    Args:
+        k: how many items were asked for.
+        recall: the share of the true best that was to be found.
+        share: that was found, for other users.
+    """
+
+    k: int
+    recall: float
+    share: float
+
+
 class VectorIndex:
     """Maximum inner product search over a table that may grow.
 
-    ``exact`` compares every query with every vector. ``approximate`` sorts the vectors into as many lists as the root
-    of their number, by k-means, and looks into the lists whose centres have the largest products with the query (an
-    inverted file; Jegou et al., 2011). How many must be looked into differs from table to table: `tune` finds out.
+    ======== ===================================================================== ==========================
+    exact    every vector is compared                                              nothing beside the table
+    ivf      those of the lists that promise most (`structures.Lists`)             half of the table
+    hnsw     those that a walk through a graph comes by (`structures.Graph`)       half of the table, and links
+    ivf_pq   codes of the vectors of the lists that promise most                   a thirtieth of the table
+    ======== ===================================================================== ==========================
+
+    What a structure brings up are candidates: their products are computed from the table itself, so that scores are
+    exact. How much effort a query needs and how many candidates differs from table to table: `tune` finds out. The
+    table is not copied, and may be a map of a file.
 
     Args:
         vectors: [N, d] float.
-        kind: exact or approximate.
+        kind: see above.
+        structure: one that is there already; None makes it.
 
     Attributes:
-        lists: how many there are; 0 for an exact index.
-        probes: how many a query looks into.
+        effort: what a query is given, lists that are looked into for example; every vector is compared before `tune`.
+        deep: candidates for every row that is asked for.
+        tuned: what for, and with what success; None before.
     """
 
-    def __init__(self, vectors: Tensor, kind: Kind = "exact") -> None:
-        import faiss  # only who asks for an index needs it
-
-        table = _array(vectors)
-        self._index: Any = faiss.IndexFlatIP(table.shape[1])
-        self.lists = self.probes = 0
-        if kind == "approximate":
-            self.lists = self.probes = max(1, round(len(table) ** 0.5))
-            self._index = faiss.IndexIVFFlat(self._index, table.shape[1], self.lists, faiss.METRIC_INNER_PRODUCT)
-            self._index.cp.min_points_per_centroid = 1  # small tables are no mistake
-            self._index.cp.max_points_per_centroid = SAMPLE
-            self._index.cp.niter = ROUNDS
-            self._index.train(table)
-        self._index.add(table)
+    def __init__(self, vectors: Tensor, kind: Kind = "exact", structure: Structure | None = None) -> None:
+        self.vectors = vectors.detach()
+        self.kind: Kind = kind
+        self.structure = made(self.vectors, kind) if structure is None else structure
+        if self.structure is not None and structure is None:
+            self.structure.learn(self.vectors)
+            self.structure.add(self.vectors)
+        self.effort = 0 if self.structure is None else self.structure.most
+        self.deep = DEEPEST
+        self.tuned: Tuned | None = None
 
     def __len__(self) -> int:
-        return self._index.ntotal
+        return len(self.vectors)
 
-    def add(self, vectors: Tensor) -> None:
-        """Put vectors [n, d] behind those that are there; the lists stay as they were learned."""
-        self._index.add(_array(vectors))
+    def grow(self, vectors: Tensor) -> None:
+        """Take a table [N + n, d] in place of the one that it begins with; what was learned stays."""
+        new = vectors.detach()[len(self) :]
+        self.vectors = vectors.detach()
+        if self.structure is not None:
+            self.structure.add(new)
 
     def search(self, queries: Tensor, k: int, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The rows with the largest products.
@@ -79,60 +98,112 @@ class VectorIndex:
             allowed: bool [N], the rows that may be found; None allows all.
 
         Returns:
-            rows long [B, k] and products float [B, k], falling; always k of them: where the lists hold too few allowed
-            rows, the query looks into all.
+            rows long [B, k] and products float [B, k], falling; always k of them: where too few candidates come up,
+            all vectors are compared. The fewer are allowed, the more effort is made.
         """
-        asked = _array(queries)
-        selector = None if allowed is None or allowed.all() else _selector(allowed)
-        products, rows = self._search(asked, k, selector, self.probes)
-        if self.lists and len(short := np.flatnonzero((rows < 0).any(1))):
-            products[short], rows[short] = self._search(asked[short], k, selector, self.lists)
-        return torch.from_numpy(rows).to(queries.device), torch.from_numpy(products).to(queries.device)
+        count = len(self) if allowed is None else int(allowed.sum())
+        allowed = None if count == len(self) else allowed
+        effort = -(-self.effort * len(self) // max(1, count))
+        if self.structure is None or effort >= self.structure.most:
+            return self._exact(queries, k, allowed)
+        found = self._found(queries, min(self.deep * k, count), effort, allowed)
+        rows, products = self._compared(queries, found, k)
+        short = products[:, -1] == -torch.inf
+        if short.any():
+            rows[short], products[short] = self._exact(queries[short], k, allowed)
+        return rows, products
 
-    def _search(
-        self, queries: np.ndarray, k: int, selector: faiss.IDSelector | None, probes: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        import faiss
-
-        # The stubs are those of the C++ classes, which take no arguments.
-        options: Any = {"sel": selector, "nprobe": probes} if self.lists else {"sel": selector}
-        parameters: Any = faiss.SearchParametersIVF if self.lists else faiss.SearchParameters
-        return self._index.search(queries, k, params=parameters(**options))
-
-    def tune(self, queries: Tensor, k: int, recall: float) -> None:
-        """Look into as few lists as will do, a power of two or all of them; nothing, for an exact index.
+    def tune(self, queries: Tensor, k: int, recall: float) -> float:
+        """Make as little effort as will do, a power of two of the least; then compare as few candidates as will do.
 
         Args:
             queries: [B, d], such as will be asked.
             k: how many rows will be asked for.
             recall: the share of the true best k that must be found.
+
+        Returns:
+            the share that is found.
         """
-        if not self.lists:
-            return
-        best = self._best(queries, k)
-        self.probes = 1
-        while self.probes < self.lists and self._share(queries, best) < recall:
-            self.probes = min(2 * self.probes, self.lists)
+        if self.structure is None:
+            return 1.0
+        best = self._exact(queries, k, None)[0].to(queries.device)
+        self.effort = self.structure.least
+        while self.effort < self.structure.most:
+            count = min(DEEPEST * k, len(self), self.structure.reach(self.effort))
+            found = self._found(queries, count, self.effort, None)
+            true = (found[:, :, None] == best[:, None, :]).any(2)
+            self.deep = 1
+            while (share := float(true[:, : self.deep * k].sum() / best.numel())) < recall and self.deep < DEEPEST:
+                self.deep *= 2
+            if share >= recall:
+                return share
+            self.effort = min(2 * self.effort, self.structure.most)
+        return 1.0
 
     def recall(self, queries: Tensor, k: int) -> float:
         """The share of the true best k that is found for queries [B, d]; 1 for an exact index."""
-        return self._share(queries, self._best(queries, k)) if self.lists else 1.0
+        if self.structure is None:
+            return 1.0
+        best, found = self._exact(queries, k, None)[0], self.search(queries, k)[0]
+        return float((found[:, :, None] == best[:, None, :]).any(1).float().mean())
 
-    def _best(self, queries: Tensor, k: int) -> np.ndarray:
-        """The true best rows [B, k]: all lists hold all vectors."""
-        return self._search(_array(queries), k, None, self.lists)[1]
+    def _found(self, queries: Tensor, count: int, effort: int, allowed: Tensor | None) -> Tensor:
+        """Candidates [B, count], -1 where there are fewer."""
+        assert self.structure is not None
+        return torch.from_numpy(self.structure.find(queries, count, effort, allowed)).to(queries.device)
 
-    def _share(self, queries: Tensor, best: np.ndarray) -> float:
-        found = self.search(queries, best.shape[1])[0].cpu().numpy()
-        return float((found[:, :, None] == best[:, None, :]).any(1).mean())
+    def _compared(self, queries: Tensor, found: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The best of candidates [B, n] by their exact products; those that are none come last."""
+        rows, products = [], []
+        found = found.sort(1).values  # of equal products, the first rows come first
+        for some, asked in zip(*(each.split(self._users(found.shape[1])) for each in (found, queries)), strict=True):
+            vectors = self.vectors[some.clamp(min=0).to(self.vectors.device)].to(queries.device)
+            scores = torch.einsum("bnd,bd->bn", widen(vectors), widen(asked))
+            best = first_best(scores.masked_fill(some < 0, -torch.inf), k)
+            rows.append(some.gather(1, best.indices))
+            products.append(best.values)
+        return torch.cat(rows), torch.cat(products)
+
+    def _users(self, candidates: int) -> int:
+        return max(1, held_at_once(self.vectors.device) // max(1, candidates * self.vectors.shape[1]))
+
+    def _exact(self, queries: Tensor, k: int, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The best of all that are allowed, a part of them at a time, on the device of the vectors."""
+        table, device = self.vectors, self.vectors.device
+        asked = queries.to(device)
+        rows = None if allowed is None else allowed.to(device).nonzero()[:, 0]
+
+        def scores(start: int, stop: int) -> Tensor:
+            return inner_products(asked, table[start:stop] if rows is None else table[rows[start:stop]])
+
+        size = max(1, held_at_once(device) // max(1, *asked.shape))
+        count = len(table) if rows is None else len(rows)
+        best = top_k_in_parts(scores, size, torch.ones(1, count, dtype=torch.bool, device=device), k)
+        found = best.items[0] if rows is None else rows[best.items[0]]
+        return found.to(queries.device), best.scores[0].to(queries.device)
 
 
-def _array(vectors: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(vectors.detach().float().cpu().numpy())
+def made(vectors: Tensor, kind: Kind, radius: float | None = None) -> Structure | None:
+    """The structure of an index for vectors [N, d], with nothing in it; None for an exact one.
+
+    Args:
+        vectors: what will be in it.
+        kind: see `VectorIndex`.
+        radius: see `genrec.decoding.structures.Structure`; None is the length of the longest.
+    """
+    if kind == "exact":
+        return None
+    if radius is None:
+        radius = max(float(part.float().norm(dim=1).max()) for part in vectors.split(PART)) or 1.0
+    width = vectors.shape[1]
+    return Graph(width, radius) if kind == "hnsw" else Lists(width, radius, kind == "ivf_pq")
 
 
-def _selector(allowed: Tensor) -> faiss.IDSelector:
-    import faiss
+def marks(vectors: Tensor) -> np.ndarray:
+    """A number for every vector, float32 [N], by which it is known again: its product with a direction drawn once.
 
-    bits: Any = np.packbits(allowed.cpu().numpy(), bitorder="little")
-    return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg]
+    On another machine a table that is made again from the same parameters is the same but for rounding.
+    """
+    direction = torch.from_numpy(np.random.default_rng(0).standard_normal(vectors.shape[1], np.float32))
+    parts = [part.float().cpu() @ direction for part in vectors.detach().split(PART)]
+    return torch.cat(parts).numpy()

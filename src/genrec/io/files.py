@@ -35,10 +35,15 @@ def write_new(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing, also when the process is killed in the middle."""
+    write_over(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+
+
+def write_over(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside the path, then have it take the place of an older one; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        write(unfinished)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

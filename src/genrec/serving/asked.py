@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genrec.data import Catalog, Ragged
+from genrec.data.catalog import HALF
 from genrec.errors import GenrecError
 
 
@@ -75,16 +76,18 @@ class Known:
     """
 
     def __init__(self, catalog: Catalog) -> None:
-        self._there = set(catalog.keys)
+        self._catalog = catalog
         self._keys = self._users = self._all = 0
         self._first = ""
 
     def of(self, histories: Sequence[Sequence[str]]) -> list[list[str]]:
         """These histories without them."""
-        kept = [[key for key in history if key in self._there] for history in histories]
+        keys = [key for key in set(chain.from_iterable(histories)) if not HALF.search(key)]
+        there = {key for key, row in zip(keys, self._catalog.find(keys), strict=True) if row >= 0}
+        kept = [[key for key in history if key in there] for history in histories]
         for old, new in zip(histories, kept, strict=True):
             if len(new) < len(old):
-                self._first = self._first or next(key for key in old if key not in self._there)
+                self._first = self._first or next(key for key in old if key not in there)
                 self._keys += len(old) - len(new)
                 self._users += 1
         self._all += len(histories)
@@ -93,8 +96,9 @@ class Known:
     def tell(self) -> None:
         """Say on standard error what was left out of all of them."""
         if self._keys:
+            first = self._first.encode(errors="backslashreplace").decode()
             print(
                 f"left out {self._keys:,} unknown items of {self._users:,} of {self._all:,} histories, such as "
-                f"`{self._first}`",
+                f"`{first}`",
                 file=sys.stderr,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -10,11 +12,13 @@ from torch import Tensor
 
 from genrec.data import Ragged, SequenceData
 from genrec.decoding.code_sums import CodeIndex, CodeSums
-from genrec.decoding.vector_index import InnerProducts, Kind, VectorIndex
+from genrec.decoding.vector_index import InnerProducts, Kind, Tuned, VectorIndex
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
+from genrec.serving import kept_index
+from genrec.serving.kept_index import Place
 
-RECALL = 0.98
+RECALL = 0.99
 """The share of the true best items that an approximate index is to find."""
 PROBES = 256
 """Users on whom an approximate index is tuned, and as many others on whom it is measured."""
@@ -54,30 +58,44 @@ class Indexing:
         asked = identifier.user_scores if isinstance(identifier, CodeSums) else identifier.user_vectors
         return asked(self.backbone, memory)
 
-    def build(self, kind: Kind, k: int, recall: float) -> tuple[VectorIndex | CodeIndex, float]:
+    def build(
+        self, kind: Kind, k: int, recall: float, place: Place | None = None
+    ) -> tuple[VectorIndex | CodeIndex, float]:
         """An index of all items, and the share of the true best k that it finds; see `Served.build_index`.
+
+        Args:
+            kind: of the index.
+            k: what recall is measured at.
+            recall: the share that is to be found.
+            place: where it is kept, if it was built before, and put.
 
         Raises:
             GenrecError: if there is no such index.
         """
         if kind not in get_args(Kind) or k < 1 or not 0 < recall <= 1:
             raise GenrecError(
-                f"an index is {' or '.join(get_args(Kind))}, k at least 1 and recall above 0 and at most 1; got "
-                f"{kind!r:.80}, {k} and {recall}"
+                f"an index is {', '.join(get_args(Kind)[:-1])} or {get_args(Kind)[-1]}, k at least 1 and recall above "
+                f"0 and at most 1; got {kind!r:.80}, {k} and {recall}"
             )
         if isinstance(self.identifier, CodeSums):
-            if kind == "approximate":
+            if kind != "exact":
                 raise GenrecError(
                     f"{self.model.method} scores an item by a sum over its codes, and an index of codes compares every "
                     "item: give `exact`"
                 )
             return CodeIndex(*self.identifier.item_codes()), 1.0
-        index = VectorIndex(self.items(), kind)
+        vectors = self.items().detach()
         if kind == "exact":
-            return index, 1.0
-        vectors, k = self._probes(), min(k, len(index))
-        index.tune(vectors[::2], k, recall)
-        return index, index.recall(vectors[1::2], k)
+            return VectorIndex(vectors), 1.0
+        index = (kept_index.read(place.file(kind), vectors, kind) if place else None) or VectorIndex(vectors, kind)
+        k = min(k, len(index))
+        if index.tuned is None or index.tuned[:2] != (k, recall):
+            users = self._probes()
+            index.tune(users[::2], k, recall)
+            index.tuned = Tuned(k, recall, index.recall(users[1::2], k))
+            if place and place.writes:
+                _keep(place.file(kind), index)
+        return index, index.tuned.share
 
     @torch.inference_mode()
     def _probes(self) -> Tensor:
@@ -91,3 +109,11 @@ class Indexing:
         batches = (drawn[start : start + size] for start in range(0, len(drawn), size))
         histories = (known.windows(users, known.lengths[users], self.data.max_history) for users in batches)
         return torch.cat([self.users(torch.from_numpy(part).to(self.model.device)) for part in histories])
+
+
+def _keep(path: Path, index: VectorIndex) -> None:
+    """Write an index; one that cannot be kept can be used all the same."""
+    try:
+        kept_index.write(path, index)
+    except OSError as error:
+        print(f"`{path}` cannot be written ({error.strerror or error}): the index is not kept", file=sys.stderr)

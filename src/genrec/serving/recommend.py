@@ -82,7 +82,7 @@ def _options() -> Options:
     )
     options.add_argument(
         "--index",
-        choices=("exact", "approximate"),
+        choices=("exact", "ivf", "hnsw", "ivf_pq"),
         help="search an index (methods of one inner product; of a sum over codes: exact)",
     )
     options.add_argument("--device", default="cpu", help="rank on another device, such as cuda (%(default)s)")

@@ -4,6 +4,7 @@
 ``recommender.json`` what it is made of: classes and arguments as in a config; every file, with its hash
 ``items.parquet``   the catalogue, and how often every item was taken in training
 ``model.safetensors`` the parameters, without those that the language model's own folder or name bring
+``index/``          of an index of the items that was in use, what took long (`serving.kept_index`)
 ``assets/``         what was asked of the asset store, by the keys of the recipes, for items that are added later
 folders             what else the language model reads (`Backbone.save`): ``tokenizer/`` of one that was made new,
                     ``language_model/`` of a pre-trained one that was trained on, as Hugging Face saves it
@@ -31,17 +32,27 @@ from safetensors.torch import save_file
 from genrec.assets import AssetStore
 from genrec.backbones import Backbone
 from genrec.data import Dataset, SequenceData
+from genrec.decoding.code_sums import CodeIndex
+from genrec.decoding.vector_index import VectorIndex
 from genrec.errors import GenrecError
 from genrec.io import manifest
 from genrec.io.files import set_aside
 from genrec.recommenders import RankingModule
 from genrec.runs.trusted import checked
+from genrec.serving import kept_index
+from genrec.serving.kept_index import Place
 
 ITEMS, WEIGHTS, ASSETS = "items.parquet", "model.safetensors", "assets"
 COUNT = "count"
 
 
-def save(model: RankingModule, data: SequenceData, config: Mapping[str, Any], folder: Path) -> None:
+def save(
+    model: RankingModule,
+    data: SequenceData,
+    config: Mapping[str, Any],
+    folder: Path,
+    index: VectorIndex | CodeIndex | None = None,
+) -> None:
     """Write a recommender into a new folder; an older one of that name is renamed.
 
     Args:
@@ -49,6 +60,7 @@ def save(model: RankingModule, data: SequenceData, config: Mapping[str, Any], fo
         data: what it was set up with.
         config: the sections that it was built from.
         folder: where.
+        index: goes with it, where it took long to build.
 
     Raises:
         GenrecError: if it cannot be written.
@@ -60,6 +72,8 @@ def save(model: RankingModule, data: SequenceData, config: Mapping[str, Any], fo
     try:
         unfinished.mkdir(parents=True)
         try:
+            if isinstance(index, VectorIndex) and index.kind != "exact":
+                kept_index.write(Place.of_saved(unfinished).file(index.kind), index)
             _write(model, data, copy.deepcopy(dict(config)), unfinished)
             unfinished.rename(set_aside(folder))
         finally:

@@ -26,6 +26,7 @@ from genrec.runs import layout, restoring, reuse
 from genrec.runs.building import build, config_of, find_run, restore
 from genrec.serving import asked, loading, saving
 from genrec.serving.indexing import RECALL, Indexing
+from genrec.serving.kept_index import Place
 from genrec.serving.lists import Lists
 
 BATCHES = 32
@@ -51,7 +52,7 @@ def load(
     """
     folder, device = _folder(path), usable(device)
     if manifest.is_saved(folder):
-        return Served(*loading.read(folder, trust)).to(device)
+        return Served(*loading.read(folder, trust), Place.of_saved(folder)).to(device)
     run = find_run(folder)
     config = config_of(run, data_root, trust)
     made = build(config)
@@ -62,7 +63,7 @@ def load(
         set_up(made.model, made.data)
     if made.model.learns:
         restore(made.model, checkpoint)
-    return Served(made.model, made.data, config).to(device)
+    return Served(made.model, made.data, config, Place.of_run(checkpoint)).to(device)
 
 
 def from_pretrained(name: str | Path, trust: bool = False, device: str | torch.device = "cpu") -> Served:
@@ -82,7 +83,7 @@ def from_pretrained(name: str | Path, trust: bool = False, device: str | torch.d
         folder = hub.fetch(str(name))
     if not manifest.is_saved(folder):
         raise GenrecError(f"`{name}` holds no {manifest.FILE}: give what `save_pretrained` or `push_to_hub` wrote")
-    return Served(*loading.read(folder, trust))
+    return Served(*loading.read(folder, trust), Place.of_saved(folder)).to(device)
 
 
 def _folder(path: str | Path) -> Path:
@@ -99,6 +100,7 @@ class Served:
         model: set up, with its final parameters and tables.
         data: says how much of a history is read, and how many users are ranked together.
         config: the sections ``model``, ``data`` and ``assets`` that both were built from.
+        place: where its indexes are kept.
 
     Attributes:
         model: the module, in evaluation mode.
@@ -106,10 +108,10 @@ class Served:
         index: what `build_index` made.
     """
 
-    def __init__(self, model: RankingModule, data: SequenceData, config: Mapping[str, Any]) -> None:
-        self.model = model
-        self.data = data
-        self.config = config
+    def __init__(
+        self, model: RankingModule, data: SequenceData, config: Mapping[str, Any], place: Place | None = None
+    ) -> None:
+        self.model, self.data, self.config, self.place = model, data, config, place
         self.index: VectorIndex | CodeIndex | None = None
 
     @property
@@ -181,7 +183,7 @@ class Served:
                 ranked by then.
         """
         lists, histories = self._lists(k, allowed, repeats), asked.list_of(histories)
-        for first, window in self._windows(histories, self._known(skip_unknown)):
+        for first, window in self._windows(histories, asked.Known(self.catalog) if skip_unknown else None):
             lists.check(window, first)
         return pl.concat([lists.of([], 0), *self._ranked(lists, histories, skip_unknown)])
 
@@ -214,11 +216,8 @@ class Served:
         rows = None if allowed is None else self.rows(allowed)
         return Lists(self.model, self.data, self.index, k, rows, repeats)
 
-    def _known(self, skip_unknown: bool) -> asked.Known | None:
-        return asked.Known(self.catalog) if skip_unknown else None
-
     def _ranked(self, lists: Lists, histories: Iterable[Sequence[str]], skip_unknown: bool) -> Iterator[pl.DataFrame]:
-        known = self._known(skip_unknown)
+        known = asked.Known(self.catalog) if skip_unknown else None
         for first, window in self._windows(histories, known):
             yield lists.of(window, first)
         if known:
@@ -247,7 +246,7 @@ class Served:
             raise GenrecError(f"new items come as a polars DataFrame with a column `item`, not as {items!r:.80}")
         self.model.add_items(items)
         if self.index is not None:
-            self.index.add(Indexing(self.model, self.data).items()[len(self.index) :])
+            self.index.grow(Indexing(self.model, self.data).items())
 
     def build_index(self, kind: Kind = "exact", k: int = 10, recall: float = RECALL) -> float:
         """Let `recommend` search an index from now on, instead of asking the method; new items are put into it.
@@ -255,13 +254,15 @@ class Served:
         It is an index of vectors; or of codes, exact and of a byte or two each, where a method scores an item by a sum
         over slots (`genrec.decoding.code_sums.CodeSums`).
 
-        How many lists an approximate index looks into is decided on users of its own: some hundred of the data set's,
-        or, where there are none, users who took one item each.
+        How hard an index that does not compare every item tries is decided on users of its own: some hundred of the
+        data set's, or, where there are none, users who took one item each. It is built once: that of a run is kept
+        beside its checkpoints, `save_pretrained` saves the one that is in use, and it is found again as long as the
+        items are what they were.
 
         Args:
-            kind: ``exact`` or ``approximate``, see `genrec.decoding.vector_index.VectorIndex`.
+            kind: ``exact``, ``ivf``, ``hnsw`` or ``ivf_pq``, see `genrec.decoding.vector_index.VectorIndex`.
             k: what recall is measured at.
-            recall: the share of the true best k that an approximate index is to find.
+            recall: the share of the true best k that the index is to find.
 
         Returns:
             the share that it does find, for as many other users.
@@ -270,7 +271,7 @@ class Served:
             GenrecError: if the method ranks neither by one inner product nor by a sum over slots, or there is no such
                 index.
         """
-        self.index, share = Indexing(self.model, self.data).build(kind, k, recall)
+        self.index, share = Indexing(self.model, self.data).build(kind, k, recall, self.place)
         return share
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -282,7 +283,7 @@ class Served:
         Raises:
             GenrecError: if it cannot be written.
         """
-        saving.save(self.model, self.data, self.config, _folder(folder))
+        saving.save(self.model, self.data, self.config, _folder(folder), self.index)
 
     def push_to_hub(self, name: str) -> None:
         """Put what `save_pretrained` writes on the Hugging Face hub.

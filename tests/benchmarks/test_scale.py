@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import names_scale
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,3 +28,10 @@ def test_a_killed_embedding_goes_on_where_it_was(tmp_path: Path) -> None:
     assert int(found["shards made twice"]) <= 1
     assert 2 <= int(found["shards there when it was killed"]) <= int(found["shards"]) == 4
     assert found["the same to the last bit"] == "yes"
+
+
+def test_all_kinds_of_names_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["names_scale.py", "--tiny"])
+    names_scale.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if "2,000" in line] == list(names_scale.CELLS)

@@ -53,7 +53,9 @@ class Derived(Asset):
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`."""
         tables = {name: self.store.get(asset, dataset)[EMBEDDINGS] for name, asset in self.embeddings.items()}
-        return self.recipe.build(dataset, folder, {name: table.astype(np.float32) for name, table in tables.items()})
+        return self.recipe.build(
+            dataset, folder, {name: np.asarray(table, np.float32) for name, table in tables.items()}
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, RQVAECodes, TfidfText, Training, encode
+from genrec.assets.codes import fitting, rqvae
 from genrec.assets.codes.rqvae import RQVAE, quantize
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.errors import GenrecError
@@ -297,3 +298,43 @@ def test_embeddings_that_are_not_configured_are_asked_for(dataset: Dataset, tmp_
     assert len(Assets(text, root=str(tmp_path)).bind(dataset).codes(TIGER)) == 12
     with pytest.raises(GenrecError, match=r"give `assets\.cf`"):
         Assets(text, root=str(tmp_path)).bind(dataset).codes(LETTER)
+
+
+@pytest.mark.parametrize("recipe", [TIGER, LETTER])
+def test_a_sample_is_trained_on_and_all_get_codes(
+    recipe: RQVAECodes | LETTERCodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(fitting, "initialize", lambda network, text, *others: seen.append(len(text)))
+    text, cf = clustered(90, 12, 3), noise(90, 32)
+    for most in (90, 40):
+        sampled = replace(recipe, training=replace(ONCE, items=most))
+        built = build(sampled, tmp_path, text, cf, warm=70)
+        assert len(built.arrays["codes"]) == built.told["items"] == 90
+    assert seen == [90, 40]
+
+
+def test_who_is_in_a_sample_is_drawn_once() -> None:
+    rows = np.arange(0, 3_000, 3)
+    sample = replace(ONCE, items=100).sample(rows)
+    assert sample.tolist() == sorted(set(sample.tolist()) & set(rows.tolist()))
+    assert len(sample) == 100
+    assert 1_000 < sample.mean() < 2_000
+    assert sample.tolist() == replace(ONCE, items=100).sample(rows).tolist() != rows[:100].tolist()
+    assert replace(ONCE, items=1_000).sample(rows) is rows
+    with pytest.raises(GenrecError, match="`items` of Training is 0"):
+        Training(items=0)
+
+
+def test_items_are_encoded_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network, text = RQVAE(12, 3, 16, 8), torch.from_numpy(noise(50, 12))
+    torch.nn.init.normal_(network.codebooks)
+    codes, latents = network.codes(text), network.latents(text)
+    held: list[int] = []
+    network.encoder.register_forward_hook(lambda module, inputs, output: held.append(len(output)))
+    monkeypatch.setattr(rqvae, "CHUNK", 16)
+    assert torch.equal(network.codes(text), codes)
+    torch.testing.assert_close(network.latents(text), latents)
+    assert max(held) == 16
+    assert network.codes(text[:0]).shape == (0, 3)

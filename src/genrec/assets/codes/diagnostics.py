@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.assets.codes.groups import row_ids
 from genrec.assets.store import DIAGNOSTICS
 
 COLLAPSED = 0.2
@@ -41,16 +43,17 @@ def diagnose(codes: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
         ``prefixes`` of the length that ends there.
     """
     codes = codes.long()
-    _, counts = codes.unique(dim=0, return_counts=True)
+    rows = codes.numpy(force=True)
+    counts = np.bincount(row_ids(rows))
     columns = list(zip(codes.T, sizes, strict=True))
     return {
         "items": len(codes),
-        "collision_rate": collision_rate(codes),
+        "collision_rate": 1 - len(counts) / len(codes),
         "alike": int(counts[counts > 1].sum()),
         "largest_group": int(counts.max()),
         "used": [len(column.unique()) / size for column, size in columns],
         "entropy": [entropy(column, size) for column, size in columns],
-        "prefixes": [len(codes[:, :length].unique(dim=0)) for length in range(1, len(columns) + 1)],
+        "prefixes": [int(row_ids(rows[:, :length]).max()) + 1 for length in range(1, len(columns) + 1)],
     }
 
 
@@ -86,7 +89,7 @@ def warn_of_collapse(numbers: Mapping[str, Any], size: int) -> None:
 
 def warn_of_ties(codes: Tensor) -> None:
     """Warn where items share all of their codes [N, L], so that no method can tell them apart."""
-    _, counts = codes.unique(dim=0, return_counts=True)
+    counts = np.bincount(row_ids(codes.numpy(force=True)))
     if alike := int(counts[counts > 1].sum()):
         warnings.warn(
             f"{alike:,} of {len(codes):,} items share all of their codes with another, up to {int(counts.max()):,} the "

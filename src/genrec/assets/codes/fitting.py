@@ -7,13 +7,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from genrec import devices
 from genrec.assets.codes.codebooks import initialize
 from genrec.assets.codes.diagnostics import collision_rate
-from genrec.assets.codes.rqvae import RQVAE, Quantized, Reduction, quantization_loss, quantize, reconstruction_loss
+from genrec.assets.codes.rqvae import (
+    CHUNK,
+    RQVAE,
+    Quantized,
+    Reduction,
+    quantization_loss,
+    quantize,
+    reconstruction_loss,
+)
+from genrec.errors import at_least
 from genrec.seeds import number
 
 WEIGHT_DECAY = 1e-4
@@ -31,8 +41,9 @@ class Training:
     Args:
         steps: at most. Papers take 20,000 and more; a few thousand, some minutes on a CPU, find a working set of codes.
         batch_size: items of a step.
+        items: at most so many, drawn at random, are trained on and looked at; all get codes.
         lr: learning rate.
-        evaluate_every: steps between evaluations, which look at all items.
+        evaluate_every: steps between evaluations.
         patience: evaluations without a better checkpoint before it stops.
         reset_every: steps between replacing the codes that went unused for an epoch by random residuals; 0 is never, as
             in the papers, and costs half of the codes of the first level.
@@ -41,11 +52,21 @@ class Training:
 
     steps: int = 4_000
     batch_size: int = 1024
+    items: int = 200_000
     lr: float = 1e-3
     evaluate_every: int = 100
     patience: int = 20
     reset_every: int = 100
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, "Training", items=self.items)
+
+    def sample(self, rows: np.ndarray) -> np.ndarray:
+        """Those of rows [N], rising, that are trained on."""
+        if len(rows) <= self.items:
+            return rows
+        return np.sort(np.random.default_rng(number(self.seed)).choice(rows, self.items, replace=False))
 
 
 class Objective(nn.Module):
@@ -198,10 +219,13 @@ def batches(n: int, size: int) -> Iterator[Tensor]:
 @torch.no_grad()
 def evaluate(objective: Objective, text: Tensor, step: int) -> Checkpoint:
     """Nearest codes and reconstruction of all items [n, text_dim], standardised."""
-    network = objective.network
-    quantized = quantize(network.encoder(text), network.codebooks)
-    error = reconstruction_loss(network.decoder(quantized.latents), text, "mean").item()
-    return Checkpoint(step, collision_rate(quantized.codes), error, copy.deepcopy(objective.state_dict()))
+    network, codes, error = objective.network, [], 0.0
+    for part in text.split(CHUNK):
+        quantized = quantize(network.encoder(part), network.codebooks)
+        lost = reconstruction_loss(network.decoder(quantized.latents), part, "mean")
+        error += lost.item() * (len(part) / len(text))
+        codes.append(quantized.codes)
+    return Checkpoint(step, collision_rate(torch.cat(codes)), error, copy.deepcopy(objective.state_dict()))
 
 
 class Usage:

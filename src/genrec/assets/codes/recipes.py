@@ -76,7 +76,8 @@ class RQVAECodes(ItemCodes):
             network = RQVAE(text.shape[1], self.levels, self.size, self.dim)
             return Objective(network, self.reduction, self.residual_grad)
 
-        fitted = text if self.fit_items == "all" else text[torch.from_numpy(dataset.warm)]
+        rows = np.arange(len(text)) if self.fit_items == "all" else np.flatnonzero(dataset.warm)
+        fitted = torch.from_numpy(embeddings[TEXT][self.training.sample(rows)])
         network, trained = fit(objective, fitted, self.training, balanced=False)
         codes = network.codes(text)
         report(f"{self.name} of {dataset.name}", folder, codes, self.size, trained)
@@ -139,8 +140,10 @@ class LETTERCodes(ItemCodes):
         Raises:
             GenrecError: if the widths of latents and collaborative embeddings do not fit, or there are too few codes.
         """
-        text, cf = torch.from_numpy(embeddings[TEXT]), embeddings[CF]
-        network, trained = fit(lambda: self._objective(text, cf, dataset.warm), text, self.training, balanced=True)
+        text = torch.from_numpy(embeddings[TEXT])
+        rows = self.training.sample(np.arange(len(text)))
+        fitted, cf, warm = text[torch.from_numpy(rows)], embeddings[CF][rows], dataset.warm[rows]
+        network, trained = fit(lambda: self._objective(fitted, cf, warm), fitted, self.training, balanced=True)
         latents, codebooks, nearest = network.latents(text), network.codebooks.detach(), network.codes(text)
         parted = spread(nearest, latents, codebooks, self.epsilon) if self.epsilon else nearest
         codes = assign(parted, latents, codebooks)

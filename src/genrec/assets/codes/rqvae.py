@@ -22,6 +22,8 @@ Reduction = Literal["sum", "mean"]
 COMMITMENT = 0.25
 """Weight of what pulls latents to their codes: the beta of TIGER, the mu of LETTER."""
 
+CHUNK = 2**16
+"""Items that are encoded at a time."""
 CONSTANT = 1e-6
 """A text feature whose standard deviation is below this says nothing, and is not scaled up."""
 
@@ -127,12 +129,12 @@ class RQVAE(nn.Module):
     @torch.no_grad()
     def latents(self, text: Tensor) -> Tensor:
         """Latents [n, d] of text embeddings as they come, [n, text_dim]."""
-        return self.encoder(self.standardize(text))
+        return torch.cat([self.encoder(self.standardize(part)) for part in text.split(CHUNK)])
 
     @torch.no_grad()
     def codes(self, text: Tensor) -> Tensor:
         """Nearest codes [n, L] of text embeddings as they come, [n, text_dim]."""
-        return quantize(self.latents(text), self.codebooks).codes
+        return torch.cat([quantize(self.latents(part), self.codebooks).codes for part in text.split(CHUNK)])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Weights, codebooks and statistics by name; `load` makes the network of them again."""

@@ -66,6 +66,21 @@ def test_in_parts_is_the_same_loss_with_the_same_gradients(
     torch.testing.assert_close(gradients(model, found["loss"]), expected, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("negatives", [None, Negatives("uniform", 3000)], ids=["all", "drawn"])
+def test_sixteen_bits_change_little(negatives: Negatives | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = Model()
+    full = dense.losses(HISTORY, TARGET)["loss"]
+    expected = gradients(dense, full)
+    large(monkeypatch)
+    model = Model(negatives=negatives)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.losses(HISTORY, TARGET)["loss"]
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, full, rtol=0.02, atol=0)
+    for name, found in gradients(model, loss).items():
+        assert (found - expected[name]).norm() <= 0.1 * expected[name].norm() + 1e-3, name
+
+
 @pytest.mark.parametrize("options", [{}, {"n_semantic": 0}, {"use_cf": False}], ids=str)
 def test_a_large_catalogue_is_ranked_by_the_same_scores(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -11,11 +11,13 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lightning as L
 import torch
 from lightning.pytorch.plugins import DoublePrecision
 
+from genrec import devices
 from genrec.assets import Assets, TfidfText
 from genrec.backbones import Backbone, CausalBackbone, LoRA, T5Backbone
 from genrec.data import Dataset, InMemory, Ragged, SequenceData
@@ -116,7 +118,9 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     for strategy in sys.argv[2:]:
         for case in CASES:
-            found = run(case, strategy, out)
+            # What one process does with a catalogue as a whole, two do in parts.
+            with mock.patch.multiple(devices, WHOLE=0 if case == "full" else devices.WHOLE, CACHED=2**10):
+                found = run(case, strategy, out)
             (out / f"{strategy}-{case}.{found['rank']}.json").write_text(json.dumps(found))
     # What one process has begun goes on in two.
     found = run("lora", "fsdp", out, out / "auto-lora.ckpt", EPOCHS + 1, "resumed")

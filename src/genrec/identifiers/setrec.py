@@ -125,11 +125,11 @@ class SETRec(ItemIdentifier):
             # Without a copy, where there is nothing to be scaled: it may be larger than all else.
             self.text = table((text - self.text_mean) / self.text_std if self.standardize_text else text)
         self._whole = len(catalog) * self.queries.numel() <= devices.WHOLE
-        with torch.no_grad(), full_precision(self.queries.device):
-            if self._whole:
+        # Made when they are first asked for.
+        self.vectors = table(self.queries.new_empty(0))
+        if self._whole:
+            with torch.no_grad(), full_precision(self.queries.device):
                 self.corpus = table(self._encode())
-            else:
-                self.vectors = table(item_vectors(self._linear_tokens(kept=False)))
 
     def _encode(self, rows: Tensor | None = None) -> Tensor:
         """The tokens of items [n] from the current parameters, [n, K, D]; None encodes all."""
@@ -144,6 +144,9 @@ class SETRec(ItemIdentifier):
         """The tokens of at least these items [...]; while evaluating, what `index` keeps as far as it keeps it."""
         if self._whole and not (self.training and self.sampler):
             return Encoded(None, self._encode() if self.training else self.corpus)
+        if self.training:
+            # What an evaluation made is of no use here, and large.
+            self.vectors = self.queries.new_empty(0)
         rows = rising_rows(items)
         with full_precision(items.device):
             return Encoded(rows, self._encode(rows))
@@ -194,7 +197,7 @@ class SETRec(ItemIdentifier):
         }
 
     def _linear_tokens(self, kept: bool) -> list[LinearTokens]:
-        """The collaborative token and the semantic ones as linear maps: of what `index` keeps, or made anew."""
+        """The collaborative token and the semantic ones as linear maps: of `item_vectors`, or of vectors made anew."""
         found, items = [], len(self.cf if self.use_cf else self.text)
         if self.use_cf:
             map_ = self.cf_projection
@@ -203,7 +206,7 @@ class SETRec(ItemIdentifier):
         if self.n_semantic:
             weight, bias = self.autoencoder.last()
             width = weight.shape[2]
-            of_kept = lambda part: self.vectors[part, -width - 1 : -1]  # noqa: E731
+            of_kept = lambda part: self.item_vectors()[part, -width - 1 : -1]  # noqa: E731
             anew = lambda part: self.autoencoder.features(self.text[part])  # noqa: E731
             found.append(LinearTokens(weight, bias, of_kept if kept else anew, items, self.text.shape[1]))
         return found
@@ -240,7 +243,12 @@ class SETRec(ItemIdentifier):
         Where that would be too large (`genrec.devices.WHOLE`), what tokens are linear maps of, and a 1 for each map's
         constant: [N, d].
         """
-        return self.corpus.flatten(1) if self._whole else self.vectors
+        if self._whole:
+            return self.corpus.flatten(1)
+        if not len(self.vectors):
+            with torch.no_grad(), full_precision(self.queries.device):
+                self.vectors = item_vectors(self._linear_tokens(kept=False))
+        return self.vectors
 
     def user_vectors(self, backbone: Backbone, memory: Memory) -> Tensor:
         """What was written, every token times its weight in Eq. 7, as one vector per user, [B, K*D] or [B, d]."""

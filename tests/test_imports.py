@@ -59,7 +59,7 @@ def test_identifiers_do_not_import_each_other() -> None:
 def test_what_others_test_with_needs_nothing_but_pytest_and_what_genrec_needs() -> None:
     files = [path for module, path in FILES.items() if module.startswith("genrec.testing")]
     used = {name.partition(".")[0] for path in files for name in imports(path)} - set(sys.stdlib_module_names)
-    assert used <= {"genrec", "pytest", "torch", "numpy", "polars"}
+    assert used <= {"genrec", "pytest", "torch", "lightning", "numpy", "polars"}
 
 
 HEAVY = ("lightning", "torchmetrics", "optuna", "matplotlib", "faiss", "sentence_transformers")

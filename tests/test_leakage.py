@@ -21,9 +21,8 @@ from genrec.identifiers import SETRec
 from genrec.recommenders import SASRecCF
 from genrec.recommenders.recommender import Recommender
 from genrec.recommenders.references import ItemKNN, Popularity
+from genrec.testing import quiet_trainer
 from genrec.types import Batch
-
-from .trainers import quiet_trainer
 
 
 @pytest.fixture(scope="module")

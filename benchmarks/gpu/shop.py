@@ -17,6 +17,7 @@ from genrec.backbones import CausalBackbone, LoRA, T5Backbone
 from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
 from genrec.identifiers import ItemIdentifier, SETRec
 from genrec.recommenders.recommender import Recommender
+from genrec.testing import quiet_trainer
 from genrec_baselines import TIGER
 
 CF_WIDTH = 64
@@ -151,17 +152,7 @@ def qwen(size: Size, **options: Any) -> CausalBackbone:
 
 def trainer(**options: Any) -> L.Trainer:
     """One device, where everything runs unless it is said otherwise, and nothing printed or kept."""
-    quiet = {
-        "accelerator": "gpu" if card() == "cuda" else "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-    }
-    return L.Trainer(**{**quiet, **options})
+    return quiet_trainer(**{"accelerator": "gpu" if card() == "cuda" else "cpu", **options})
 
 
 def setrec() -> ItemIdentifier:

@@ -18,12 +18,10 @@ from genrec.data import Dataset, InMemory, SequenceData
 from genrec.errors import GenrecError
 from genrec.recommenders.prompts import Prompt
 from genrec.recommenders.recommender import Recommender
-from genrec.testing import HISTORY, TARGET
+from genrec.testing import HISTORY, TARGET, quiet_trainer
 from genrec.testing.tiny import T5
 from genrec.types import PAD
 from genrec_baselines import CID, AlternatingTraining, IDGenRec
-
-from ..trainers import quiet_trainer
 
 
 @pytest.fixture(scope="module")

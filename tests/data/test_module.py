@@ -12,9 +12,8 @@ import torch
 
 from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
 from genrec.errors import GenrecError
+from genrec.testing import quiet_trainer
 from genrec.types import PAD, Batch
-
-from ..trainers import quiet_trainer
 
 
 def tiny() -> Dataset:

@@ -16,9 +16,8 @@ from genrec.evaluation import ranks
 from genrec.evaluation.collecting import TargetRanks, ranks_frame, target_ranks
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.recommenders.references import ItemKNN
+from genrec.testing import quiet_trainer
 from genrec.types import PAD, Ranking
-
-from ..trainers import quiet_trainer
 
 ITEMS, WARM, K = 15, 10, 4
 

@@ -15,10 +15,8 @@ from genrec.decoding import top_k
 from genrec.errors import GenrecError
 from genrec.evaluation.lists import flaws, refuse_flaws, refuse_shape
 from genrec.recommenders import RankingModule
-from genrec.testing import Syncs
+from genrec.testing import Syncs, quiet_trainer
 from genrec.types import Batch, Ranking
-
-from ..trainers import quiet_trainer
 
 ALLOWED = torch.tensor([[True] * 4, [True, True, False, False]])
 GOOD = Ranking(torch.tensor([[[2, 0]], [[1, 0]]]), torch.tensor([[[2.0, 2.0]], [[1.0, -torch.inf]]]))

@@ -17,10 +17,8 @@ from genrec.decoding import top_k
 from genrec.errors import GenrecError
 from genrec.evaluation.watch import Watch, refuse_nan
 from genrec.recommenders import RankingModule
-from genrec.testing import Syncs
+from genrec.testing import Syncs, quiet_trainer
 from genrec.types import Batch, Ranking
-
-from ..trainers import quiet_trainer
 
 
 class Broken(RankingModule):

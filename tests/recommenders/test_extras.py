@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.trainers import quiet_trainer
 from torch import Tensor, nn
 
 from genrec.assets import ItemAssets
@@ -21,7 +20,7 @@ from genrec.recommenders import Recommender
 from genrec.recommenders.alone import set_up
 from genrec.runs.building import build
 from genrec.runs.trusted import checked
-from genrec.testing import tiny_backbone
+from genrec.testing import quiet_trainer, tiny_backbone
 from genrec.types import PAD, Batch, Ranking, Tokens
 
 

@@ -17,9 +17,8 @@ from genrec.backbones import CausalBackbone
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders.recommender import Recommender
+from genrec.testing import quiet_trainer
 from genrec.types import Ranking, Tokens
-
-from ..trainers import quiet_trainer
 
 LENGTHS = (2, 7, 30)
 USERS = (4000, 800, 150)

@@ -17,12 +17,12 @@ from genrec.backbones import T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.identifiers.tables import table
 from genrec.recommenders.recommender import Recommender, share_done
+from genrec.testing import quiet_trainer
 from genrec.testing.tiny import T5
 from genrec.training.callbacks import Continuation
 from genrec.types import Tokens
 
 from ..identifiers.slots import Slots
-from ..trainers import quiet_trainer
 
 
 class Told(Slots):

@@ -14,10 +14,10 @@ from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
 from genrec.recommenders.recommender import Recommender
+from genrec.testing import quiet_trainer
 from genrec.testing.tiny import QWEN
 from genrec.types import PAD, Batch
 
-from ..trainers import quiet_trainer
 from ..windows import all_prefixes
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}

@@ -9,9 +9,8 @@ from genrec.data import Dataset, InMemory, Ragged, Release, SequenceData
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.recommenders.references import ItemKNN, Popularity, Random, similarities
+from genrec.testing import quiet_trainer
 from genrec.types import PAD
-
-from ..trainers import quiet_trainer
 
 
 def evaluate(module: RankingModule, dataset: Dataset) -> None:

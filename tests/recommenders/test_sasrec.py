@@ -15,9 +15,8 @@ from genrec.errors import GenrecError
 from genrec.identifiers.negatives import NegativeSampler
 from genrec.losses import Negatives
 from genrec.recommenders.sasrec import SASRec, SASRecNetwork, train_embeddings
+from genrec.testing import quiet_trainer
 from genrec.types import PAD, Batch
-
-from ..trainers import quiet_trainer
 
 HISTORY = torch.tensor([[PAD, PAD, 3, 1, 4], [2, 7, 1, 8, 2], [PAD, PAD, PAD, PAD, 5]])
 

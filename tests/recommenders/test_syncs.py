@@ -14,12 +14,11 @@ from genrec.data import Dataset, InMemory, SequenceData
 from genrec.identifiers import ItemIdentifier, SETRec
 from genrec.losses import Negatives
 from genrec.recommenders.recommender import Recommender
-from genrec.testing import Syncs
+from genrec.testing import Syncs, quiet_trainer
 from genrec.testing.tiny import QWEN, T5
 from genrec_baselines import E4SRec, SemID
 
 from ..identifiers.test_contract import FACTORIES, IDENTIFIERS
-from ..trainers import quiet_trainer
 
 KINDS = {
     "t5": (lambda: T5Backbone(sizes=dict(T5)), "prefixes"),

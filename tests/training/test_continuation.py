@@ -22,11 +22,11 @@ from genrec.cli import main
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.runs.layout import BEST, CHECKPOINTS, LAST
+from genrec.testing import quiet_trainer
 from genrec.training.callbacks.continuation import Continuation
 from genrec.types import Batch
 
 from ..pair import run_pair
-from ..trainers import quiet_trainer
 from .killed import LAST_STEP, Learned
 from .killed import fit as fit_alone
 

@@ -2,5 +2,6 @@
 
 from genrec.testing.syncs import Syncs
 from genrec.testing.tiny import HISTORY, TARGET, TinyModel, tiny_assets, tiny_backbone, tiny_dataset
+from genrec.testing.trainer import quiet_trainer
 
-__all__ = ["HISTORY", "TARGET", "Syncs", "TinyModel", "tiny_assets", "tiny_backbone", "tiny_dataset"]
+__all__ = ["HISTORY", "TARGET", "Syncs", "TinyModel", "quiet_trainer", "tiny_assets", "tiny_backbone", "tiny_dataset"]

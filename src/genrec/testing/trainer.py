@@ -8,9 +8,10 @@ import lightning as L
 
 
 def quiet_trainer(**options: Any) -> L.Trainer:
-    """Lightning's trainer; `options` win over what is given here."""
+    """Lightning's trainer on one CPU; `options` win over what is given here."""
     quiet = {
         "accelerator": "cpu",
+        "devices": 1,
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,

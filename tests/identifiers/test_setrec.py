@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genrec import devices
 from genrec.backbones import T5Backbone
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
-from genrec.losses import Negatives
+from genrec.losses import Negatives, totals
 from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.types import PAD, Tokens
 
@@ -179,6 +181,29 @@ def test_ablations_train_and_rank(options: dict[str, Any], tokens: int) -> None:
         ranking = model.identifier.rank(model.backbone, memory, 3, allowed)
     assert (len(sweep) == 1) == (tokens in (1, 4))
     assert ranking.items.shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("kept", "whole"), [("corpus", devices.WHOLE), ("vectors", 0)])
+def test_items_are_indexed_in_parts_and_the_old_ones_are_gone_before(
+    kept: str, whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "WHOLE", whole)
+    model = Model(items=100)
+    expected = model.identifier.item_vectors().clone()
+    old = weakref.ref(getattr(model.identifier, kept))
+    sizes, encoder = [], model.identifier.autoencoder.encoder
+
+    def look(module: Any, args: tuple[Tensor]) -> None:
+        sizes.append(len(args[0]))
+        assert old() is None
+
+    encoder[0].register_forward_pre_hook(look)
+    monkeypatch.setattr(totals, "held_at_once", lambda device: 1000)
+    model.identifier.index(model.catalog, model.assets)
+    found = model.identifier.item_vectors()
+    assert sum(sizes) == 100
+    assert max(sizes) < 100
+    torch.testing.assert_close(found, expected)
 
 
 def test_parameters_do_not_grow_with_the_catalogue(model: Model) -> None:

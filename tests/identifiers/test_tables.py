@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -76,3 +78,23 @@ def test_loading_says_what_is_missing_and_what_is_too_much() -> None:
     with pytest.raises(RuntimeError, match=r"Missing key.*1\.codes[\s\S]*Unexpected key.*1\.rows"):
         whole().load_state_dict(state)
     assert whole().load_state_dict(state, strict=False) == (["1.codes"], ["1.rows"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_mapped_table_stays_where_it_is(tmp_path: Path, dtype: torch.dtype) -> None:
+    """No copy of it is made, not even one that is thrown away."""
+    path, asked = tmp_path / "rows.npy", []
+    np.save(path, ROWS.numpy())
+    part = Part()
+    part.rows = torch.from_numpy(np.load(path, mmap_mode="c"))
+    place = part.rows.data_ptr()
+
+    def shorter(tensor: Tensor) -> Tensor:
+        asked.append(tensor.shape)
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    part._apply(shorter)
+    part.to("cpu").float()
+    assert ROWS.shape not in asked
+    assert part.rows.data_ptr() == place
+    assert torch.equal(part.rows, ROWS)

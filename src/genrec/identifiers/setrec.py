@@ -20,7 +20,7 @@ from genrec.devices import full_precision
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers.autoencoder import AutoEncoder
 from genrec.identifiers.base import ItemIdentifier
-from genrec.identifiers.linear_tokens import LinearTokens, beside, item_vectors
+from genrec.identifiers.linear_tokens import Items, LinearTokens, beside, item_vectors
 from genrec.identifiers.negatives import NegativeSampler, sampler_of_items
 from genrec.identifiers.rows import Encoded, distinct_rows, rising_rows, take_rows
 from genrec.identifiers.tables import table
@@ -123,15 +123,17 @@ class SETRec(ItemIdentifier):
         if self.n_semantic:
             text = assets.text.to(self.queries)
             # Without a copy, where there is nothing to be scaled: it may be larger than all else.
-            self.text = table((text - self.text_mean) / self.text_std if self.standardize_text else text)
+            self.text = table((text - self.text_mean).div_(self.text_std) if self.standardize_text else text)
+        # What was made of other parameters goes first: there is no room for two. Vectors are made when asked for.
+        self.corpus = self.vectors = table(self.queries.new_empty(0))
         self._whole = len(catalog) * self.queries.numel() <= devices.WHOLE
-        # Made when they are first asked for.
-        self.vectors = table(self.queries.new_empty(0))
         if self._whole:
             with torch.no_grad(), full_precision(self.queries.device):
-                self.corpus = table(self._encode())
+                self.corpus = table(self.queries.new_empty(len(catalog), *self.queries.shape))
+                for part in self._linear_tokens(kept=False)[-1].parts(self.queries.numel()):
+                    self.corpus[part] = self._encode(part)
 
-    def _encode(self, rows: Tensor | None = None) -> Tensor:
+    def _encode(self, rows: Items | None = None) -> Tensor:
         """The tokens of items [n] from the current parameters, [n, K, D]; None encodes all."""
         parts = []
         if self.use_cf:

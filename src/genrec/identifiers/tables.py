@@ -81,7 +81,8 @@ def _at_least_32_bits(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], 
     """A change of device and type of number that takes no bits below 32."""
 
     def changed(tensor: Tensor) -> Tensor:
-        new = change(tensor)
-        return tensor.to(new.device) if new.dtype in HALF and tensor.dtype not in HALF else new
+        # What is to stay as it is must not be made anew first: it may be as large as memory, or mapped into it.
+        small = change(torch.empty(0, dtype=tensor.dtype, device=tensor.device))
+        return tensor.to(small.device) if small.dtype in HALF and tensor.dtype not in HALF else change(tensor)
 
     return changed

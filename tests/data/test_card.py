@@ -7,7 +7,7 @@ import pytest
 
 from genrec.data import Catalog, Dataset, Ragged, Release
 from genrec.data.card import card, print_card
-from genrec.data.parquet import load, save
+from genrec.data.folder import load, save
 
 
 def test_counts_by_hand(dataset: Dataset) -> None:

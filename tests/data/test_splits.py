@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from genrec.data import DateSplit, LeaveOneOut, QuantileSplit, Split
+from genrec.data import Dataset, DateSplit, LeaveOneOut, QuantileSplit, Split
 from genrec.data.interactions import deduplicate
-from genrec.data.splits import split
+from genrec.data.splits import split as split_lines
+from genrec.data.timelines import Timelines
 from genrec.errors import GenrecError
 
 TRIPLES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.integers(0, 40)), min_size=20, max_size=80)
@@ -16,6 +17,10 @@ TRIPLES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.integers(
 def frame_of(triples: list[tuple[int, int, int]]) -> pl.DataFrame:
     rows = [(f"u{user}", f"i{item}", float(time), row) for row, (user, item, time) in enumerate(triples)]
     return deduplicate(pl.DataFrame(rows, ["user", "item", "time", "row"], orient="row"))
+
+
+def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split) -> Dataset:
+    return split_lines(name, Timelines.of(frame), items, rule)
 
 
 def keys(dataset, part: str) -> dict[str, list[str]]:

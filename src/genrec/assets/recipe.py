@@ -183,5 +183,5 @@ def hash_arrays(*arrays: np.ndarray) -> str:
 
 
 def hash_lists(*lists: Ragged) -> str:
-    """A hash of users' lists."""
-    return hash_arrays(*(array for part in lists for array in (part.values, part.offsets)))
+    """A hash of users' lists, whatever the size of their numbers."""
+    return hash_arrays(*(array for part in lists for array in (part.values.astype(np.int32, copy=False), part.offsets)))

@@ -64,6 +64,13 @@ class Catalog:
             raise GenrecError(f"the item `{twice}` is in the catalogue twice: every item needs a key of its own")
         object.__setattr__(self, "items", items)
 
+    @classmethod
+    def kept(cls, items: pl.DataFrame) -> Catalog:
+        """The catalogue whose `items` these are: nothing is looked at, and nothing copied, where they are mapped."""
+        catalog = object.__new__(cls)
+        object.__setattr__(catalog, "items", items)
+        return catalog
+
     def __len__(self) -> int:
         return len(self.items)
 

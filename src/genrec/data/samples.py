@@ -135,7 +135,9 @@ def _training(
 ) -> Samples:
     keep = widths >= (0 if empty_history else 1)
     users, stops, widths, learned = users[keep], stops[keep], widths[keep], learned[keep]
-    return Samples(train, users, stops, widths, train.values[train.offsets[users] + stops], learned, packed=packed)
+    return Samples(
+        train, users, stops, widths, train.values[train.offsets[users] + stops].astype(np.int64), learned, packed=packed
+    )
 
 
 def ranking(known: Ragged, targets: Ragged, max_history: int) -> Samples:
@@ -143,7 +145,7 @@ def ranking(known: Ragged, targets: Ragged, max_history: int) -> Samples:
     users = np.flatnonzero(targets.lengths)
     targets = targets.unique()
     stops = known.lengths[users]
-    first, nothing = targets.values[targets.offsets[users]], np.zeros_like(users)
+    first, nothing = targets.values[targets.offsets[users]].astype(np.int64), np.zeros_like(users)
     return Samples(known, users, stops, np.minimum(stops, max_history), first, nothing, targets)
 
 

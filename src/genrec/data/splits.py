@@ -15,13 +15,13 @@ import polars as pl
 
 from genrec.data.catalog import KEY, Catalog
 from genrec.data.dataset import Dataset
-from genrec.data.interactions import ITEM, ROW, TIME, USER, chronological
+from genrec.data.interactions import ITEM, SPLIT, TIME, USER
+from genrec.data.log import slices
 from genrec.data.ragged import Ragged
 from genrec.data.texts import Texts
+from genrec.data.timelines import Timelines
 from genrec.errors import GenrecError
 
-SPLIT = "split"
-"""The column that `Split.label` adds: 0 for training, 1 for validation, 2 for test."""
 NAMES = ("training", "validation", "test")
 WORDS = {"training": 0, "train": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 """What files call the splits."""
@@ -50,12 +50,8 @@ class Split(ABC):
     """The column of a file that says it, if the interactions came already cut."""
 
     @abstractmethod
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add the column `SPLIT`.
-
-        Args:
-            frame: the interactions, `genrec.data.interactions.chronological`.
-        """
+    def label(self, lines: Timelines) -> np.ndarray:
+        """The split of every interaction, int8 [rows]: 0 for training, 1 for validation, 2 for test."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +75,14 @@ class QuantileSplit(Split):
         if min(self.ratios) <= 0 or abs(sum(self.ratios) - 1) > 1e-6:
             raise GenrecError(f"the ratios of a split are three positive numbers that sum to 1, not {self.ratios}")
 
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def label(self, lines: Timelines) -> np.ndarray:
         """Cut at the two quantiles."""
-        if frame.is_empty():
-            return frame.with_columns(pl.lit(0).alias(SPLIT))
+        if not len(lines):
+            return np.empty(0, np.int8)
         train, validation, _ = self.ratios
         # 1e-9: floor(0.29 * 100) is 28 in floating point.
-        t1, t2 = (frame[TIME][floor(share * len(frame) + 1e-9)] for share in (train, train + validation))
-        return _cut(frame, t1, t2)
+        places = [floor(share * len(lines) + 1e-9) for share in (train, train + validation)]
+        return _cut(lines, *np.partition(lines.columns[TIME], places)[places])
 
 
 @dataclass(frozen=True)
@@ -105,12 +101,12 @@ class DateSplit(Split):
     min_train: int = 2
     remedy = f"set {KEY_OF_SPLIT} to other dates, in the unit of the timestamps, or to LeaveOneOut if users come and go"
 
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def label(self, lines: Timelines) -> np.ndarray:
         """Cut at the two moments."""
         t1, t2 = _moment(self.t1), _moment(self.t2)
         if t1 >= t2:
             raise GenrecError(f"a split by dates needs t1 before t2, not t1 = {self.t1} and t2 = {self.t2}")
-        return _cut(frame, t1, t2)
+        return _cut(lines, t1, t2)
 
 
 @dataclass(frozen=True)
@@ -129,10 +125,14 @@ class LeaveOneOut(Split):
     remedy = f"users need min_train + 2 interactions, so set {KEY_OF_SPLIT} to a smaller min_train"
     hides_the_future = False
 
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def label(self, lines: Timelines) -> np.ndarray:
         """Number every user's interactions from the end."""
-        from_end = pl.int_range(pl.len()).reverse().over(USER)
-        return frame.with_columns((2 - from_end).clip(0, 2).alias(SPLIT))
+        last = np.cumsum(lines.counts(USER)) - 1
+        labels = np.empty(len(lines), np.int8)
+        for rows in slices(len(lines)):
+            from_end = last[lines.columns[USER][rows]] - np.arange(rows.start, rows.stop)
+            labels[rows] = np.maximum(2 - from_end, 0)
+        return labels
 
 
 @dataclass(frozen=True)
@@ -149,17 +149,15 @@ class GivenSplit(Split):
     remedy = "say in that column what is for training, validation and test, for users who have something in training"
     hides_the_future = False
 
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Read the column.
+    def label(self, lines: Timelines) -> np.ndarray:
+        """What the column said.
 
         Raises:
-            GenrecError: if it holds something else.
+            GenrecError: if there was none.
         """
-        labels = labelled(frame[SPLIT])
-        if labels.null_count():
-            wrong = frame[SPLIT][int(labels.is_null().arg_max() or 0)]
-            raise GenrecError(f"`{wrong}` in column `{self.column}` is no split: write {', '.join(WORDS)}")
-        return frame.with_columns(labels.alias(SPLIT))
+        if SPLIT not in lines.columns:
+            raise GenrecError("nothing says how the interactions are cut: set split to LeaveOneOut, or read a `Table`")
+        return lines.columns[SPLIT]
 
 
 def labelled(words: pl.Series) -> pl.Series:
@@ -172,10 +170,9 @@ def oddities(frame: pl.DataFrame) -> dict[str, int]:
     """What others may have meant with their split, or not, and how often.
 
     Args:
-        frame: interactions, the columns of `genrec.data.interactions` and `SPLIT` as it was read.
+        frame: all interactions of some users, as they were read.
     """
     label, time = pl.col(SPLIT), pl.col(TIME)
-    frame = frame.with_columns(labelled(frame[SPLIT]))
     several = frame.group_by(USER, ITEM, TIME).agg(label.n_unique()).filter(label > 1)
     validation, test = (time.filter(label == number).min().over(USER) for number in (1, 2))
     late = ((label == 0) & (time > pl.min_horizontal(validation, test))) | ((label == 1) & (time > test))
@@ -185,7 +182,7 @@ def oddities(frame: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Split, notes: Notes = NOTHING) -> Dataset:
+def split(name: str, lines: Timelines, items: pl.DataFrame | None, rule: Split, notes: Notes = NOTHING) -> Dataset:
     """Cut interactions into a data set.
 
     Items that no remaining user took are left out of the catalogue. Its rows are in an order that is drawn once and for
@@ -193,7 +190,7 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
 
     Args:
         name: how the data set is called.
-        frame: interactions without repetitions; the columns of `genrec.data.interactions`.
+        lines: interactions without repetitions; they are used up.
         items: what is known about the items, columns as in `Catalog`; None: nothing but their keys.
         rule: where the cuts are.
         notes: what is known about the making so far (`Dataset.notes`); dates and users left out are added.
@@ -201,47 +198,73 @@ def split(name: str, frame: pl.DataFrame, items: pl.DataFrame | None, rule: Spli
     Raises:
         GenrecError: if a split is empty.
     """
-    frame = rule.label(chronological(frame))
-    all_users = frame[USER].n_unique()
-    frame = frame.filter((pl.col(SPLIT) == 0).sum().over(USER) >= rule.min_train)
+    labels = rule.label(lines)
+    taught = lines.counts(USER, labels == 0) >= rule.min_train
+    all_users = int((lines.counts(USER) > 0).sum())
+    lines, labels = _of_users(lines, labels, taught)
+    users = lines.counts(USER) > 0
     for number, part in enumerate(NAMES):
-        if not (frame[SPLIT] == number).any():
-            raise GenrecError(f"{name}: the {part} split is empty: {_cause(frame, part, rule)}; {rule.remedy}")
-    users, user_rows = _number(frame, USER)
-    keys, item_rows = _number(frame, ITEM)
-    shuffled = np.random.default_rng(SHUFFLE).permutation(len(keys))
-    keys, item_rows = keys[shuffled], np.argsort(shuffled)[item_rows]
-    labels = frame[SPLIT].to_numpy()
-    train, validation, test = (
-        Ragged.from_rows(user_rows[labels == number], item_rows[labels == number], len(users))
-        for number in range(len(NAMES))
-    )
-    known = pl.DataFrame({KEY: keys})
+        if not (labels == number).any():
+            cause = _cause(int(users.sum()), part, rule)
+            raise GenrecError(f"{name}: the {part} split is empty: {cause}; {rule.remedy}")
+    items_taken, row_of = _numbered(lines)
+    number_of = np.cumsum(users) - 1
+    lists, spans = [], []
+    for number in range(len(NAMES)):
+        chosen = labels == number
+        taken, times = lines.columns[ITEM][chosen], lines.columns[TIME][chosen]
+        lengths = np.bincount(number_of[lines.columns[USER][chosen]], minlength=int(users.sum()))
+        lists.append(Ragged(row_of[taken], np.concatenate([[0], np.cumsum(lengths)])))
+        spans.append((float(times.min()), float(times.max())))
+    known = pl.DataFrame({KEY: items_taken})
     catalog = Catalog(known if items is None else known.join(items, on=KEY, how="left", maintain_order="left"))
-    times = frame.group_by(SPLIT).agg(pl.col(TIME).min().alias("first"), pl.col(TIME).max().alias("last")).sort(SPLIT)
-    spans = times.select("first", "last").rows()
     if rule.hides_the_future and not spans[0][1] < spans[1][0] <= spans[1][1] < spans[2][0]:
         raise GenrecError(f"{name}: the splits overlap in time ({spans}), so training would see the future")
-    left_out = {f"fewer than {rule.min_train} training interactions": all_users - len(users)}
+    left_out = {f"fewer than {rule.min_train} training interactions": all_users - int(users.sum())}
     notes = {
         **notes,
         "times": dict(zip(NAMES, spans, strict=True)),
         "users_left_out": {**notes.get("users_left_out", {}), **left_out},
     }
-    return Dataset(name, catalog, Texts(users), train, validation, test, notes=notes)
+    train, validation, test = lists
+    keys = Texts(lines.users.filter(pl.Series(users)))
+    return Dataset(name, catalog, keys, train, validation, test, notes=notes)
 
 
-def _cause(frame: pl.DataFrame, part: str, rule: Split) -> str:
+def _of_users(lines: Timelines, labels: np.ndarray, users: np.ndarray) -> tuple[Timelines, np.ndarray]:
+    """What some users took, bool [users], and its labels."""
+    kept = np.empty(len(lines), bool)
+    for rows in slices(len(lines)):
+        kept[rows] = users[lines.columns[USER][rows]]
+    labels = labels.copy() if labels is lines.columns.get(SPLIT) else labels
+    (labels,) = lines.keep(kept, labels)
+    return lines, labels
+
+
+def _numbered(lines: Timelines) -> tuple[pl.Series, np.ndarray]:
+    """The keys of the items that were taken, by row of the catalogue, and the row of every item, int32."""
+    first = lines.first_rows()
+    taken = np.argsort(first, kind="stable")[: int((lines.counts(ITEM) > 0).sum())]
+    shuffled = taken[np.random.default_rng(SHUFFLE).permutation(len(taken))]
+    row_of = np.empty(len(lines.items), np.int32)
+    row_of[shuffled] = np.arange(len(shuffled))
+    return lines.items.gather(shuffled), row_of
+
+
+def _cause(users: int, part: str, rule: Split) -> str:
     """Why the users that were kept have nothing in a split."""
-    if frame.is_empty():
+    if not users:
         return f"no user has the {rule.min_train} training interactions that he needs (min_train)"
-    users = f"{frame[USER].n_unique()} users with at least {rule.min_train} training interactions"
-    return f"none of the {users} took anything in the {part} period"
+    kept = f"{users} users with at least {rule.min_train} training interactions"
+    return f"none of the {kept} took anything in the {part} period"
 
 
-def _cut(frame: pl.DataFrame, t1: float, t2: float) -> pl.DataFrame:
-    time = pl.col(TIME)
-    return frame.with_columns(((time >= t1).cast(pl.Int8) + (time >= t2).cast(pl.Int8)).alias(SPLIT))
+def _cut(lines: Timelines, t1: float, t2: float) -> np.ndarray:
+    labels = np.empty(len(lines), np.int8)
+    for rows in slices(len(lines)):
+        time = lines.columns[TIME][rows]
+        labels[rows] = (time >= t1).astype(np.int8) + (time >= t2)
+    return labels
 
 
 def _moment(value: float | str) -> float:
@@ -253,10 +276,3 @@ def _moment(value: float | str) -> float:
     except ValueError as error:
         raise GenrecError(f"`{value}` is no date of a split: write 2013-11-20, or a number") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _number(frame: pl.DataFrame, column: str) -> tuple[pl.Series, np.ndarray]:
-    """The keys of a column in the order of their first row in the file, and the number of every row's key."""
-    keys = frame.group_by(column).agg(pl.col(ROW).min()).sort(ROW)[column]
-    numbers = pl.DataFrame({column: keys, "number": np.arange(len(keys))})
-    return keys, frame.join(numbers, on=column, how="left", maintain_order="left")["number"].to_numpy()

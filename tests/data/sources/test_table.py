@@ -177,9 +177,10 @@ def test_a_core_of_nothing(root: Path) -> None:
     assert "lower k_core" in error_of(table("log.csv", k_core=7), root)
 
 
-def test_movielens(shared: Path) -> None:
+def test_movielens(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data" / "others" / "movielens-latest-small-2016"
-    dataset = Table("ratings.csv", "movies.csv", user="userId", item="movieId").load(folder)
+    files = str(folder / "ratings.csv"), str(folder / "movies.csv")
+    dataset = Table(*files, user="userId", item="movieId").load(tmp_path)
     assert dataset.name == "ratings"
     # Most users rate everything in one sitting: those who came after the first cut are dropped.
     assert 0.7 * 100_004 < len(dataset.train.values) < 0.8 * 100_004

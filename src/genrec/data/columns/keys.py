@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from genrec.data.columns.rows import Rows, shown
@@ -26,10 +27,31 @@ EXACT = 2**53
 
 
 def keys(column: pl.Series, name: str, rows: Rows, findings: Findings) -> pl.Series:
-    """A column of keys as text.
+    """A whole column of keys as text: what is `written` in it, `shortened`."""
+    text = written(column, name, rows, findings)
+    return shortened(text, np.ones(len(text), np.int64), name, findings)
+
+
+def shortened(keys: pl.Series, counts: np.ndarray, name: str, findings: Findings) -> pl.Series:
+    """All keys of a column without the points of whole numbers.
 
     Numbers with nothing behind the point, such as ``12.0``, were whole numbers before a column with gaps made floats of
     them; where all keys of a column are whole numbers, they become ``12``.
+
+    Args:
+        keys: n of them.
+        counts: int64 [n], how often each occurs.
+        name: what the file calls the column.
+        findings: where it is said what was changed.
+    """
+    short = whole(keys)
+    changed = (short != keys).to_numpy()
+    findings.count(f"keys in `{name}` such as 12.0 read as 12", int(counts[changed].sum()))
+    return short
+
+
+def written(column: pl.Series, name: str, rows: Rows, findings: Findings) -> pl.Series:
+    """A column of keys, or a part of one, as text.
 
     Args:
         column: as it was read.
@@ -66,6 +88,4 @@ def keys(column: pl.Series, name: str, rows: Rows, findings: Findings) -> pl.Ser
         key.str.contains(r"\p{Cc}"), "is a key with a line break or another control character: is a quote left open?"
     )
     refuse(key.str.contains(WRITTEN), "is a list, written as text: a row has one item; `Sequences` reads lists")
-    short = whole(key)
-    findings.count(f"keys in `{name}` such as 12.0 read as 12", int((short != key).sum()))
-    return short.rename(name)
+    return key.rename(name)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import polars as pl
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of files that were laid end to end.
+    """The rows of files, or of parts of them, that were laid end to end.
 
     Args:
         names: the files.
-        counts: how many rows each has.
+        counts: how many rows of each there are.
+        before: how many rows of each stand in front of them; none if there are no numbers.
     """
 
     names: list[str]
     counts: list[int]
+    before: list[int] = field(default_factory=list)
 
     def at(self, row: int) -> str:
         """The file of a row, and its number there, counted from 1 without the header."""
-        for name, count in zip(self.names, self.counts, strict=True):
+        for name, count, before in zip_longest(self.names, self.counts, self.before, fillvalue=0):
             if row < count:
-                return f"{name}, row {row + 1}"
+                return f"{name}, row {before + row + 1}"
             row -= count
         raise IndexError(row)
 

@@ -23,42 +23,68 @@ WITHIN = ((1, 12), (1, 31), (0, 23), (0, 59), (0, 59))
 """Month, day, hour, minute and second of such a date."""
 
 
-def seconds(times: pl.Series, name: str, form: str | None, rows: Rows, findings: Findings) -> pl.Series:
+class Times:
     """A column of times as numbers: seconds since 1970, or what they are if they are of another kind.
 
+    It is read a part at a time; what its first part holds, numbers or ISO dates, all others hold.
+
     Args:
-        times: as they were read: numbers, text, or dates and times, in UTC unless they say otherwise.
         name: what the file calls the column.
         form: a pattern such as ``%d/%m/%Y``, one of `UNITS`, or `NUMBER`; if None, ISO dates are read, and the unit of
             numbers is told by their size.
-        rows: where the rows are.
-        findings: where it is said what was found out.
-
-    Raises:
-        GenrecError: naming the row of what is no time, or could be several.
     """
-    if times.dtype.is_temporal() and times.dtype not in (pl.Time, pl.Duration):
-        found = times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None))).dt.epoch("us") / 1e6
-        return _complete(found, times, name, "is no time", rows)
-    if not (times.dtype.is_numeric() or times.dtype == pl.String or times.dtype == pl.Null):
-        raise GenrecError(f"{rows.at(0)}: column `{name}` holds {times.dtype}, no times")
-    text = times.str.strip_chars() if times.dtype == pl.String else None
-    if form and "%" in form:
-        pattern = times.cast(pl.String) if text is None else text
-        return _complete(_parsed(pattern, form), times, name, f"is not written as {form} (time_format)", rows)
-    numbers = (times if text is None else text).cast(pl.Float64, strict=False)
-    if form is None and text is not None and numbers.null_count() == len(numbers) > 0:
-        why = (
-            "is neither a number nor an ISO date such as 2014-03-05 or 2014-03-05T10:30:00: time_format says how times "
-            "are written, such as %d/%m/%Y"
-        )
-        return _complete(_iso(text), times, name, why, rows)
-    numbers = _complete(numbers, times, name, "is no number, as other times are", rows)
-    if form is None:
-        return _told_apart(numbers, name, rows, findings)
-    if form != NUMBER and form not in UNITS:
-        raise GenrecError(f"time_format is a pattern with %, {', '.join(UNITS)} or {NUMBER}, not `{form}`")
-    return numbers / UNITS.get(form, 1.0)
+
+    def __init__(self, name: str, form: str | None) -> None:
+        self.name, self.form = name, form
+        self.iso: bool | None = None
+        self.units = Units(name)
+
+    def read(self, times: pl.Series, rows: Rows) -> pl.Series:
+        """The next part: numbers that are seconds once they are divided by `second`.
+
+        Args:
+            times: as they were read: numbers, text, or dates and times, in UTC unless they say otherwise.
+            rows: where the rows are.
+
+        Raises:
+            GenrecError: naming the row of what is no time, or could be several.
+        """
+        name, form = self.name, self.form
+        if times.dtype.is_temporal() and times.dtype not in (pl.Time, pl.Duration):
+            found = times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None))).dt.epoch("us") / 1e6
+            return _complete(found, times, name, "is no time", rows)
+        if not (times.dtype.is_numeric() or times.dtype == pl.String or times.dtype == pl.Null):
+            raise GenrecError(f"{rows.at(0)}: column `{name}` holds {times.dtype}, no times")
+        text = times.str.strip_chars() if times.dtype == pl.String else None
+        if form and "%" in form:
+            pattern = times.cast(pl.String) if text is None else text
+            return _complete(_parsed(pattern, form), times, name, f"is not written as {form} (time_format)", rows)
+        numbers = (times if text is None else text).cast(pl.Float64, strict=False)
+        if self.iso is None:
+            self.iso = form is None and text is not None and numbers.null_count() == len(numbers) > 0
+        if self.iso and text is not None:
+            why = (
+                "is neither a number nor an ISO date such as 2014-03-05 or 2014-03-05T10:30:00: time_format says how "
+                "times are written, such as %d/%m/%Y"
+            )
+            return _complete(_iso(text), times, name, why, rows)
+        numbers = _complete(numbers, times, name, "is no number, as other times are", rows)
+        if form is None:
+            self.units.add(numbers, rows)
+        elif form != NUMBER and form not in UNITS:
+            raise GenrecError(f"time_format is a pattern with %, {', '.join(UNITS)} or {NUMBER}, not `{form}`")
+        return numbers
+
+    def second(self, findings: Findings) -> float:
+        """What all parts are divided by.
+
+        Args:
+            findings: where it is said what was found out.
+
+        Raises:
+            GenrecError: if numbers are of several units, or may be dates.
+        """
+        return UNITS.get(self.form, 1.0) if self.form else self.units.second(findings)
 
 
 def _complete(found: pl.Series, times: pl.Series, name: str, why: str, rows: Rows) -> pl.Series:
@@ -106,46 +132,74 @@ def _iso(text: pl.Series) -> pl.Series:
     return parts.select((local - ahead.fill_null(0)).alias("time")).to_series()
 
 
-def _told_apart(numbers: pl.Series, name: str, rows: Rows, findings: Findings) -> pl.Series:
-    """Numbers in seconds, if they are times since 1970 in some unit.
+class Units:
+    """The unit of numbers that may be times since 1970, a part at a time.
 
-    Raises:
-        GenrecError: if they are of several units, or may be dates.
+    Args:
+        name: what the file calls their column.
     """
-    largest = numbers.abs().max() or 0
-    assert isinstance(largest, (int, float))
-    for digits, form in DATES.items():
-        dates = _dates(numbers, digits)
-        if 2 * dates.sum() > len(dates):
-            row = int(dates.arg_max() or 0)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.total = self.early = 0
+        self.largest, self.where = 0.0, ""
+        self.dates = dict.fromkeys(DATES, 0)
+        self.first: dict[int, tuple[int, float, str]] = {}
+        """By the number of digits of a date, or minus the number of a unit: which was the first such, and where."""
+
+    def add(self, numbers: pl.Series, rows: Rows) -> None:
+        """Look at the next part."""
+
+        def note(kind: int, mask: pl.Series) -> None:
+            if kind not in self.first and mask.any():
+                row = int(mask.arg_max() or 0)
+                self.first[kind] = self.total + row, numbers[row], rows.at(row)
+
+        size = numbers.abs()
+        row = int(size.arg_max() or 0)
+        if size[row] > self.largest:
+            self.largest, self.where = size[row], f"{rows.at(row)}: `{numbers[row]:g}`"
+        for digits in DATES:
+            dates = _dates(numbers, digits)
+            self.dates[digits] += int(dates.sum())
+            note(digits, dates)
+        # Powers of a thousand that separate the units: 1e8 .. 1e11 seconds, 1e11 .. 1e14 milliseconds ...
+        power = ((size.clip(lower_bound=EARLIEST) / EARLIEST).log(10) / 3 + 1e-9).floor().clip(0, 3).cast(pl.Int8)
+        dated = size >= EARLIEST
+        self.early += int((~dated).sum())
+        for unit in range(len(UNITS)):
+            note(-unit, dated & (power == unit))
+        self.total += len(numbers)
+
+    def second(self, findings: Findings) -> float:
+        """How many of the unit make a second; see `Times.second`."""
+        for digits, form in DATES.items():
+            if 2 * self.dates[digits] > self.total:
+                _, number, where = self.first[digits]
+                raise GenrecError(
+                    f"{where}: `{number:.0f}` in column `{self.name}` may be a date or a number: set time_format to "
+                    f"{form} or {NUMBER}"
+                )
+        if self.largest < EARLIEST:
+            return 1.0
+        if self.largest >= LATEST * UNITS["nanoseconds"]:
             raise GenrecError(
-                f"{rows.at(row)}: `{numbers[row]:.0f}` in column `{name}` may be a date or a number: set time_format "
-                f"to {form} or {NUMBER}"
+                f"{self.where} in column `{self.name}` is no time since 1970 in any unit: set time_format to {NUMBER} "
+                "if it is to stay what it is"
             )
-    if largest < EARLIEST:
-        return numbers
-    if largest >= LATEST * UNITS["nanoseconds"]:
-        row = int(numbers.abs().arg_max() or 0)
-        raise GenrecError(
-            f"{rows.at(row)}: `{numbers[row]:g}` in column `{name}` is no time since 1970 in any unit: set time_format "
-            f"to {NUMBER} if it is to stay what it is"
-        )
-    # Powers of a thousand that separate the units: 1e8 .. 1e11 seconds, 1e11 .. 1e14 milliseconds ...
-    power = ((numbers.abs().clip(lower_bound=EARLIEST) / EARLIEST).log(10) / 3 + 1e-9).floor().clip(0, 3).cast(pl.Int8)
-    units, unit = list(UNITS), int(power.max())  # type: ignore[arg-type]
-    dated = numbers.abs() >= EARLIEST
-    other = dated & (power != unit)
-    if other.any():
-        row = int(other.arg_max() or 0)
-        example = int((dated & (power == unit)).arg_max() or 0)
-        raise GenrecError(
-            f"{rows.at(row)}: `{numbers[row]:.0f}` in column `{name}` is a time in {units[int(power[row])]}, but "
-            f"`{numbers[example]:.0f}` ({rows.at(example)}) one in {units[unit]}: write all in one unit"
-        )
-    findings.count(f"times in `{name}` before 1973, such as 0", int((~dated).sum()))
-    if unit:
-        findings[f"times in `{name}`"] = f"{units[unit]}, read as seconds"
-    return numbers / UNITS[units[unit]]
+        units = list(UNITS)
+        unit, *others = sorted((-kind for kind in self.first if kind <= 0), reverse=True)
+        if others:
+            other = min(others, key=lambda unit: self.first[-unit])
+            (_, example, there), (_, number, where) = self.first[-unit], self.first[-other]
+            raise GenrecError(
+                f"{where}: `{number:.0f}` in column `{self.name}` is a time in {units[other]}, but `{example:.0f}` "
+                f"({there}) one in {units[unit]}: write all in one unit"
+            )
+        findings.count(f"times in `{self.name}` before 1973, such as 0", self.early)
+        if unit:
+            findings[f"times in `{self.name}`"] = f"{units[unit]}, read as seconds"
+        return UNITS[units[unit]]
 
 
 def _dates(numbers: pl.Series, digits: int) -> pl.Series:

@@ -13,6 +13,9 @@ import fsspec
 from genrec.data.files.compressed import ENDINGS
 from genrec.errors import GenrecError
 
+PREPARED = "prepared"
+"""The folder below that of the data where data sets are kept that were made of files."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -22,11 +25,13 @@ class Part:
         name: its path or url, for errors.
         path: its path, if it lies on this machine.
         open: opens it for reading bytes.
+        tag: what another machine says of it, such as size and time; another one if it changes.
     """
 
     name: str
     path: Path | None
     open: Callable[[], IO[bytes]]
+    tag: str = ""
 
     @classmethod
     def local(cls, path: Path) -> Part:
@@ -46,7 +51,7 @@ def find(name: str, root: Path) -> list[Part]:
     Names such as ``s3://bucket/log/*.parquet`` are looked up by fsspec, on whatever machine they mean. Others are
     looked for below the folder of the data, beside it, then in the working folder; beside ``data`` is the working
     folder itself, and still is when a run is loaded from another one. ``~`` is the home folder. In folders, files whose
-    names begin with a dot or an underscore are none of the data.
+    names begin with a dot or an underscore are none of the data, and neither is what was made of them (`PREPARED`).
 
     Raises:
         GenrecError: if there is no such file.
@@ -60,7 +65,7 @@ def find(name: str, root: Path) -> list[Part]:
     except RuntimeError as error:
         raise GenrecError(f"`{name}`: {error}") from error
     for folder in (root, root.parent, Path()):
-        found = _matching(folder, str(path))
+        found = _matching(folder, str(path), root / PREPARED)
         if found:
             return [Part.local(each) for each in found]
     kind = "file that fits" if glob.has_magic(name) else "file"
@@ -70,7 +75,7 @@ def find(name: str, root: Path) -> list[Part]:
     raise GenrecError(f"there is no {kind} `{name}`" + ("" if path.is_absolute() else places))
 
 
-def _matching(folder: Path, name: str) -> list[Path]:
+def _matching(folder: Path, name: str, made: Path) -> list[Path]:
     try:
         path = folder / name
         if path.is_file():
@@ -79,6 +84,7 @@ def _matching(folder: Path, name: str) -> list[Path]:
             found = list(path.iterdir())
         else:
             found = [folder / match for match in glob.glob(name, root_dir=folder, recursive=True)]
+            found = [each for each in found if made not in each.parents]
         return sorted(each for each in found if each.is_file() and not each.name.startswith((".", "_")))
     except (OSError, ValueError):  # names that no system takes: too long, with a NUL
         return []
@@ -98,7 +104,7 @@ def _remote(name: str) -> list[Part]:
         raise GenrecError(f"cannot look up `{name}`: {' '.join(str(error).split())[:200]}") from error
     if not names:
         raise GenrecError(f"there is no file `{name}`")
-    return [Part(system.unstrip_protocol(each), None, _opener(system, each)) for each in names]
+    return [Part(system.unstrip_protocol(each), None, _opener(system, each), system.ukey(each)) for each in names]
 
 
 def _opener(system: Any, path: str) -> Callable[[], IO[bytes]]:

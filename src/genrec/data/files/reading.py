@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from genrec.data.files.findings import Findings
+from genrec.data.files.header import require
 from genrec.data.files.places import Part
 from genrec.data.files.records import read_records
 from genrec.data.files.separated import read_separated
@@ -37,7 +38,6 @@ class Reading:
 def read_table(
     place: Path | Part,
     keys: Sequence[str] = (),
-    wanted: Sequence[str] = (),
     reading: Reading | None = None,
     findings: Findings | None = None,
 ) -> pl.DataFrame:
@@ -46,7 +46,6 @@ def read_table(
     Args:
         place: the file.
         keys: names of columns that hold keys: text or numbers.
-        wanted: names of further columns that are expected.
         reading: how text is read.
         findings: where it is said what was found out.
 
@@ -54,34 +53,82 @@ def read_table(
         GenrecError: if the file is missing, of another kind, or broken.
     """
     part = Part.local(place) if isinstance(place, Path) else place
-    reading = reading or Reading()
+    said = Findings() if findings is None else findings
+    (table,) = read_parts(part, keys, None, reading or Reading(), said)
+    return table
+
+
+def choose(names: Sequence[str], columns: Sequence[str], file: str, findings: Findings) -> list[str]:
+    """The columns of interactions that are read; what else is there is said.
+
+    Raises:
+        GenrecError: if one is missing.
+    """
+    require(names, columns, file)
+    unread = [name for name in names if name not in columns]
+    if unread:
+        findings["columns of the interactions that are not read"] = ", ".join(unread)
+    return list(columns)
+
+
+def read_parts(
+    part: Part,
+    keys: Sequence[str],
+    wanted: Sequence[str] | None,
+    reading: Reading,
+    findings: Findings,
+    rows: int | None = None,
+) -> Iterator[pl.DataFrame]:
+    """As `read_table`, so many rows at a time that a long table takes no more memory than a short one.
+
+    Args:
+        part: the file.
+        keys: names of columns that hold keys: text or numbers.
+        wanted: names of further columns, where no others are needed; None: all are.
+        reading: how text is read.
+        findings: where it is said what was found out.
+        rows: about so many at a time; None: all at once.
+
+    Raises:
+        GenrecError: as `read_table`, when what is wrong is met.
+    """
     if part.path is not None and not part.path.is_file():
         raise GenrecError(f"there is no file `{part.name}`")
     if part.ending in TEXTS:
-        names, said = (*keys, *wanted), Findings() if findings is None else findings
-        return read_separated(part, names, reading.separator, reading.encoding, said)
-    if part.ending in RECORDS:
-        return read_records(part, keys, reading.encoding)
-    if part.ending in PARQUET:
-        return _read_parquet(part)
-    raise GenrecError(
-        f"`{part.name}` is none of the tables that can be read: {', '.join((*TEXTS, *RECORDS, *PARQUET))}, the texts "
-        "among them compressed or not"
-    )
+        names = (*keys, *(wanted or ()))
+        yield from read_separated(part, names, reading.separator, reading.encoding, findings, rows)
+    elif part.ending in RECORDS:
+        yield from read_records(part, keys, reading.encoding, rows)
+    elif part.ending in PARQUET:
+        yield from _read_parquet(part, None if wanted is None else [*keys, *wanted], findings, rows)
+    else:
+        raise GenrecError(
+            f"`{part.name}` is none of the tables that can be read: {', '.join((*TEXTS, *RECORDS, *PARQUET))}, the "
+            "texts among them compressed or not"
+        )
 
 
-def _read_parquet(part: Part) -> pl.DataFrame:
-    import pyarrow.parquet as pq  # takes longer than most tables
+def _read_parquet(
+    part: Part, columns: list[str] | None, findings: Findings, rows: int | None
+) -> Iterator[pl.DataFrame]:
+    import pyarrow as pa  # takes longer than most tables
+    import pyarrow.parquet as pq
 
     try:
         with part.open() as file:
             table = pq.ParquetFile(file)
-            rows = table.metadata.num_rows
+            count = table.metadata.num_rows
             size = file.seek(0, 2)
-            if rows > max(MANY, ROWS_A_BYTE * size):
-                raise GenrecError(f"`{part.name}` has {size:,} bytes for {rows:,} rows: that is no table of records")
+            if count > max(MANY, ROWS_A_BYTE * size):
+                raise GenrecError(f"`{part.name}` has {size:,} bytes for {count:,} rows: that is no table of records")
+            if columns is not None:
+                columns = choose(table.schema_arrow.names, list(dict.fromkeys(columns)), part.name, findings)
             # By pyarrow: where a file is damaged, polars may panic, which is no exception.
-            return _texts(pl.DataFrame(table.read()))
+            if rows is None or count <= rows:
+                yield _texts(pl.DataFrame(table.read(columns)))
+                return
+            for batch in table.iter_batches(rows, columns=columns):
+                yield _texts(pl.DataFrame(pa.Table.from_batches([batch])))
     except GenrecError:
         raise
     except Exception as error:  # of many kinds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,8 @@ from genrec.data.files.places import Part
 from genrec.errors import GenrecError
 
 Record = dict[str, Any]
+TOGETHER = 100_000
+"""Records of a long file that are looked at together."""
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Record]]:
@@ -71,7 +74,9 @@ def _object(pairs: list[tuple[str, Any]]) -> Record:
     return record
 
 
-def read_records(part: Part, keys: Sequence[str], encoding: str | None) -> pl.DataFrame:
+def read_records(
+    part: Part, keys: Sequence[str], encoding: str | None, rows: int | None = None
+) -> Iterator[pl.DataFrame]:
     """Read a file of JSON: an object a line, a list of objects, an object of objects or lists.
 
     Of an object of objects, the outer names are the keys of the items (LETTER's ``item.json``), or the names of the
@@ -81,6 +86,7 @@ def read_records(part: Part, keys: Sequence[str], encoding: str | None) -> pl.Da
         part: the file.
         keys: the names of fields that must be text or numbers. The first is what outer names are.
         encoding: of the text; UTF-8, 16 or 32 if None.
+        rows: if not None, files of an object a line are read `TOGETHER` at a time; others are one value.
 
     Raises:
         GenrecError: naming the line that is not JSON, or the field and row that has no key.
@@ -90,19 +96,33 @@ def read_records(part: Part, keys: Sequence[str], encoding: str | None) -> pl.Da
             buffered = io.BufferedReader(content)  # type: ignore[type-var]
             known = encoding or marked(buffered.peek(4))
             lines: IO[Any] = io.TextIOWrapper(buffered, known, newline="\n") if known else buffered
-            rows = _rows(lines, part, keys)
+            found = False
+            fields: dict[str, None] = {}
+            for before, records in _rows(lines, part, keys, rows):
+                found = True
+                yield frame_of(records, keys, part.name, before, fields)
     except LookupError as error:
         raise GenrecError(f"there is no encoding `{encoding}`: give one such as latin-1 or utf-16") from error
     except (OSError, EOFError, UnicodeError) as error:
         raise GenrecError(f"cannot read `{part.name}`: {' '.join(str(error).split())[:200]}") from error
-    if not rows:
+    if not found:
         raise GenrecError(f"`{part.name}` holds no rows")
-    return frame_of(rows, keys, part.name)
 
 
-def _rows(lines: IO[Any], part: Part, keys: Sequence[str]) -> list[Record]:
-    if part.ending in (".jsonl", ".ndjson"):
-        return [record for _, record in records_of_lines(lines, part.name)]
+def _rows(lines: IO[Any], part: Part, keys: Sequence[str], rows: int | None) -> Iterator[tuple[int, list[Record]]]:
+    """Records that follow one another, and how many came before."""
+    if part.ending not in (".jsonl", ".ndjson"):
+        records = _document(lines, part, keys)
+        if records:
+            yield 0, records
+        return
+    before, found = 0, (record for _, record in records_of_lines(lines, part.name))
+    while records := list(found if rows is None else islice(found, TOGETHER)):
+        yield before, records
+        before += len(records)
+
+
+def _document(lines: IO[Any], part: Part, keys: Sequence[str]) -> list[Record]:
     text = lines.read()
     if not text.strip():
         raise GenrecError(f"`{part.name}` is empty")
@@ -135,23 +155,34 @@ def _is_object(line: Any) -> bool:
         return False
 
 
-def frame_of(records: list[Record], keys: Sequence[str], name: str) -> pl.DataFrame:
+def frame_of(
+    records: list[Record], keys: Sequence[str], name: str, before: int = 0, fields: dict[str, None] | None = None
+) -> pl.DataFrame:
     """A column for every field; one of several kinds of values becomes text, with JSON for what is none.
+
+    Args:
+        records: of a file, or a part of it.
+        keys: the names of fields that must be text or numbers.
+        name: of the file.
+        before: how many records came before.
+        fields: those of the records before, which have a column too; those of these records are added.
 
     Raises:
         GenrecError: naming field and row of a key that is neither text nor a number.
     """
     columns = []
-    for field in dict.fromkeys(field for record in records for field in record):
+    fields = {} if fields is None else fields
+    fields.update((field, None) for record in records for field in record)
+    for field in fields:
         values = [record.get(field) for record in records]
         if field in keys:
-            _check_keys(values, field, name)
+            _check_keys(values, field, name, before)
         columns.append(_column(field, values))
     return pl.DataFrame(columns)
 
 
-def _check_keys(values: list[Any], field: str, name: str) -> None:
-    for row, value in enumerate(values, 1):
+def _check_keys(values: list[Any], field: str, name: str, before: int) -> None:
+    for row, value in enumerate(values, before + 1):
         if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
             raise GenrecError(f"{name}, row {row}: `{field}` is {json.dumps(value)[:80]}, not text or a number")
 

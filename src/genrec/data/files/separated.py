@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,18 @@ TYPED = re.compile(r":(token|token_seq|float|float_seq)$")
 BLANK = " \t\r\x1a"
 """What a line without anything in it may hold; the last is how DOS ended files."""
 HEAD = 2**16
+LARGE = 2**26
+"""Bytes of a file that is read in parts."""
 
 
 def read_separated(
-    part: Part, wanted: Sequence[str], separator: str | None, encoding: str | None, findings: Findings
-) -> pl.DataFrame:
+    part: Part,
+    wanted: Sequence[str],
+    separator: str | None,
+    encoding: str | None,
+    findings: Findings,
+    rows: int | None = None,
+) -> Iterator[pl.DataFrame]:
     """Read a table of text whose first line names the columns. All columns are text, so that ``007`` stays what it is.
 
     Args:
@@ -38,6 +45,7 @@ def read_separated(
         separator: what stands between the fields; found out if None.
         encoding: of the text; UTF-8, or what the file's first bytes say, if None.
         findings: where it is said what was found out.
+        rows: about so many of a large file at a time; None: all at once.
 
     Raises:
         GenrecError: if the file cannot be read as such a table.
@@ -62,25 +70,48 @@ def read_separated(
             raise GenrecError(f"`{part.name}` has two columns `{name}`")
         if name in wanted and field.endswith("_seq"):
             raise GenrecError(f"`{part.name}` holds lists in column `{field}`: a row of a table has one value there")
-    try:
-        frame = pl.read_csv(
-            source, has_header=True, separator=separator, quote_char=quote, infer_schema=False, glob=False
-        )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        frame = _by_line(part, source, separator, quote, names, findings, error)
-    else:
-        if quote and any(column.str.contains("\\", literal=True).any() for column in frame):
-            # Where quotes stand behind a backslash, polars takes both for something else, and says nothing.
-            frame = _by_line(part, source, separator, quote, names, findings)
-    if len(frame.columns) != len(names):
-        raise GenrecError(f"`{part.name}` does not begin with the names of its columns")
-    frame.columns = names
     file = Path(part.name).name
-    findings.count(f"fields of {file} with whole lines in them, as if a quote were left open", _lines(frame, separator))
-    others = pl.all_horizontal(pl.lit(True), pl.col(names[1:]).is_null())
-    blank = frame.select((pl.col(names[0]).fill_null("").str.strip_chars(BLANK) == "") & others).to_series()
-    findings.count(f"blank lines of {file} left out", int(blank.sum()))
-    return frame.filter(~blank)
+    for frame in _frames(part, source, separator, quote, names, findings, rows):
+        if len(frame.columns) != len(names):
+            raise GenrecError(f"`{part.name}` does not begin with the names of its columns")
+        frame.columns = names
+        lines = _lines(frame, separator)
+        findings.count(f"fields of {file} with whole lines in them, as if a quote were left open", lines)
+        others = pl.all_horizontal(pl.lit(True), pl.col(names[1:]).is_null())
+        blank = frame.select((pl.col(names[0]).fill_null("").str.strip_chars(BLANK) == "") & others).to_series()
+        findings.count(f"blank lines of {file} left out", int(blank.sum()))
+        yield frame.filter(~blank)
+
+
+def _frames(
+    part: Part,
+    source: Path | io.BytesIO,
+    separator: str,
+    quote: str | None,
+    names: list[str],
+    findings: Findings,
+    rows: int | None,
+) -> Iterator[pl.DataFrame]:
+    """The table as polars reads it, where that can be trusted, or else by the line."""
+    options: dict[str, Any] = {"separator": separator, "quote_char": quote, "infer_schema": False, "glob": False}
+    parted = rows is not None and isinstance(source, Path) and source.stat().st_size > LARGE
+
+    def read() -> Iterator[pl.DataFrame]:
+        if parted:
+            return pl.scan_csv(source, **options).collect_batches(chunk_size=rows, maintain_order=True)
+        return iter([pl.read_csv(source, **options)])
+
+    frames: list[pl.DataFrame] = []
+    try:
+        for frame in read():
+            if quote and any(column.str.contains("\\", literal=True).any() for column in frame):
+                # Where quotes stand behind a backslash, polars takes both for something else, and says nothing.
+                frames = [_by_line(part, source, separator, quote, names, findings)]
+                break
+            frames = [] if parted else [frame]
+    except (pl.exceptions.PolarsError, OSError) as error:
+        frames = [_by_line(part, source, separator, quote, names, findings, error)]
+    yield from frames or read()
 
 
 def _text(part: Part, encoding: str | None) -> tuple[str, Path | io.BytesIO]:

@@ -8,12 +8,12 @@ from typing import Literal
 import polars as pl
 
 from genrec.data.download import RemoteFile
-from genrec.data.interactions import ITEM, ROW
+from genrec.data.interactions import ITEM, ROW, SPLIT
 from genrec.data.preparing import Repeats
 from genrec.data.raw import amazon
 from genrec.data.raw.present import pick
 from genrec.data.sources.public import Public, Read
-from genrec.data.splits import SPLIT, GivenSplit, Split
+from genrec.data.splits import WORDS, GivenSplit, Split
 from genrec.errors import GenrecError
 
 PARTS = ("train", "valid", "test")
@@ -107,7 +107,7 @@ class Amazon(Public):
         interactions, bad = read[0][0], [lines for _, lines in read]
         if len(logs) > 1:
             parts = zip(PARTS, read, strict=True)
-            interactions = pl.concat(frame.with_columns(pl.lit(part).alias(SPLIT)) for part, (frame, _) in parts)
+            interactions = pl.concat(frame.with_columns(pl.lit(WORDS[part]).alias(SPLIT)) for part, (frame, _) in parts)
             interactions = interactions.drop(ROW).with_row_index(ROW)
         if len(files) == len(logs):
             return interactions, None, bad

@@ -10,22 +10,22 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data import parquet
 from genrec.data.dataset import Dataset, Source, check_name
 from genrec.data.download import RemoteFile, checksums, fetch
 from genrec.data.files import Findings
-from genrec.data.preparing import Repeats, build
+from genrec.data.folder import prepared
+from genrec.data.interactions import SPLIT
+from genrec.data.log import record
+from genrec.data.preparing import Filters, Repeats, build
 from genrec.data.raw import BadLines
 from genrec.data.raw.present import pick
 from genrec.data.sources.table import listed
-from genrec.data.splits import SPLIT, GivenSplit, QuantileSplit, Split, oddities
+from genrec.data.splits import GivenSplit, QuantileSplit, Split
 from genrec.errors import GenrecError
-from genrec.io.folders import build_once, sha256
+from genrec.io.folders import sha256
 
-FORMAT = 2
-"""Goes up when the same raw files would become another data set: what was prepared before is then made anew."""
 Read = tuple[pl.DataFrame, pl.DataFrame | None, Sequence[BadLines]]
-RAW, PREPARED = "raw", "prepared"
+RAW = "raw"
 
 
 class Public(Source):
@@ -102,13 +102,11 @@ class Public(Source):
         Raises:
             GenrecError: if a file cannot be had or read, or a split is empty.
         """
-        check_name(self.name)
         root = Path(root)
+        check_name(self.name)
         files = self._raw_files(root)
         fingerprint = {
-            "format": FORMAT,
             "source": type(self).__name__,
-            "name": self.name,
             "files": {path.name: _identity(path, root / RAW / self.collection) for path in files},
             "core": [self.k_core, self.item_core],
             "split": [type(self.split).__name__, repr(self.split)],
@@ -116,7 +114,7 @@ class Public(Source):
             "min_rating": self.min_rating,
         }
 
-        def make(folder: Path, scratch: Path) -> None:
+        def make(scratch: Path) -> Dataset:
             print(f"preparing {self.name} from {', '.join(path.name for path in files)} ...")
             interactions, items, bad = self.read(files, scratch)
             findings = Findings()
@@ -124,21 +122,17 @@ class Public(Source):
             if self.min_rating is not None:
                 below = sum(lines.total - lines.count for lines in logs) - len(interactions)
                 findings.count(f"interactions rated below {self.min_rating:g}, left out", below)
+            rule = GivenSplit() if SPLIT in interactions.columns else self.split
+            log = record(interactions, scratch)
             if items is None:
                 findings["metadata"] = "none among the files, so the items have no text"
             else:
-                interactions = listed(interactions, items, "keep", files[-1].name, findings)
-            rule = self.split
-            if SPLIT in interactions.columns:
-                rule = GivenSplit()
-                for what, count in oddities(interactions).items():
-                    findings.count(what, count)
+                listed(log, items, "keep", files[-1].name, findings)
             notes = {"raw_files": fingerprint["files"], "bad_lines": [_said(lines) for lines in bad]}
-            notes |= findings.notes()
-            made = build(self.name, interactions, items, self.k_core, rule, self.item_core, notes, self.repeats)
-            parquet.save(made, folder)
+            filters = Filters(self.k_core, self.item_core, self.repeats)
+            return build(self.name, log, items, rule, filters, scratch, findings, notes=notes)
 
-        dataset = parquet.load(build_once(root / PREPARED, self.name, fingerprint, make))
+        dataset = prepared(root, self.name, fingerprint, make)
         return (
             dataset if self.expected is None else replace(dataset, notes={**dataset.notes, "expected": self.expected})
         )

@@ -14,10 +14,14 @@ from genrec.data.columns.keys import BLANKS, MISSING
 from genrec.data.dataset import Dataset, Source
 from genrec.data.files import Findings, Part, Reading, find, read_table, require
 from genrec.data.files.compressed import opened
+from genrec.data.files.places import PREPARED
 from genrec.data.files.reading import PARQUET
 from genrec.data.files.records import parse, records_of_lines
-from genrec.data.interactions import ITEM, ROW, TIME, USER
-from genrec.data.preparing import Repeats, build
+from genrec.data.folder import prepared
+from genrec.data.hashes import Hashes
+from genrec.data.interactions import ITEM, TIME, USER
+from genrec.data.log import record
+from genrec.data.preparing import Filters, Repeats, build
 from genrec.data.sources.table import Unlisted, listed, name_of, read_items
 from genrec.data.splits import LeaveOneOut, Split
 from genrec.errors import GenrecError
@@ -78,16 +82,30 @@ class Sequences(Source):
         """
         if self.split.hides_the_future:
             raise GenrecError("lists have an order but no times, and cannot be cut by time: set split to LeaveOneOut")
+        root = Path(root)
+        parts = find(self.interactions, root)
+        items = None if self.items is None else find(self.items, root)
+        hashes = Hashes(root / PREPARED)
+        asked = {name: value for name, value in vars(self).items() if name not in ("interactions", "items")}
+        fingerprint = {
+            "source": type(self).__name__,
+            "asked": {name: repr(value) for name, value in asked.items()},
+            "files": [hashes.of(part) for part in parts],
+            "items": None if items is None else [hashes.of(part) for part in items],
+        }
+        name = name_of(self.interactions)
+        return prepared(root, name, fingerprint, lambda scratch: self._make(name, parts, items, scratch))
+
+    def _make(self, name: str, parts: list[Part], items: list[Part] | None, scratch: Path) -> Dataset:
         findings = Findings()
         seen: dict[str, str] = {}
-        frame = pl.concat(self._frame(part, seen, findings) for part in find(self.interactions, Path(root)))
-        frame = frame.with_row_index(ROW)
-        items = None
-        if self.items is not None:
-            items = read_items(find(self.items, Path(root)), self.item, Reading(), findings)
-            frame = listed(frame, items, self.unlisted, self.items, findings)
-        name = name_of(self.interactions)
-        return build(name, frame, items, self.k_core, self.split, notes=findings.notes(), repeats=self.repeats)
+        log = record(pl.concat(self._frame(part, seen, findings) for part in parts), scratch)
+        table, known = None, None
+        if items is not None:
+            table = read_items(items, self.item, Reading(), findings)
+            known = listed(log, table, self.unlisted, str(self.items), findings)
+        filters = Filters(self.k_core, repeats=self.repeats)
+        return build(name, log, table, self.split, filters, scratch, findings, known)
 
     def _frame(self, part: Part, seen: dict[str, str], findings: Findings) -> pl.DataFrame:
         """The lists of a file as interactions; the place in the list is the time.

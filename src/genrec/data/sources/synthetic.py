@@ -12,6 +12,7 @@ from genrec.data.catalog import BRAND, CATEGORIES, KEY, TITLE
 from genrec.data.dataset import Dataset, Source
 from genrec.data.interactions import ITEM, ROW, TIME, USER, deduplicate
 from genrec.data.splits import QuantileSplit, split
+from genrec.data.timelines import Timelines
 from genrec.errors import GenrecError
 
 LEAVES = [
@@ -97,7 +98,7 @@ class Synthetic(Source):
         bought = _purchases(rng, shop, users, times >= opening, _late(rng, shop, self.cold))
         keys = shop.items[KEY].to_numpy()
         frame = pl.DataFrame({USER: [f"user-{user}" for user in users], ITEM: keys[bought], TIME: times})
-        return split("synthetic", deduplicate(frame.with_row_index(ROW)), shop.items, rule)
+        return split("synthetic", Timelines.of(deduplicate(frame.with_row_index(ROW))), shop.items, rule)
 
 
 def make_shop(items: int) -> Shop:

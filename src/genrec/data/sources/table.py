@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import polars as pl
 
 from genrec.data.catalog import KEY
-from genrec.data.columns import Rows, item_table, keys, seconds, shown
+from genrec.data.columns import Rows, item_table, keys
 from genrec.data.dataset import Dataset, Source
-from genrec.data.files import Findings, Part, Reading, find, read_table, require
-from genrec.data.interactions import ITEM, ROW, TIME, USER
-from genrec.data.preparing import Repeats, build
-from genrec.data.splits import NAMES, SPLIT, WORDS, GivenSplit, QuantileSplit, Split, labelled, oddities
+from genrec.data.files import Findings, Part, Reading, batches, find
+from genrec.data.files.places import PREPARED
+from genrec.data.folder import prepared
+from genrec.data.hashes import Hashes
+from genrec.data.interactions import ITEM
+from genrec.data.log import Log, histogram
+from genrec.data.preparing import Filters, Repeats, build
+from genrec.data.sources.log_reader import Columns, LogReader
+from genrec.data.splits import NAMES, WORDS, GivenSplit, QuantileSplit, Split
 from genrec.errors import GenrecError
 
 Unlisted = Literal["keep", "drop"]
@@ -81,7 +87,7 @@ class Table(Source):
         self.unlisted = unlisted
 
     def load(self, root: str | Path) -> Dataset:
-        """Read, filter and cut.
+        """Read, filter and cut, unless that was done before; `genrec.data.folder.prepared` keeps it.
 
         Raises:
             GenrecError: if a file or column is missing or broken, no interaction is of an item of the item table, or a
@@ -93,14 +99,39 @@ class Table(Source):
             raise GenrecError(
                 "interactions that come already cut, in three files, are not cut again: leave `split` out"
             )
+        root = Path(root)
+        files = [("", self.interactions)] if isinstance(self.interactions, str) else self._files(self.interactions)
+        logs = [(part, find(name, root)) for part, name in files]
+        items = None if self.items is None else find(self.items, root)
+        hashes = Hashes(root / PREPARED)
+        asked = {name: value for name, value in vars(self).items() if name not in ("interactions", "items")}
+        fingerprint = {
+            "source": type(self).__name__,
+            "asked": {name: repr(value) for name, value in asked.items()},
+            "files": [[part, [hashes.of(file) for file in parts]] for part, parts in logs],
+            "items": None if items is None else [hashes.of(part) for part in items],
+        }
+        name = self._name(root)
+        return prepared(root, name, fingerprint, lambda scratch: self._make(name, logs, items, scratch))
+
+    def _make(self, name: str, logs: list[tuple[str, list[Part]]], items: list[Part] | None, scratch: Path) -> Dataset:
         findings = Findings()
-        frame = self._interactions(Path(root), findings)
-        items = None
-        if self.items is not None:
-            items = read_items(find(self.items, Path(root)), self.item, self.reading, findings)
-            frame = listed(frame, items, self.unlisted, self.items, findings)
-        name = self._name(Path(root))
-        return build(name, frame, items, self.k_core, self.split, notes=findings.notes(), repeats=self.repeats)
+        reader = LogReader(self.columns, self.reading, scratch, findings)
+        for part, parts in logs:
+            reader.read(parts, part)
+        log = reader.finish()
+        table, known = None, None
+        if items is not None:
+            table = read_items(items, self.item, self.reading, findings)
+            known = listed(log, table, self.unlisted, str(self.items), findings)
+        filters = Filters(self.k_core, repeats=self.repeats)
+        return build(name, log, table, self.split, filters, scratch, findings, known)
+
+    @property
+    def columns(self) -> Columns:
+        """What of the interactions is read."""
+        split = self.split.column if isinstance(self.interactions, str) else None
+        return Columns(self.user, self.item, self.timestamp, split, self.time_format, self.rating, self.min_rating)
 
     def _name(self, root: Path) -> str:
         """After the file, or after the folder where the files are called after their splits."""
@@ -110,21 +141,6 @@ class Table(Source):
         name = name_of(file)
         return name if name.lower() not in WORDS else Path(file).parent.name or root.resolve().name or "table"
 
-    def _interactions(self, root: Path, findings: Findings) -> pl.DataFrame:
-        if isinstance(self.interactions, str):
-            frame = self._table(find(self.interactions, root), self.split.column, findings)
-        else:
-            frame = pl.concat(
-                self._table(find(name, root), None, findings).with_columns(pl.lit(part).alias(SPLIT))
-                for part, name in self._files(self.interactions)
-            )
-        frame = frame.with_row_index(ROW)
-        if not self.timestamp:  # then the order of the rows is that of time
-            frame = frame.with_columns(pl.col(ROW).cast(pl.Float64).alias(TIME))
-        for what, count in oddities(frame).items() if SPLIT in frame.columns else ():
-            findings.count(what, count)
-        return frame
-
     def _files(self, interactions: dict[str, str]) -> list[tuple[str, str]]:
         parts = {WORDS.get(part): name for part, name in interactions.items()}
         if set(parts) != set(range(len(NAMES))) or len(interactions) > len(NAMES):
@@ -133,54 +149,6 @@ class Table(Source):
                 f"{', '.join(interactions)}"
             )
         return [(part, parts[number]) for number, part in enumerate(NAMES)]
-
-    def _table(self, parts: list[Part], split: str | None, findings: Findings) -> pl.DataFrame:
-        named = [name for name in (self.user, self.item, self.timestamp, split) if name is not None]
-        twice = next((name for name in named if named.count(name) > 1), None)
-        if twice is not None:
-            raise GenrecError(f"`{twice}` is to be two columns of {parts[0].name} ({', '.join(named)}): name each once")
-        wanted = [self.timestamp] if self.timestamp else []
-        wanted += [self.rating] if self.min_rating is not None else []
-        wanted += [split] if split else []
-        table, rows = _read(parts, [self.user, self.item], wanted, self.reading, findings)
-        columns = [keys(table[name], name, rows, findings) for name in (self.user, self.item)]
-        frame = pl.DataFrame([column.rename(ours) for column, ours in zip(columns, (USER, ITEM), strict=True)])
-        if self.timestamp:
-            times = seconds(table[self.timestamp], self.timestamp, self.time_format, rows, findings)
-            frame = frame.with_columns(times.alias(TIME))
-        if split:
-            words = keys(table[split], split, rows, findings)
-            wrong = labelled(words).is_null()
-            if wrong.any():
-                row = int(wrong.arg_max() or 0)
-                what = f"{rows.at(row)}: `{shown(words[row])}` in column `{split}` is no split"
-                raise GenrecError(f"{what}: write {', '.join(WORDS)}")
-            frame = frame.with_columns(words.alias(SPLIT))
-        if self.min_rating is not None:
-            frame = self._liked(frame, table[self.rating], rows, findings)
-        return frame
-
-    def _liked(self, frame: pl.DataFrame, ratings: pl.Series, rows: Rows, findings: Findings) -> pl.DataFrame:
-        """What was rated as high as `min_rating`.
-
-        Raises:
-            GenrecError: naming a rating that is no number.
-        """
-        if ratings.dtype.is_nested() or ratings.dtype == pl.Boolean:
-            numbers = pl.Series([None] * len(ratings), dtype=pl.Float64)
-        else:
-            text = ratings.str.strip_chars() if ratings.dtype == pl.String else ratings
-            numbers = text.cast(pl.Float64, strict=False)
-        wrong = ~numbers.is_finite().fill_null(False)
-        if wrong.any():
-            row = int(wrong.arg_max() or 0)
-            if ratings[row] is None:
-                raise GenrecError(f"{rows.at(row)}: no value in column `{self.rating}` (min_rating)")
-            value = shown(ratings[row])
-            raise GenrecError(f"{rows.at(row)}: `{value}` in column `{self.rating}` is no rating (min_rating)")
-        liked = numbers >= self.min_rating
-        findings.count(f"interactions rated below {self.min_rating:g}, left out", int((~liked).sum()))
-        return frame.filter(liked)
 
 
 def name_of(file: str) -> str:
@@ -196,71 +164,26 @@ def read_items(parts: list[Part], item: str, reading: Reading, findings: Finding
     Raises:
         GenrecError: if it is missing or broken, or has no column of keys.
     """
-    table, rows = _read(parts, [item], None, reading, findings)
-    return item_table(table, keys(table[item], item, rows, findings), findings)
+    (batch,) = batches(parts, [item], None, reading, findings)
+    rows = Rows(batch.names, batch.counts)
+    return item_table(batch.table, keys(batch.table[item], item, rows, findings), findings)
 
 
-def listed(frame: pl.DataFrame, items: pl.DataFrame, unlisted: Unlisted, name: str, findings: Findings) -> pl.DataFrame:
-    """Interactions, with those whose items an item table lacks or without.
+def listed(log: Log, items: pl.DataFrame, unlisted: Unlisted, name: str, findings: Findings) -> np.ndarray | None:
+    """Which items of a log may stay, bool [items of the log]; None where all may.
 
     Raises:
-        GenrecError: if it lacks all of them.
+        GenrecError: if an item table lacks all of them.
     """
     if unlisted not in get_args(Unlisted):
         raise GenrecError(f"unlisted is {' or '.join(get_args(Unlisted))}, not `{unlisted}`")
-    known = pl.col(ITEM).is_in(items[KEY].implode())
-    unknown = frame.filter(~known)
-    if len(unknown) == len(frame) > 0:
+    known = log.items.is_in(items[KEY].implode()).to_numpy()
+    if len(log) and not known.any():
         there = f"keys are there as `{items[KEY][0]}`, here as" if len(items) else "they have keys such as"
-        why = f"{there} `{unknown[ITEM][0]}`; they must be written alike"
+        why = f"{there} `{log.items[int(log.columns[ITEM][0])]}`; they must be written alike"
         raise GenrecError(f"none of the items that were taken is in `{name}`: {why}")
     said, kept = ("kept without text", "kept") if unlisted == "keep" else ("left out", "left out")
-    findings.count(f"items that the item table lacks, {said}", unknown[ITEM].n_unique())
-    findings.count(f"interactions with them, {kept}", len(unknown))
-    return frame if unlisted == "keep" else frame.filter(known)
-
-
-def _read(
-    parts: list[Part], named: list[str], wanted: list[str] | None, reading: Reading, findings: Findings
-) -> tuple[pl.DataFrame, Rows]:
-    """Parts of a table, one after another.
-
-    Args:
-        parts: the files.
-        named: the columns of keys.
-        wanted: further columns; None: all there are.
-        reading: how text is read.
-        findings: where it is said what was found out.
-    """
-    tables = []
-    for part in parts:
-        table = read_table(part, named, wanted or (), reading, findings)
-        require(table.columns, [*named, *(wanted or ())], part.name)
-        if wanted is not None:
-            unread = [name for name in table.columns if name not in (*named, *wanted)]
-            if unread:
-                findings["columns of the interactions that are not read"] = ", ".join(unread)
-            table = table.select(*dict.fromkeys([*named, *wanted]))
-        tables.append(table)
-    rows = Rows([part.name for part in parts], [len(table) for table in tables])
-    if not sum(rows.counts):
-        raise GenrecError(f"`{parts[0].name}` holds no rows")
-    if len(tables) == 1:
-        return tables[0], rows
-    findings["parts of the table"] = ", ".join(f"{Path(part.name).name}" for part in parts[:3]) + (
-        f" ... ({len(parts)} files)" if len(parts) > 3 else ""
-    )
-    for name in {name: None for table in tables for name in table.columns}:
-        kinds = [table.schema[name] for table in tables if table.schema.get(name, pl.Null) != pl.Null]
-        if len({kind.is_temporal() for kind in kinds}) > 1:
-            raise GenrecError(
-                f"column `{name}` holds dates in some of the files from `{parts[0].name}` to `{parts[-1].name}`, and "
-                f"{next(kind for kind in kinds if not kind.is_temporal())} in others: write all alike"
-            )
-    try:
-        return pl.concat(tables, how="diagonal_relaxed"), rows
-    except pl.exceptions.PolarsError as error:
-        raise GenrecError(
-            f"the files from `{parts[0].name}` to `{parts[-1].name}` are not parts of one table: "
-            f"{' '.join(str(error).split())[:200]}"
-        ) from error
+    findings.count(f"items that the item table lacks, {said}", int((~known).sum()))
+    taken = histogram(log.columns[ITEM], len(log.items))
+    findings.count(f"interactions with them, {kept}", int(taken[~known].sum()))
+    return None if unlisted == "keep" else known

@@ -1,15 +1,17 @@
-"""Seconds and peak memory of preparing a large raw category (Amazon 2014's format), at several sizes.
+"""Minutes and memory of preparing a long log, and of starting again: a table of Markdown.
 
-    python benchmarks/prepare_scale.py [--millions 1 2 5] [--items 200000] [--folder DIR]
+    python benchmarks/prepare_scale.py [--millions 10 30 100] [--items 1000000] [--endings parquet csv] [--folder DIR]
+    python benchmarks/prepare_scale.py --tiny
 
-The raw files are generated: popularity falls as in real shops, a review has 300 characters of text, an item a title, a
-brand, categories, a description and ``related`` lists. Each size is prepared by a process of its own.
+The logs are made up: popularity falls as in shops (Zipf), a user has about twenty interactions, keys are texts. Each is
+prepared by a process of its own, found again by another, then by two at once. Memory is what the operating system
+counted: the peak of a process (``ru_maxrss``, which has the pages of mapped files in it), what is its own
+(``RssAnon``), and its share of what several have (``Pss``).
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import resource
 import subprocess
@@ -19,75 +21,153 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-EVENTS = 10
-"""Reviews of a user."""
-TEXT = "It does what it says on the box and then some more, which is more than I hoped for. " * 4
+EVENTS = 20
+"""Interactions of a user."""
+ZIPF = 0.8
+"""Popularity falls as rank to this power."""
+CHUNK = 1_000_000
+YEAR = 365 * 24 * 3600
 
 
-def generate(folder: Path, millions: float, items: int) -> None:
+def generate(file: Path, rows: int, items: int) -> None:
+    """Write a log, a chunk at a time, in the order of time as logs are."""
     rng = np.random.default_rng(0)
-    total = int(millions * 1e6)
-    popularity = 1 / np.arange(10, items + 10) ** 0.6
-    taken = rng.choice(items, total, p=popularity / popularity.sum())
-    days = rng.integers(11_000, 16_000, total) * 86_400
-    with gzip.open(folder / "reviews_Large_5.json.gz", "wt", compresslevel=1) as file:
-        for row, (item, day) in enumerate(zip(taken.tolist(), days.tolist(), strict=True)):
-            user = f"A{row % (total // EVENTS):012}"
-            file.write(
-                f'{{"reviewerID": "{user}", "asin": "B{item:09}", "reviewerName": "N", "helpful": [0, 0], '
-                f'"reviewText": "{TEXT[:300]}", "overall": 5.0, "summary": "Good", "unixReviewTime": {day}}}\n'
+    popular = np.cumsum(np.arange(10.0, items + 10) ** -ZIPF)
+    ranks = rng.permutation(items)
+    users = max(rows // EVENTS, 1)
+    writer: pq.ParquetWriter | None = None
+    with file.open("wb") as text:
+        for start in range(0, rows, CHUNK):
+            count = min(CHUNK, rows - start)
+            taken = ranks[np.searchsorted(popular, rng.random(count) * popular[-1], side="right")]
+            moment = np.sort(rng.random(count)) * count + start
+            numbers = {"user": rng.integers(users, size=count), "item": taken}
+            frame = pl.DataFrame({**numbers, "timestamp": (1_400_000_000 + moment * YEAR / rows).astype(np.int64)})
+            letters = {"user": "A", "item": "B"}
+            frame = frame.with_columns(
+                (pl.lit(letter) + pl.col(name).cast(pl.String).str.zfill(10)).alias(name)
+                for name, letter in letters.items()
             )
-    with gzip.open(folder / "meta_Large.json.gz", "wt", compresslevel=1) as file:
-        for item in range(items):
-            related = {"also_bought": [f"B{(item + step) % items:09}" for step in range(30)]}
-            record = {
-                "asin": f"B{item:09}",
-                "title": f"Widget number {item} with a name of some length",
-                "brand": f"Brand {item % 999}",
-                "categories": [["Large", f"Kind {item % 20}", f"Sort {item % 400}"]],
-                "description": TEXT,
-                "price": 9.99,
-                "related": related,
-            }
-            file.write(f"{record!r}\n")
+            if file.suffix == ".csv":
+                frame.write_csv(text, include_header=start == 0)
+                continue
+            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or pq.ParquetWriter(text, pa.schema(table.schema))
+            writer.write_table(table)
+        if writer:
+            writer.close()
 
 
-def prepare(folder: Path) -> None:
-    from genrec.data import Amazon
+def kept(field: str, file: str = "status") -> float:
+    """MiB that the system counts for this process."""
+    lines = Path(f"/proc/self/{file}").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
+
+def load(file: Path, wait: bool) -> None:
+    """Prepare, or find again; what was measured is printed as json, once a line came where two are to be measured."""
     start = time.perf_counter()
-    dataset = Amazon("Large", 2014, files=str(folder)).load(folder)
+    from genrec.data import Table
+
+    imported = time.perf_counter()
+    dataset = Table(file.name).load(file.parent)
+    ready = time.perf_counter()
+    own = kept("RssAnon")
+    lists = [dataset.train, dataset.validation, dataset.test]
+    total = sum(int(array.sum()) for part in lists for array in (part.values, part.offsets))  # every page is touched
+    if wait:
+        print("ready", flush=True)
+        sys.stdin.readline()
     found = {
-        "seconds": time.perf_counter() - start,
-        "peak GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "import": imported - start,
+        "load": ready - imported,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "anonymous": own,
+        "resident": kept("VmRSS"),
+        "share": kept("Pss", "smaps_rollup"),
         "users": len(dataset.users),
         "items": len(dataset.catalog),
+        "interactions": sum(len(part.values) for part in lists),
+        "sum": total,
     }
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
+
+
+def child(file: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--load", str(file), *more]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, float]:
+    said, _ = process.communicate("\n")
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return json.loads(said.splitlines()[-1])
+
+
+def measure(folder: Path, millions: float, items: int, ending: str) -> str:
+    """A line of the table: prepared, found again, and found by two at once."""
+    file = folder / f"log.{ending}"
+    generate(file, int(millions * 1e6), items)
+    made, again = result(child(file)), result(child(file))
+    pair = [child(file, "--wait") for _ in range(2)]
+    for process in pair:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() != "ready":
+            pass
+    one, other = map(result, pair)
+    assert again["sum"] == made["sum"], "what is found again is what was made"
+    cells = (
+        f"{millions:g} M, {ending} ({file.stat().st_size / 2**30:.2f} GiB)",
+        f"{made['users']:,.0f} / {made['items']:,.0f} / {made['interactions']:,.0f}",
+        f"{made['load'] / 60:.2f}",
+        f"{made['load'] / millions:.2f}",
+        f"{made['peak'] / 1024:.2f}",
+        f"{again['import']:.1f} + {again['load']:.2f}",
+        f"{again['anonymous']:,.0f}",
+        f"{again['resident']:,.0f}",
+        f"{one['share']:,.0f} + {other['share']:,.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+HEADER = (
+    "log",
+    "users / items / interactions left",
+    "minutes",
+    "seconds a million",
+    "peak GiB (ru_maxrss)",
+    "again: s to import + s",
+    "its own MiB (RssAnon)",
+    "MiB once all is read (RSS)",
+    "two at once: MiB each (Pss)",
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--millions", nargs="+", type=float, default=[1, 2, 5])
-    parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument("--millions", nargs="+", type=float, default=[10, 30, 100])
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--endings", nargs="+", choices=("parquet", "csv"), default=["parquet"])
     parser.add_argument("--folder", type=Path, help="where the files are made (and deleted)")
-    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--tiny", action="store_true", help="a thousandth of it, to see that it runs")
+    parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--wait", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.prepare:
-        prepare(args.prepare)
+    if args.load:
+        load(args.load, args.wait)
         return
-    for millions in args.millions:
-        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-            generate(Path(folder), millions, args.items)
-            command = [sys.executable, __file__, "--prepare", folder]
-            lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-            found = json.loads(lines[-1])
-            print(
-                f"{millions:g} M interactions, {args.items:,} items: {found['seconds']:.0f} s, "
-                f"{found['peak GiB']:.2f} GiB, {found['users']:,} users and {found['items']:,} items left",
-                flush=True,
-            )
+    if args.tiny:
+        args.millions, args.items = [0.02], 500
+    print(f"| {' | '.join(HEADER)} |\n|{' --- |' * len(HEADER)}", flush=True)
+    for ending in args.endings:
+        for millions in args.millions:
+            with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+                print(measure(Path(folder), millions, args.items, ending), flush=True)
 
 
 if __name__ == "__main__":

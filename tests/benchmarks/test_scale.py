@@ -35,3 +35,14 @@ def test_all_kinds_of_names_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: p
     names_scale.main()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if "2,000" in line] == list(names_scale.CELLS)
+
+
+@pytest.mark.slow
+def test_a_log_is_prepared_found_again_and_shared(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/prepare_scale.py", "--tiny", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
+    head, _, line = ([cell.strip() for cell in line.strip("| ").split("|")] for line in done.stdout.splitlines())
+    found = dict(zip(head, line, strict=True))
+    assert found["users / items / interactions left"].startswith("1,000 / 500 / ")
+    assert float(found["peak GiB (ru_maxrss)"]) < 2
+    assert not list(tmp_path.iterdir()), "nothing is left"

@@ -15,7 +15,8 @@ from genrec.assets import Assets, TfidfText
 from genrec.backbones import T5Backbone
 from genrec.data import Dataset, InMemory, Ragged, SequenceData, Synthetic
 from genrec.data.interactions import deduplicate
-from genrec.data.splits import SPLIT, Split, split
+from genrec.data.splits import Split, split
+from genrec.data.timelines import Timelines
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
 from genrec.recommenders import SASRecCF
@@ -117,15 +118,15 @@ class Leaky(Split):
     min_train: int = 1
     remedy = ""
 
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns((pl.int_range(pl.len()) % 3).alias(SPLIT))
+    def label(self, lines: Timelines) -> np.ndarray:
+        return (np.arange(len(lines)) % 3).astype(np.int8)
 
 
 def test_a_split_that_shows_the_future_is_refused() -> None:
     rows = [(f"u{n % 2}", f"i{n}", float(n), n) for n in range(30)]
     frame = deduplicate(pl.DataFrame(rows, ["user", "item", "time", "row"], orient="row"))
     with pytest.raises(GenrecError, match="training would see the future"):
-        split("leaky", frame, None, Leaky())
+        split("leaky", Timelines.of(frame), None, Leaky())
 
 
 def test_similar_rows_are_no_similar_times() -> None:

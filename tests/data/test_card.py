@@ -5,7 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from genrec.data import Catalog, Dataset, Ragged, Release
+from genrec.data import Catalog, Dataset, Ragged, Release, log
 from genrec.data.card import card, print_card
 from genrec.data.folder import load, save
 
@@ -22,7 +22,11 @@ def test_counts_by_hand(dataset: Dataset) -> None:
     assert found["repeated"] == 0
 
 
-def test_repetitions_are_counted_over_the_whole_timeline(dataset: Dataset) -> None:
+@pytest.mark.parametrize("together", [1 << 22, 20, 1])
+def test_repetitions_are_counted_over_the_whole_timeline(
+    dataset: Dataset, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "PART", together)
     again = Dataset("again", dataset.catalog, dataset.users, dataset.train, dataset.train, dataset.test)
     assert card(again)["repeated"] == pytest.approx(32 / 72)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 from pathlib import Path
@@ -33,6 +34,8 @@ def root(tmp_path: Path) -> Path:
     )
     frame = frame.with_columns(user=pl.col("user") + ".0")
     frame.write_csv(tmp_path / "log.csv")
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress((tmp_path / "log.csv").read_bytes()))
+    (tmp_path / "utf16.csv").write_bytes((tmp_path / "log.csv").read_text().replace("\n", "\r\n").encode("utf-16"))
     frame.write_ndjson(tmp_path / "log.jsonl")
     frame.write_parquet(tmp_path / "log.parquet")
     (tmp_path / "parts").mkdir()
@@ -76,7 +79,7 @@ def test_what_is_made_in_parts_is_what_is_made_at_once(
 ) -> None:
     whole = Table("log.csv", **options).load(root)
     small_parts(monkeypatch)
-    for number, file in enumerate(("log.csv", "log.jsonl", "log.parquet", "parts")):
+    for number, file in enumerate(("log.csv", "log.csv.gz", "utf16.csv", "log.jsonl", "log.parquet", "parts")):
         place = root / str(number)
         place.mkdir()
         for name in ("items.csv", file):
@@ -126,6 +129,23 @@ def test_an_error_in_a_later_part_names_the_row_of_the_file(
             source.load(root)
         said.append(str(error.value))
     assert said[0] == said[1], "in the same words"
+
+
+def test_a_large_compressed_text_names_the_line_that_is_no_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (root / "log.csv").read_bytes().splitlines(keepends=True)
+    content[3000] = content[3000].replace(b",", b"\xff,", 1)
+    (root / "log.csv.gz").write_bytes(gzip.compress(b"".join(content)))
+    said = []
+    for parts in (False, True):
+        if parts:
+            small_parts(monkeypatch)
+            monkeypatch.setattr(separated, "HEAD", 2**9)
+        with pytest.raises(
+            GenrecError, match=r"log.csv.gz, line 3001: no UTF-8 text \(near .*give its `encoding`"
+        ) as error:
+            Table("log.csv.gz").load(root)
+        said.append(str(error.value).split("(near")[0])
+    assert said[0] == said[1]
 
 
 def test_parts_that_are_read_in_two_ways_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

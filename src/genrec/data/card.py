@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from genrec.data import log
 from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, PRICE, TITLE
 from genrec.data.dataset import Dataset
+from genrec.data.ragged import Ragged
 
 FIRST_DATE = 1e8
 """Times from here on are seconds since 1970 (1973 and later); smaller ones are numbers of some other kind."""
@@ -27,8 +30,7 @@ def card(dataset: Dataset) -> dict[str, Any]:
     lengths of the training lists. What a source has noted (`Dataset.notes`) comes last.
     """
     parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    timelines = dataset.train.join(dataset.validation).join(dataset.test)
-    total, distinct = len(timelines.values), len(timelines.unique().values)
+    total, distinct = sum(len(lists.values) for lists in parts.values()), _distinct([*parts.values()])
     lengths, items = dataset.train.lengths, dataset.catalog.items
     warm_targets = int(dataset.warm[dataset.test.values].sum())
     return {
@@ -54,6 +56,20 @@ def card(dataset: Dataset) -> dict[str, Any]:
         },
         **dataset.notes,
     }
+
+
+def _distinct(parts: list[Ragged]) -> int:
+    """How many (user, item) pairs occur, of some users at a time."""
+    before = np.sum([lists.offsets for lists in parts], axis=0)
+    users = np.unique(np.append(np.searchsorted(before, np.arange(0, before[-1], log.PART)), len(before) - 1))
+    found = 0
+    for begin, end in pairwise(users):
+        pairs = []
+        for lists in parts:
+            items = lists.values[lists.offsets[begin] : lists.offsets[end]].astype(np.int64)
+            pairs.append(np.repeat(np.arange(end - begin), np.diff(lists.offsets[begin : end + 1])) << 32 | items)
+        found += len(np.unique(np.concatenate(pairs)))
+    return found
 
 
 def print_card(card: Mapping[str, Any]) -> None:

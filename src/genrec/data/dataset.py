@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from genrec.data.catalog import Catalog
+from genrec.data.log import histogram
 from genrec.data.ragged import Ragged
 from genrec.data.texts import Texts
 from genrec.errors import GenrecError
@@ -75,7 +76,7 @@ class Dataset:
     @cached_property
     def frequency(self) -> np.ndarray:
         """int64 [N], how often each item occurs in the training split."""
-        return np.bincount(self.train.values, minlength=len(self.catalog))
+        return histogram(self.train.values, len(self.catalog))
 
     @property
     def warm(self) -> np.ndarray:

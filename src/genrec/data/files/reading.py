@@ -29,10 +29,12 @@ class Reading:
     Args:
         separator: what stands between the fields of a line; found out if None.
         encoding: of the text; UTF-8, or what the file's first bytes say, if None.
+        scratch: a folder for large text that is compressed or in another encoding; if None, it is held in memory.
     """
 
     separator: str | None = None
     encoding: str | None = None
+    scratch: Path | None = None
 
 
 def read_table(
@@ -96,7 +98,7 @@ def read_parts(
         raise GenrecError(f"there is no file `{part.name}`")
     if part.ending in TEXTS:
         names = (*keys, *(wanted or ()))
-        yield from read_separated(part, names, reading.separator, reading.encoding, findings, rows)
+        yield from read_separated(part, names, reading.separator, reading.encoding, findings, rows, reading.scratch)
     elif part.ending in RECORDS:
         yield from read_records(part, keys, reading.encoding, rows)
     elif part.ending in PARQUET:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ def read_separated(
     encoding: str | None,
     findings: Findings,
     rows: int | None = None,
+    scratch: Path | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Read a table of text whose first line names the columns. All columns are text, so that ``007`` stays what it is.
 
@@ -46,11 +49,12 @@ def read_separated(
         encoding: of the text; UTF-8, or what the file's first bytes say, if None.
         findings: where it is said what was found out.
         rows: about so many of a large file at a time; None: all at once.
+        scratch: where a large file is unpacked that polars cannot read as it is; None: in memory.
 
     Raises:
         GenrecError: if the file cannot be read as such a table.
     """
-    text, source = _text(part, encoding)
+    text, source = _text(part, encoding, scratch)
     header = next((line.strip("\r\n") for line in text.split("\n") if line.strip()), None)
     if header is None:
         raise GenrecError(f"`{part.name}` is empty: it needs a line with the names of the columns")
@@ -114,7 +118,7 @@ def _frames(
     yield from frames or read()
 
 
-def _text(part: Part, encoding: str | None) -> tuple[str, Path | io.BytesIO]:
+def _text(part: Part, encoding: str | None, scratch: Path | None) -> tuple[str, Path | io.BytesIO]:
     """The beginning of a file as text, and all of it as what polars reads: UTF-8."""
     try:
         with part.open() as file, opened(file, part.name) as content:
@@ -126,7 +130,10 @@ def _text(part: Part, encoding: str | None) -> tuple[str, Path | io.BytesIO]:
             if known is None and plain and (b"\n" in head or b"\r" not in head):
                 assert part.path is not None
                 return _whole_lines(head).decode("utf-8", "replace"), part.path
-            everything = head + content.read()
+            everything = head + content.read(-1 if scratch is None else LARGE)
+            large = scratch is not None and content.read(1)
+        if large and scratch is not None:
+            return _unpacked(part, known, scratch)
         text = everything.decode(known or "utf-8")
     except LookupError as error:
         raise GenrecError(f"there is no encoding `{encoding}`: give one such as latin-1 or utf-16") from error
@@ -140,12 +147,33 @@ def _text(part: Part, encoding: str | None) -> tuple[str, Path | io.BytesIO]:
     return text[:HEAD], io.BytesIO(text.encode())
 
 
+def _unpacked(part: Part, encoding: str | None, scratch: Path) -> tuple[str, Path]:
+    """The beginning of a large file as text, and where all of it is now: in UTF-8, with the line ends of Unix."""
+    handle, name = tempfile.mkstemp(".text", dir=scratch)
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding or "utf-8")(), translate=True)
+    lines = 0
+    with open(handle, "w", encoding="utf-8", newline="") as plain, part.open() as file:
+        content = opened(file, part.name)
+        more = True
+        while more:
+            packed = content.read(HEAD)
+            more = bool(packed)
+            try:
+                text = decoder.decode(packed, final=not more)
+            except UnicodeDecodeError as error:
+                raise GenrecError(_not_utf8(part, error.object, error, encoding, lines)) from error
+            plain.write(text.removeprefix("\ufeff") if plain.tell() == 0 else text)
+            lines += text.count("\n")
+    with open(name, encoding="utf-8", newline="") as plain:
+        return plain.read(HEAD), Path(name)
+
+
 def _whole_lines(head: bytes) -> bytes:
     return head[: head.rfind(b"\n") + 1] or head
 
 
-def _not_utf8(part: Part, content: bytes, error: UnicodeDecodeError, encoding: str | None) -> str:
-    line = content.count(b"\n", 0, error.start) + 1
+def _not_utf8(part: Part, content: bytes, error: UnicodeDecodeError, encoding: str | None, before: int = 0) -> str:
+    line = before + content.count(b"\n", 0, error.start) + 1
     near = content[max(0, error.start - 10) : error.end + 10].decode("latin-1")
     remedy = "give its `encoding`, such as latin-1" if encoding in (None, "utf-8") else "give another `encoding`"
     return f"{part.name}, line {line}: no {encoding or 'UTF-8'} text (near {near!r}): {remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class LogReader:
     """
 
     def __init__(self, columns: Columns, reading: Reading, scratch: Path, findings: Findings) -> None:
-        self.columns, self.reading, self.findings = columns, reading, findings
+        self.columns, self.reading, self.findings = columns, replace(reading, scratch=scratch), findings
         self.recorder = Recorder(scratch)
         self.times = Times(columns.timestamp, columns.time_format) if columns.timestamp else None
 

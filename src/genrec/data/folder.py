@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from genrec.data.catalog import Catalog
 from genrec.data.dataset import Dataset, check_name
@@ -80,6 +79,8 @@ def load(folder: Path) -> Dataset:
 
 def _mapped(file: Path) -> pl.DataFrame:
     """A table whose columns lie in the file's pages, not in memory of the process's own."""
+    import pyarrow as pa  # takes longer than some commands
+
     table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)

@@ -3,7 +3,9 @@
 from genrec.assets.cf import ReleasedCF
 from genrec.assets.clusters import CooccurrenceClusters
 from genrec.assets.codes.fitting import Training
+from genrec.assets.codes.product import PQCodes
 from genrec.assets.codes.recipes import LETTERCodes, RQVAECodes, encode
+from genrec.assets.codes.residual import RQKMeansCodes
 from genrec.assets.frequency import Frequency
 from genrec.assets.item_assets import Assets, ItemAssets
 from genrec.assets.recipe import Asset, CFAsset, EmbeddingAsset, FromEmbeddings, ItemCodes, TextAsset
@@ -29,6 +31,8 @@ __all__ = [
     "KeywordTags",
     "LETTERCodes",
     "MiniLMText",
+    "PQCodes",
+    "RQKMeansCodes",
     "RQVAECodes",
     "ReleasedCF",
     "SentenceText",

@@ -7,7 +7,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -121,13 +120,12 @@ class CFAsset(EmbeddingAsset):
 
 
 class FromEmbeddings(ABC):
-    """A recipe for arrays that are made of the items' embeddings: a whitening, a graph of neighbours, codes.
+    """A recipe for arrays that are made of the items' embeddings: a whitening, a graph of neighbours, codes."""
 
-    Attributes:
-        sources: the names of the embeddings (`genrec.assets.item_assets.ItemAssets.source`).
-    """
-
-    sources: ClassVar[Sequence[str]] = (TEXT,)
+    @property
+    def sources(self) -> Sequence[str]:
+        """The names of the embeddings (`genrec.assets.item_assets.ItemAssets.source`)."""
+        return (TEXT,)
 
     @property
     @abstractmethod
@@ -155,6 +153,11 @@ class ItemCodes(FromEmbeddings):
     @abstractmethod
     def size(self) -> int:
         """Codes to choose from in every place; each is a number from 0 to ``size`` - 1."""
+
+    @property
+    def unique(self) -> bool:
+        """Whether no two items share all of their codes, those among them that are added later."""
+        return False
 
     @abstractmethod
     def encode(self, embeddings: Mapping[str, np.ndarray], built: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -73,3 +73,38 @@ def balanced_clusters(points: np.ndarray, k: int, rounds: int, rng: np.random.Ge
         labels = places // seats
         centers = np.stack([points[labels == cluster].mean(0) for cluster in range(k)])
     return labels
+
+
+def share_out(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """A centre for every point, so that each gets the same number of points, or one more: int64 [n].
+
+    A stable matching (Gale and Shapley, 1962): a point asks its nearest centre, a full centre sends away who is
+    farthest, and he asks the next. First all centres fill up to the same number, then those left over get a seat each.
+
+    Args:
+        points: [n, d].
+        centres: [k, d].
+    """
+    n, k = len(points), len(centres)
+    labels = np.full(n, -1)
+    for seats in (n // k, 1):
+        left = np.flatnonzero(labels < 0)
+        if seats and len(left):
+            labels[left] = _matched(distances(torch.from_numpy(points[left]), torch.from_numpy(centres)).numpy(), seats)
+    return labels
+
+
+def _matched(cost: np.ndarray, seats: int) -> np.ndarray:
+    """The stable matching of n points with centres of so many seats each, by cost [n, k]; -1 for who gets none."""
+    labels = np.full(len(cost), -1)
+    asking = np.arange(len(cost))
+    while len(asking):
+        labels[asking] = cost[asking].argmin(1)
+        held = np.flatnonzero(labels >= 0)
+        held = held[np.lexsort((cost[held, labels[held]], labels[held]))]
+        place = np.arange(len(held)) - np.searchsorted(labels[held], labels[held])
+        away = held[place >= seats]
+        cost[away, labels[away]] = np.inf
+        labels[away] = -1
+        asking = away[np.isfinite(cost[away].min(1))]
+    return labels

@@ -107,19 +107,22 @@ def report(title: str, folder: Path, codes: Tensor, size: int, trained: Mapping[
         folder: the scratch space of the build.
         codes: the result.
         size: codes of a level.
-        trained: what training and repair tell; after a repair it holds the ``nearest`` codes' own numbers.
+        trained: the share of the variance that is lost, as ``reconstruction``, and what training and repair tell;
+            after a repair it holds the ``nearest`` codes' own numbers.
     """
     numbers = {**diagnose(codes, [size] * codes.shape[1]), **trained}
     nearest = numbers.get("nearest", numbers)
     (folder / DIAGNOSTICS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    kept = f"step {numbers['kept']} of {numbers['steps']} kept, " if "kept" in numbers else ""
     print(
-        f"{title}: step {numbers['kept']} of {numbers['steps']} kept, {numbers['reconstruction']:.1%} of the variance "
-        f"lost, {nearest['collision_rate']:.2%} collisions of nearest codes"
+        f"{title}: {kept}{numbers['reconstruction']:.1%} of the variance lost, {nearest['collision_rate']:.2%} "
+        "collisions of nearest codes"
     )
     print(describe(numbers, size))
     for name in ("moved_by_transport", "moved_to_free_codes", "moved_to_another_prefix"):
         if name in numbers:
             print(f"  {numbers[name]} items {name.replace('_', ' ')}")
     for when in ("first", "last"):
-        print(f"  {when} loss: " + ", ".join(f"{part} {value:.4g}" for part, value in numbers[when].items()))
+        if when in numbers:
+            print(f"  {when} loss: " + ", ".join(f"{part} {value:.4g}" for part, value in numbers[when].items()))
     warn_of_collapse(nearest, size)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from genrec import devices
 from genrec.assets.codes.codebooks import initialize
 from genrec.assets.codes.diagnostics import collision_rate
+from genrec.assets.codes.fitted import drawn
 from genrec.assets.codes.rqvae import (
     CHUNK,
     RQVAE,
@@ -64,9 +65,7 @@ class Training:
 
     def sample(self, rows: np.ndarray) -> np.ndarray:
         """Those of rows [N], rising, that are trained on."""
-        if len(rows) <= self.items:
-            return rows
-        return np.sort(np.random.default_rng(number(self.seed)).choice(rows, self.items, replace=False))
+        return drawn(rows, self.items, number(self.seed))
 
 
 class Objective(nn.Module):

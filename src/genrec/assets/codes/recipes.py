@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genrec.assets.codes.diagnostics import diagnose, report
+from genrec.assets.codes.fitted import FitItems, check_grid, fitted_rows, hash_fitted
 from genrec.assets.codes.fitting import Objective, Training, fit
 from genrec.assets.codes.letter import Alignment, Diversity, Projection
 from genrec.assets.codes.repair import assign, settle, spread
 from genrec.assets.codes.rqvae import RQVAE, Reduction
 from genrec.assets.recipe import CF, TEXT, ItemCodes, hash_arrays
 from genrec.data import Dataset
-from genrec.errors import GenrecError
 from genrec.seeds import number
 
 CODES = "codes"
-MOST = 2**20
-"""Codes of all levels; each becomes a token."""
 REFRESH = 50
 """LETTER's clusters are made anew after this many steps, or after an epoch if that is longer."""
 
@@ -47,7 +44,7 @@ class RQVAECodes(ItemCodes):
     dim: int = 32
     reduction: Reduction = "sum"
     residual_grad: bool = False
-    fit_items: Literal["all", "warm"] = "all"
+    fit_items: FitItems = "all"
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
@@ -65,8 +62,7 @@ class RQVAECodes(ItemCodes):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `FromEmbeddings.fingerprint`."""
-        warm = {"warm": hash_arrays(dataset.warm)} if self.fit_items == "warm" else {}
-        return {**asdict(self), **warm}
+        return {**asdict(self), **hash_fitted(self.fit_items, dataset)}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `FromEmbeddings.build`."""
@@ -76,8 +72,7 @@ class RQVAECodes(ItemCodes):
             network = RQVAE(text.shape[1], self.levels, self.size, self.dim)
             return Objective(network, self.reduction, self.residual_grad)
 
-        rows = np.arange(len(text)) if self.fit_items == "all" else np.flatnonzero(dataset.warm)
-        fitted = torch.from_numpy(embeddings[TEXT][self.training.sample(rows)])
+        fitted = torch.from_numpy(embeddings[TEXT][self.training.sample(fitted_rows(self.fit_items, dataset))])
         network, trained = fit(objective, fitted, self.training, balanced=False)
         codes = network.codes(text)
         report(f"{self.name} of {dataset.name}", folder, codes, self.size, trained)
@@ -104,7 +99,7 @@ class LETTERCodes(ItemCodes):
         training: for how long.
     """
 
-    sources: ClassVar[Sequence[str]] = (TEXT, CF)
+    sources = (TEXT, CF)
 
     levels: int = 4
     size: int = 256
@@ -129,6 +124,11 @@ class LETTERCodes(ItemCodes):
     def length(self) -> int:
         """See `ItemCodes.length`."""
         return self.levels
+
+    @property
+    def unique(self) -> bool:
+        """See `ItemCodes.unique`."""
+        return True
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `FromEmbeddings.fingerprint`; cold items are left out of the alignment."""
@@ -183,19 +183,6 @@ class LETTERCodes(ItemCodes):
 def encode(built: Mapping[str, np.ndarray], text: np.ndarray) -> np.ndarray:
     """Nearest codes, int64 [n, L], of text embeddings [n, d] in the arrays of either recipe."""
     return RQVAE.load(built).codes(torch.from_numpy(text)).numpy()
-
-
-def check_grid(who: str, levels: int, size: int, fewest: int) -> None:
-    """Whether there are codes, and not so many that writing them down fills the memory.
-
-    Raises:
-        GenrecError: if not.
-    """
-    if levels < fewest or size < 1 or levels * size > MOST:
-        raise GenrecError(
-            f"{who} needs at least {fewest} levels and 1 code at each, and {MOST:,} codes in all at most, got "
-            f"levels={levels}, size={size}"
-        )
 
 
 def _moved(before: Tensor, after: Tensor) -> int:

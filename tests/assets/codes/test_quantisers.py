@@ -1,0 +1,196 @@
+"""Quantisers that are fitted by k-means alone: residual, balanced, product and rotated product."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+from genrec.assets import ItemCodes, PQCodes, RQKMeansCodes
+from genrec.assets.codes.balance import share_out
+from genrec.data import Catalog, Dataset, Ragged
+from genrec.errors import GenrecError
+
+RESIDUAL = RQKMeansCodes(levels=3, size=8, seed=0)
+PRODUCT = PQCodes(digits=4, size=8, dim=16, rotate=False, seed=0)
+RECIPES = {
+    "residual": RESIDUAL,
+    "balanced": replace(RESIDUAL, balanced=True),
+    "product": PRODUCT,
+    "rotated": replace(PRODUCT, rotate=True),
+    "plain": replace(PRODUCT, whiten=False),
+}
+
+
+def items(n: int, warm: int) -> Dataset:
+    """A catalogue of n items; the first of them were taken in training, by one user."""
+    catalog = Catalog(pl.DataFrame({"item": [f"key{row}" for row in range(n)]}))
+    later = Ragged.from_lists([[n - 1]])
+    return Dataset(f"{n} items", catalog, ["user"], Ragged.from_lists([list(range(warm))]), later, later)
+
+
+def vectors(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
+    """Strong and weak directions, and a mean that is not zero."""
+    rng = np.random.default_rng(seed)
+    scaled = rng.standard_normal((n, dim)) * np.linspace(2, 0.2, dim)
+    return (scaled @ np.linalg.qr(rng.standard_normal((dim, dim)))[0] + 3).astype(np.float32)
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request: pytest.FixtureRequest) -> ItemCodes:
+    return RECIPES[request.param]
+
+
+def test_codes_are_the_nearest_centres_and_those_of_added_items_too(recipe: ItemCodes, tmp_path: Path) -> None:
+    text = vectors(300)
+    built = recipe.build(items(300, 200), tmp_path, {"text": text})
+
+    assert built["codes"].shape == (300, recipe.length)
+    assert built["codes"].dtype == np.int64
+    if recipe is not RECIPES["balanced"]:
+        np.testing.assert_array_equal(recipe.encode({"text": text}, built), built["codes"])
+    new = vectors(40, seed=1)
+    found = recipe.encode({"text": new}, built)
+    np.testing.assert_array_equal(found, slowly(recipe, new, built))
+    # Nobody's codes depend on who comes with him.
+    np.testing.assert_array_equal(recipe.encode({"text": new[7:9]}, built), found[7:9])
+    assert recipe.encode({"text": new[:0]}, built).shape == (0, recipe.length)
+    told = json.loads((tmp_path / "diagnostics.json").read_text())
+    assert told["items"] == 300
+    assert 0 < told["reconstruction"] < 1
+
+
+def slowly(recipe: ItemCodes, table: np.ndarray, built: dict[str, np.ndarray]) -> np.ndarray:
+    """One item and one level after another, in float64."""
+    found = []
+    for row in table.astype(np.float64):
+        rest, codes = row - built["mean"], []
+        if isinstance(recipe, PQCodes):
+            parts = np.split(built["axes"].astype(np.float64) @ rest, recipe.digits)
+            codes = [cdist(part[None], each).argmin() for part, each in zip(parts, built["centres"], strict=True)]
+        else:
+            for book in built["codebooks"]:
+                codes.append(cdist(rest[None], book).argmin())
+                rest = rest - book[codes[-1]]
+        found.append(codes)
+    return np.array(found)
+
+
+def test_the_same_seed_makes_the_same_codes(recipe: ItemCodes, tmp_path: Path) -> None:
+    one, two = (recipe.build(items(200, 200), tmp_path, {"text": vectors(200)}) for _ in range(2))
+
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_a_catalogue_smaller_than_the_codebook(recipe: ItemCodes, tmp_path: Path) -> None:
+    built = recipe.build(items(6, 6), tmp_path, {"text": vectors(6)})
+
+    # Six items of six texts: all of them can be told apart.
+    assert len(np.unique(built["codes"], axis=0)) == 6
+    assert built["codes"].max() < recipe.size
+
+
+def test_cold_items_are_named_after_the_warm(recipe: ItemCodes, tmp_path: Path) -> None:
+    text = vectors(300)
+    moved = text.copy()
+    moved[200:] += 5
+    warm = replace(recipe, fit_items="warm")  # type: ignore[type-var]
+    one, two = (warm.build(items(300, 200), tmp_path, {"text": table}) for table in (text, moved))
+
+    for name in one:
+        if name != "codes":
+            np.testing.assert_array_equal(one[name], two[name])
+    assert (one["codes"][200:] != two["codes"][200:]).any()
+
+
+def test_any_embeddings_by_name(recipe: ItemCodes, tmp_path: Path) -> None:
+    image = replace(recipe, source="image")  # type: ignore[type-var]
+
+    assert image.sources == ("image",)
+    built = image.build(items(50, 50), tmp_path, {"image": vectors(50)})
+    assert len(image.encode({"image": vectors(3)}, built)) == 3
+
+
+def test_levels_go_from_coarse_to_fine_and_rotation_loses_less(tmp_path: Path) -> None:
+    lost = {}
+    for name, recipe in {**RECIPES, "rotated plain": replace(RECIPES["rotated"], whiten=False)}.items():
+        recipe.build(items(1000, 1000), tmp_path, {"text": vectors(1000)})
+        lost[name] = json.loads((tmp_path / "diagnostics.json").read_text())["reconstruction"]
+
+    assert lost["rotated plain"] < 1.02 * lost["plain"]
+    assert lost["residual"] <= lost["balanced"]
+    replace(RESIDUAL, levels=1).build(items(1000, 1000), tmp_path, {"text": vectors(1000)})
+    assert lost["residual"] < json.loads((tmp_path / "diagnostics.json").read_text())["reconstruction"]
+
+
+def test_whitening_gives_every_direction_the_same_say(tmp_path: Path) -> None:
+    text = vectors(500)
+    built = PRODUCT.build(items(500, 500), tmp_path, {"text": text})
+
+    np.testing.assert_allclose(np.cov(((text - built["mean"]) @ built["axes"].T).T), np.eye(16), atol=1e-3)
+
+
+def test_directions_that_say_nothing_are_not_blown_up(tmp_path: Path) -> None:
+    flat = vectors(300)
+    flat[:, 8:] = 1
+    built = PRODUCT.build(items(300, 300), tmp_path, {"text": flat})
+
+    assert len(built["axes"]) == 8
+    with pytest.raises(GenrecError, match="300 embeddings `text` of 16 numbers cannot be cut into 9 parts"):
+        replace(PRODUCT, digits=9).build(items(300, 300), tmp_path, {"text": flat})
+
+
+def test_balanced_levels_have_clusters_of_one_size(tmp_path: Path) -> None:
+    built = RECIPES["balanced"].build(items(301, 301), tmp_path, {"text": vectors(301)})
+
+    for column in built["codes"].T:
+        assert set(np.bincount(column, minlength=8)) == {37, 38}
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_everybody_gets_a_seat_and_no_centre_two_more_than_another(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = share_out(rng.standard_normal((n, 3)), rng.standard_normal((k, 3)))
+
+    counts = np.bincount(labels, minlength=k)
+    assert counts.sum() == n
+    assert len(counts) == k
+    assert counts.max() - counts.min() <= 1
+
+
+@given(st.integers(1, 8), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_nobody_wants_a_seat_that_would_rather_have_him(seats: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points, centres = rng.standard_normal((seats * k, 3)), rng.standard_normal((k, 3))
+    labels, cost = share_out(points, centres), cdist(points, centres)
+
+    own = cost[np.arange(len(points)), labels]
+    worst = np.array([own[labels == centre].max() for centre in range(k)])
+    assert not ((cost < own[:, None] - 1e-9) & (cost < worst - 1e-9)).any()
+
+
+def test_impossible_grids() -> None:
+    with pytest.raises(GenrecError, match=r"at least 1 levels and 1 code"):
+        PQCodes(digits=0)
+    with pytest.raises(GenrecError, match="needs a power of two as size, such as 256, got 100"):
+        PQCodes(size=100)
+    with pytest.raises(GenrecError, match=r"at least 1 levels and 1 code"):
+        RQKMeansCodes(levels=0)
+
+
+def test_no_more_items_are_fitted_to_than_is_said(recipe: ItemCodes, tmp_path: Path) -> None:
+    text = vectors(300)
+    few = replace(recipe, items=50)  # type: ignore[type-var]
+    built = few.build(items(300, 300), tmp_path, {"text": text})
+    chosen = np.sort(np.random.default_rng(0).choice(300, 50, replace=False))
+
+    np.testing.assert_allclose(built["mean"], text[chosen].mean(0), atol=1e-5)
+    assert len(built["codes"]) == 300

@@ -191,6 +191,23 @@ class Backbone(nn.Module, ABC):
         memory = context.memory if isinstance(context, Read) else self.read(context)
         return self.write(memory, query)
 
+    def repeated(self, context: Context, times: int) -> Context:
+        """Every prompt so many times, one behind the other, for as many queries; it is read only once.
+
+        Args:
+            context: B prompts of any kind.
+            times: n, of each.
+
+        Returns:
+            B * n prompts to hand to `forward`.
+        """
+        if isinstance(context, Packed):
+            users, cuts = (part.repeat_interleave(times) for part in (context.users, context.cuts))
+            return Packed(context.trunk, context.suffix, users, cuts, context.slots * times)
+        memory = context.memory if isinstance(context, Read) else self.read(context)
+        rows = torch.arange(len(memory.mask), device=memory.mask.device)
+        return Read(memory.select(rows.repeat_interleave(times)))
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
         """Every move and cast of a module comes through here: only weights that do not learn may become short.
 

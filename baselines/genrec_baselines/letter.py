@@ -12,39 +12,44 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from genrec.assets import ItemAssets, LETTERCodes
+from genrec.assets import ItemAssets, ItemCodes, LETTERCodes
 from genrec.data import Catalog
 from genrec.identifiers import NewToken, Search, TokenSequence
-from genrec_baselines.numbering import code_tokens, grid_codes
+from genrec_baselines.numbering import NUMBERS, code_tokens, grid_codes, numbered, read_numbered
 
 
 class LETTER(TokenSequence):
     """``<a_12><b_200><c_7><d_91>``: four codes of 256, learned with alignment and diversity (Section 3.2).
 
     Args:
-        codes: how text and collaborative embeddings become codes; None takes the defaults of `LETTERCodes`.
+        codes: how items become codes; None takes the defaults of `LETTERCodes`. Where a recipe does not see to it that
+            no two items share theirs, a number among the equals follows, as TIGER's.
         temperature: tau of the ranking-guided generation loss (Section 3.3), searched in {0.6, 0.8, 1.0}; 1 is plain
             cross-entropy, as in the authors' scripts.
         search: see `TokenSequence`.
     """
 
     def __init__(
-        self, codes: LETTERCodes | None = None, temperature: float = 1.0, search: Search | None = None
+        self, codes: LETTERCodes | ItemCodes | None = None, temperature: float = 1.0, search: Search | None = None
     ) -> None:
         super().__init__(search, temperature=temperature)
-        self.codes = codes or LETTERCodes()
+        self.codes: ItemCodes = codes or LETTERCodes()
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
-        """A token for every code of every level."""
-        return code_tokens(self._sizes)
+        """A token for every code of every level, and those of the numbers where there are any."""
+        return code_tokens(self._sizes + [NUMBERS] * (not self.codes.unique))
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
         codes = assets.codes(self.codes).numpy()
+        if not self.codes.unique:
+            return numbered("LETTER", codes, self.codes.size, known, self.names.words)
         return (codes + np.arange(codes.shape[1]) * self.codes.size + self.names.words)[len(known) :]
 
     def item_codes(self) -> tuple[Tensor, Sequence[int]]:
         """See `ItemIdentifier.item_codes`."""
+        if not self.codes.unique:
+            return read_numbered(self.names, self.codes.length, self.codes.size)
         return grid_codes(self.names, self._sizes), self._sizes
 
     @property

@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.assets.codes.groups import number_equals
 from genrec.identifiers import NewToken
 from genrec.identifiers.names import ItemNames
 from genrec.types import PAD
+
+NUMBERS = 256
+"""Tokens for the numbers of items that share their codes; beyond that a number has two."""
 
 
 def digits(numbers: np.ndarray, base: int, widths: np.ndarray | int = 1) -> np.ndarray:
@@ -53,11 +57,53 @@ def append(rows: np.ndarray, more: np.ndarray) -> np.ndarray:
 
 
 def code_tokens(sizes: Sequence[int]) -> list[NewToken]:
-    """A token for every code of every level, level after level: ``<a_0> <a_1> .. <b_0> ..``."""
-    return [NewToken(f"<{chr(ord('a') + level)}_{code}>") for level, size in enumerate(sizes) for code in range(size)]
+    """A token for every code of every level, level after level: ``<a_0> <a_1> .. <b_0> .. <z_0> .. <a1_0> ..``."""
+    letters = [chr(ord("a") + level % 26) + str(level // 26 or "") for level in range(len(sizes))]
+    return [NewToken(f"<{letter}_{code}>") for letter, size in zip(letters, sizes, strict=True) for code in range(size)]
 
 
 def grid_codes(names: ItemNames, sizes: Sequence[int]) -> Tensor:
     """What items are called by the tokens of `code_tokens`, as codes: long [N, L], each from 0 on."""
     first = torch.tensor([0, *sizes[:-1]], device=names.codes.device).cumsum(0)
     return names.codes - names.words - first
+
+
+def numbered(who: str, codes: np.ndarray, size: int, known: np.ndarray, words: int) -> np.ndarray:
+    """The tokens of items that are called by their codes and the number among those with the same codes.
+
+    Every number has as many tokens as the largest group of the items that are named first needs, or as it needs itself.
+
+    Args:
+        who: the method, where numbers of several tokens are told.
+        codes: int64 [N, L], each below ``size``.
+        size: codes of a level; behind them stand the `NUMBERS` (`code_tokens`).
+        known: int64 [n, .], the tokens of items that have theirs, `PAD` behind shorter ones.
+        words: the first of the tokens.
+
+    Returns:
+        [N - n, .], `PAD` behind shorter ones.
+    """
+    numbers, levels = number_equals(codes), codes.shape[1]
+    if len(known):
+        width = int((known != PAD).sum(1).min()) - levels
+    else:
+        width = int(width_for(numbers.max(keepdims=True) + 1, NUMBERS)[0])
+    spelled = digits(numbers[len(known) :], NUMBERS, width)
+    if spelled.shape[1] > 1 and spelled.shape[1] > known.shape[1] - levels:
+        print(
+            f"{who}: {numbers.max() + 1:,} items share the codes {codes[numbers.argmax()].tolist()}, so numbers have "
+            f"up to {spelled.shape[1]} tokens: what they are made of is all alike, or the codes have collapsed"
+        )
+    tokens = codes[len(known) :] + np.arange(levels) * size
+    named = append(tokens, np.where(spelled == PAD, PAD, spelled + levels * size))
+    return np.where(named == PAD, PAD, named + words)
+
+
+def read_numbered(names: ItemNames, length: int, size: int) -> tuple[Tensor, list[int]]:
+    """What `numbered` made tokens of: codes and number, long [N, L + 1], and how many there are in each place."""
+    tokens = names.codes - names.words
+    codes = tokens[:, :length] - torch.arange(length, device=tokens.device) * size
+    number = torch.zeros_like(tokens[:, 0])
+    for spelled, real in zip(tokens[:, length:].T, (names.codes != PAD)[:, length:].T, strict=True):
+        number = torch.where(real, number * NUMBERS + spelled - length * size, number)
+    return torch.cat([codes, number[:, None]], 1), [size] * length + [max(NUMBERS, int(number.max()) + 1)]

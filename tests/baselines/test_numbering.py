@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.types import PAD
-from genrec_baselines.numbering import append, digits, width_for
+from genrec_baselines.numbering import append, code_tokens, digits, width_for
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_the_width_is_that_of_the_last_number() -> None:
 def test_ragged_rows_are_put_together() -> None:
     rows, more = np.array([[1, 2], [3, PAD], [4, 5]]), np.array([[6, PAD], [7, 8], [9, PAD]])
     assert append(rows, more).tolist() == [[1, 2, 6], [3, 7, 8], [4, 5, 9]]
+
+
+def test_there_are_letters_for_any_number_of_levels() -> None:
+    names = [token.name for token in code_tokens([1] * 60)]
+    assert names[0] == "<a_0>"
+    assert names[25:28] == ["<z_0>", "<a1_0>", "<b1_0>"]
+    assert len(set(names)) == 60

@@ -3,11 +3,27 @@
 from genrec_baselines.alternation import AlternatingTraining
 from genrec_baselines.bigrec import BIGRec
 from genrec_baselines.cid import CID
+from genrec_baselines.codeset import CodeSet
+from genrec_baselines.diffgrm import DiffGRM
 from genrec_baselines.dreamrec import DreamRec
 from genrec_baselines.e4srec import E4SRec
 from genrec_baselines.idgenrec import IDGenRec
 from genrec_baselines.letter import LETTER
+from genrec_baselines.rpg import RPG
 from genrec_baselines.semid import SemID
 from genrec_baselines.tiger import TIGER
 
-__all__ = ["CID", "LETTER", "TIGER", "AlternatingTraining", "BIGRec", "DreamRec", "E4SRec", "IDGenRec", "SemID"]
+__all__ = [
+    "CID",
+    "LETTER",
+    "RPG",
+    "TIGER",
+    "AlternatingTraining",
+    "BIGRec",
+    "CodeSet",
+    "DiffGRM",
+    "DreamRec",
+    "E4SRec",
+    "IDGenRec",
+    "SemID",
+]

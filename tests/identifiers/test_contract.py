@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import entry_points
 from inspect import isabstract
 
 import pytest
 
-from genrec.assets import LETTERCodes, RQVAECodes, Training
+from genrec.assets import LETTERCodes, PQCodes, RQVAECodes, Training
 from genrec.identifiers import ItemIdentifier
 from genrec.testing.contract import IdentifierContract
 from genrec.testing.contract.setting import Factory
-from genrec_baselines import LETTER, TIGER, DreamRec
+from genrec_baselines import LETTER, RPG, TIGER, CodeSet, DiffGRM, DreamRec
 from genrec_baselines.diffusion import Diffusion
 
 
@@ -28,9 +29,13 @@ for entry in entry_points(group="genrec.identifiers"):
 IDENTIFIERS = [cls for cls in concrete(ItemIdentifier) if cls.__module__.startswith("genrec")]
 
 QUICK = Training(steps=20, evaluate_every=10, seed=0)
+SMALL = PQCodes(digits=2, size=4, seed=0)
 FACTORIES: dict[type[ItemIdentifier], Factory] = {
+    CodeSet: lambda: CodeSet(SMALL, replace(SMALL, source="cf", fit_items="warm"), residual=True),
+    DiffGRM: lambda: DiffGRM(replace(SMALL, digits=3)),
     DreamRec: lambda: DreamRec(diffusion=Diffusion(steps=20)),
     LETTER: lambda: LETTER(LETTERCodes(training=QUICK)),
+    RPG: lambda: RPG(SMALL),
     TIGER: lambda: TIGER(RQVAECodes(training=QUICK)),
 }
 """A diffusion of a few steps, and quantisers that learn for a few; all others are made without arguments."""

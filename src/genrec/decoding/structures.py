@@ -120,7 +120,8 @@ class Lists(Structure):
     """An inverted file (Jegou et al., 2011): a query looks into the lists whose centres are nearest.
 
     Args:
-        width, radius: see `Structure`.
+        width: see `Structure`.
+        radius: see `Structure`.
         codes: hold a vector as codes of a byte for eight numbers (product quantisation, same paper) instead of numbers
             of 16 bits.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from genrec import devices
 from genrec.losses import Negatives
+from genrec.testing import TinyModel, tiny_assets, tiny_backbone, tiny_dataset
 from genrec.types import PAD
+from genrec_baselines import E4SRec
 
 from .test_setrec import ITEMS, Model
 
@@ -64,6 +67,20 @@ def test_in_parts_is_the_same_loss_with_the_same_gradients(
     found = model.losses(HISTORY, TARGET)
     torch.testing.assert_close(found, dense, rtol=1e-10, atol=0)
     torch.testing.assert_close(gradients(model, found["loss"]), expected, rtol=1e-8, atol=1e-10)
+
+
+def test_a_head_in_parts_is_the_same_loss_with_the_same_gradients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tiny_dataset()
+    model = TinyModel(E4SRec(), tiny_backbone("t5").double(), dataset, tiny_assets(dataset, tmp_path))
+    model.identifier.double()
+    found = []
+    for held in (2**22, 16):
+        monkeypatch.setattr(devices, "CACHED", held)
+        loss = model.losses(HISTORY, TARGET)["loss"]
+        found.append((loss, torch.autograd.grad(loss, model.learned(), allow_unused=True, materialize_grads=True)))
+    torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("negatives", [None, Negatives("uniform", 3000)], ids=["all", "drawn"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from genrec import devices
 from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers.negatives import NegativeSampler
@@ -114,6 +115,16 @@ def test_softmax_loss_is_the_mean_over_real_positions(dataset: Dataset) -> None:
             surprises.append(torch.logsumexp(scores, 0) - scores[int(following)])
     assert len(surprises) == 3 + 5 + 1
     torch.testing.assert_close(loss, sum(surprises) / 9)
+
+
+def test_a_table_in_parts_gives_the_same_loss_and_gradients(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(dataset).double()
+    found = []
+    for held in (devices.CACHED, 16):
+        monkeypatch.setattr(devices, "CACHED", held)
+        loss = model.loss(batch_of(HISTORY, torch.tensor([1, 6, 9])))
+        found.append((loss, torch.autograd.grad(loss, list(model.parameters()))))
+    torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10)
 
 
 def test_drawn_negatives_give_the_softmax_loss_on_average_and_padding_is_no_negative(dataset: Dataset) -> None:

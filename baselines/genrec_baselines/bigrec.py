@@ -7,7 +7,7 @@ share a title each has a rank of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from genrec.backbones.encoder import TextEncoder
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.data.catalog import BRAND, CATEGORIES, KEY, TITLE
 from genrec.decoding.free import free_search
-from genrec.decoding.grounding import top_k
+from genrec.decoding.grounding import items_at_once, top_k_of_each
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.identifiers.names import ItemNames
@@ -129,6 +129,7 @@ class BIGRec(ItemIdentifier):
         self.titles = table(self._embed(distinct, keep=not self._known).to(device))
         rows = {text: row for row, text in enumerate(distinct)}
         self.title_of = table(torch.tensor([rows[text] for text in texts], device=device))
+        self.shared = table((self.title_of.bincount() > 1)[self.title_of])
         # Items that were added later have not been taken yet.
         trained = torch.from_numpy(assets.built(Frequency())["counts"]).float()
         counts = F.pad(trained, (0, len(catalog) - len(trained)))
@@ -191,29 +192,46 @@ class BIGRec(ItemIdentifier):
 
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:
         """Write a title per user, and sort the items by their distance to it."""
-        return top_k(self._scores(self._distances(backbone, memory), float(self.gamma)), allowed, k)
+        return self._nearest(self._written(backbone, memory), k, allowed, [float(self.gamma)])[0]
 
     def rank_each(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> dict[float, Ranking]:
         """`rank` for every gamma, from the same texts."""
-        distances = self._distances(backbone, memory)
-        return {gamma: top_k(self._scores(distances, gamma), allowed, k) for gamma in self.gammas}
+        rankings = self._nearest(self._written(backbone, memory), k, allowed, self.gammas)
+        return dict(zip(self.gammas, rankings, strict=True))
 
-    def _distances(self, backbone: Backbone, memory: Memory) -> Tensor:
-        """How far all items are from what is written, float64 [B, N]."""
+    def _written(self, backbone: Backbone, memory: Memory) -> Tensor:
+        """Embeddings of what is written, float64 [B, d]."""
         writer = TokenWriter(self.names, backbone, memory, "full")
         found = free_search(writer, backbone.end, self.beams, self.longest, self.length_penalty)
-        written = self._embed(self._texts(found)).to(self.titles)
-        # Items with the same title share a column, hence are at exactly the same distance.
-        return torch.cdist(written.double(), self.titles.double())[:, self.title_of]
+        return self._embed(self._texts(found)).to(self.titles).double()
 
-    def _scores(self, distances: Tensor, gamma: float) -> Tensor:
-        """Scores [B, N]: closer is better, and with a gamma popular is, too."""
-        if not gamma:
-            return -distances
-        least, most = distances.aminmax(dim=1, keepdim=True)
-        scaled = (distances - least) / (most - least).clamp(min=SPAN)
-        # As logarithms: powers as large as the authors try would make all popular items the same.
-        return gamma * self.popularity.double().log1p() - scaled.clamp(min=NEAREST).log()
+    def _nearest(self, written: Tensor, k: int, allowed: Tensor, gammas: Sequence[float]) -> list[Ranking]:
+        """The best items for what was written, [B, d], with every gamma."""
+        count = len(self.title_of)
+        size = items_at_once(written, count)
+        least = most = torch.zeros_like(written[:, :1])
+        if any(gammas):
+            parts = (self._distances(written, start, start + size) for start in range(0, count, size))
+            ends = [distances.aminmax(dim=1) for distances in parts]
+            least = torch.stack([each.min for each in ends], 1).amin(1, keepdim=True)
+            most = torch.stack([each.max for each in ends], 1).amax(1, keepdim=True)
+
+        def scores(start: int, stop: int) -> Iterator[Tensor]:
+            distances, popularity = self._distances(written, start, stop), self.popularity[start:stop]
+            scaled = (distances - least) / (most - least).clamp(min=SPAN)
+            return (weighted(scaled, popularity, gamma) if gamma else -distances for gamma in gammas)
+
+        return top_k_of_each(scores, size, allowed, k)
+
+    def _distances(self, written: Tensor, start: int, stop: int) -> Tensor:
+        """How far the items ``start .. stop - 1`` are from what was written, [B, d], float64 [B, stop - start]."""
+        titles = self.titles[self.title_of[start:stop]].double()
+        found = torch.cdist(written, titles)
+        # Items with the same title are at exactly the same distance: products differ in the last bit by where they are
+        # made, differences do not.
+        shared = self.shared[start:stop].nonzero()[:, 0]
+        found[:, shared] = torch.cdist(written, titles[shared], compute_mode="donot_use_mm_for_euclid_dist")
+        return found
 
     def token_sequences(self) -> ItemNames:
         """See `ItemIdentifier.token_sequences`: the words of the titles; items may share them."""
@@ -248,6 +266,12 @@ class Understood(WithoutUsers):
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`."""
         return {EMBEDDINGS: self.encoder(self.texts).cpu().numpy()}
+
+
+def weighted(distances: Tensor, popularity: Tensor, gamma: float) -> Tensor:
+    """Scores [B, N] of distances [B, N] from 0 to 1: closer is better, and popular [N] is, too."""
+    # As logarithms: powers as large as the authors try would make all popular items the same.
+    return gamma * popularity.double().log1p() - distances.clamp(min=NEAREST).log()
 
 
 def titles(catalog: Catalog) -> list[str]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genrec import devices
 from genrec.backbones import Backbone, T5Backbone
 from genrec.backbones.encoder import CausalTextEncoder
 from genrec.data import Dataset, Release
@@ -180,6 +181,29 @@ def test_popularity_brings_items_closer(tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.equal(model.rank(torch.tensor([[0]]), 4).items, each[0].items)
 
 
+def test_items_are_compared_in_parts_and_share_their_titles_distance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["red", "blue", "green", "train", "boat", "plane", "small", "old"]
+    titles = ["blue boat" if item % 9 == 4 else " ".join(words[item % 8 :: 1 + item % 3]) for item in range(200)]
+    model = Textual(BIGRec(gammas=[0, 2]), shelf(title=titles, train=[3, 70, 3, 150]), tmp_path)
+    writes(monkeypatch, "old blue boat", "green train")
+    memory = model.backbone.read(model.context(torch.full((2, 1), PAD)))
+    allowed = torch.ones(2, 200, dtype=torch.bool)
+    allowed[1, :90] = False
+    whole = model.identifier.rank_each(model.backbone, memory, 40, allowed)
+    monkeypatch.setattr(devices, "held_at_once", lambda device: 1)
+    parts = model.identifier.rank_each(model.backbone, memory, 40, allowed)
+    for gamma, expected in whole.items():
+        torch.testing.assert_close(parts[gamma].scores, expected.scores)
+        for items, scores in zip(parts[gamma].items.flatten(0, 1), parts[gamma].scores.flatten(0, 1), strict=True):
+            boats = [place for place, item in enumerate(items.tolist()) if item % 9 == 4]
+            assert len(scores[boats].unique()) <= 1
+            assert items[boats].tolist() == sorted(items[boats].tolist())
+    boats = [item for item in range(200) if item % 9 == 4]
+    assert parts[0].items[0, 0, : len(boats)].tolist() == boats
+
+
 @settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 50).map(lambda n: n / 10), min_size=2, max_size=8),
@@ -189,11 +213,16 @@ def test_popularity_brings_items_closer(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_weighting(distances: list[float], scale: float, gamma: float, constant: float) -> None:
     identifier = BIGRec()
-    table = torch.tensor([distances], dtype=torch.float64)
+    # Titles on a line, and what was written at its end.
+    table = torch.tensor([distances], dtype=torch.float64).T
+    identifier.title_of = torch.arange(len(distances))
+    identifier.shared = torch.ones(len(distances), dtype=torch.bool)
 
     def order(table: Tensor, gamma: float, popularity: Tensor) -> list[int]:
-        identifier.popularity = popularity
-        return identifier._scores(table, gamma).argsort(dim=1, descending=True)[0].tolist()
+        identifier.titles, identifier.popularity = table, popularity
+        everything = torch.ones(1, len(table), dtype=torch.bool)
+        (found,) = identifier._nearest(table.new_zeros(1, 1), len(table), everything, [gamma])
+        return found.items[0, 0].tolist()
 
     popularity = torch.linspace(0, 1, len(distances))
     expected = sorted(range(len(distances)), key=lambda item: (distances[item], item))

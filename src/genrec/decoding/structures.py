@@ -26,7 +26,7 @@ LISTS = 2
 """Times the root of the number of vectors: so many lists."""
 SPAN, BITS, BOOK = 8, 8, 2**14
 """Of a code: numbers that it stands for, and its bits; and vectors that codes are learned from."""
-LINKS, CARE = 32, 200
+LINKS, CARE = 32, 100
 """Of a graph: links of a vector, and vectors that are looked at for them."""
 FEWEST, MOST = 16, 4096
 """Vectors of a graph that are held while a query walks through it."""

@@ -183,7 +183,7 @@ class RankingModule(Measured):
         if self._restored:
             modes = {module: module.training for module in self.modules()}
             self.eval()
-            self._refresh()
+            self.bring_up_to_date()
             self._keep_whole(False)
             for module, mode in modes.items():
                 module.training = mode

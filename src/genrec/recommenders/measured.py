@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ class Measured(L.LightningModule, ABC):
         dataset: the data, there from `setup` on.
         results: the means of the last validation or test by setting (`RankingMetrics.compute`).
         ranks: where every target stood in the last test, a row per user and target (`genrec.evaluation.ranks`).
+        search: asked by a test or a prediction in the place of `rank`, an index of the items for example; None before.
         rank_seconds: wall-clock seconds that it spent on preparing tables and ranking.
     """
 
@@ -58,6 +59,7 @@ class Measured(L.LightningModule, ABC):
         if not ks or min(ks) < 1:
             raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks or ())}")
         self.ks = tuple(sorted(ks))
+        self.search: Callable[[Tensor, int, Tensor], Ranking] | None = None
         self._watch = Watch()
 
     @property
@@ -112,7 +114,7 @@ class Measured(L.LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Forget the last pass, and prepare the tables."""
         start = self._clock()
-        self._refresh()
+        self.bring_up_to_date()
         self._watch.forget()
         self._measured = _Measured()
         self._allowed = self._new_metrics().allowed
@@ -179,7 +181,7 @@ class Measured(L.LightningModule, ABC):
     def on_test_epoch_start(self) -> None:
         """Prepare the tables; the time it takes counts."""
         start = self._clock()
-        self._refresh()
+        self.bring_up_to_date()
         self._watch.forget()
         self._metrics = self._new_metrics()
         self._metrics.seconds += self._clock() - start
@@ -192,7 +194,7 @@ class Measured(L.LightningModule, ABC):
         """Rank the test users."""
         start = self._clock()
         with self.holding(batch):
-            ranking = self.rank(batch.history, max(self.ks), self._metrics.allowed)
+            ranking = self._ranked(batch.history, self._metrics.allowed)
         refuse_shape(ranking, len(self._metrics.allowed), len(batch.history), max(self.ks), self.method)
         self._watch.ranking(ranking, self._metrics.allowed, self.method)
         self._metrics.update(ranking, _wanted(batch), self._clock() - start)
@@ -209,20 +211,23 @@ class Measured(L.LightningModule, ABC):
 
     def on_predict_epoch_start(self) -> None:
         """Prepare the tables, and take every item as a candidate."""
-        self._refresh()
+        self.bring_up_to_date()
         self._everything = torch.ones(1, len(self.dataset.catalog), dtype=torch.bool, device=self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
         with self.holding(batch):
-            ranking = self.rank(batch.history, max(self.ks), self._everything)
+            ranking = self._ranked(batch.history, self._everything)
         refuse_shape(ranking, 1, len(batch.history), max(self.ks), self.method)
         refuse_nan(ranking.scores)
         refuse_flaws(ranking, self._everything, self.method)
         found = {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
         return {name: rows[: batch.examples] for name, rows in found.items()}
 
-    def _refresh(self) -> None:
+    def _ranked(self, history: Tensor, allowed: Tensor) -> Ranking:
+        return (self.search or self.rank)(history, max(self.ks), allowed)
+
+    def bring_up_to_date(self) -> None:
         """`refresh` without gradients, but not in the inference mode of Lightning's evaluations.
 
         What is made in it can never again be part of a training, which may come after a test.

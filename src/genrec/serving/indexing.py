@@ -17,6 +17,7 @@ from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.serving import kept_index
 from genrec.serving.kept_index import Place
+from genrec.types import Ranking
 
 RECALL = 0.99
 """The share of the true best items that an approximate index is to find."""
@@ -58,8 +59,20 @@ class Indexing:
         asked = identifier.user_scores if isinstance(identifier, CodeSums) else identifier.user_vectors
         return asked(self.backbone, memory)
 
+    def check(self, kind: Kind) -> None:
+        """Whether the method has an index of a kind.
+
+        Raises:
+            GenrecError: if not.
+        """
+        if isinstance(self.identifier, CodeSums) and kind != "exact":
+            raise GenrecError(
+                f"{self.model.method} scores an item by a sum over its codes, and an index of codes compares every "
+                "item: give `exact`"
+            )
+
     def build(
-        self, kind: Kind, k: int, recall: float, place: Place | None = None
+        self, kind: Kind, k: int, recall: float = RECALL, place: Place | None = None
     ) -> tuple[VectorIndex | CodeIndex, float]:
         """An index of all items, and the share of the true best k that it finds; see `Served.build_index`.
 
@@ -77,12 +90,8 @@ class Indexing:
                 f"an index is {', '.join(get_args(Kind)[:-1])} or {get_args(Kind)[-1]}, k at least 1 and recall above "
                 f"0 and at most 1; got {kind!r:.80}, {k} and {recall}"
             )
+        self.check(kind)
         if isinstance(self.identifier, CodeSums):
-            if kind != "exact":
-                raise GenrecError(
-                    f"{self.model.method} scores an item by a sum over its codes, and an index of codes compares every "
-                    "item: give `exact`"
-                )
             return CodeIndex(*self.identifier.item_codes()), 1.0
         vectors = self.items().detach()
         if kind == "exact":
@@ -96,6 +105,12 @@ class Indexing:
             if place and place.writes:
                 _keep(place.file(kind), index)
         return index, index.tuned.share
+
+    def search(self, index: VectorIndex | CodeIndex, histories: Tensor, k: int, allowed: Tensor) -> Ranking:
+        """The ranking of histories [B, T] that an index gives, in candidate sets [C, N]."""
+        users = self.users(histories)
+        found = [index.search(users, k, each) for each in allowed]
+        return Ranking(*(torch.stack(parts) for parts in zip(*found, strict=True)))
 
     @torch.inference_mode()
     def _probes(self) -> Tensor:

@@ -19,7 +19,6 @@ from genrec.evaluation.watch import refuse_nan
 from genrec.recommenders import RankingModule
 from genrec.serving import asked, own_items
 from genrec.serving.indexing import Indexing
-from genrec.types import Ranking
 
 
 class Lists:
@@ -105,8 +104,7 @@ class Lists:
         """The ranking of histories [B, T] over candidates, bool [1, N]: items and scores [B, k]."""
         model, histories = self._model, torch.from_numpy(history).to(self._model.device)
         if self._index is not None:
-            found = self._index.search(Indexing(model, self._data).users(histories), k, allowed[0])
-            ranking = Ranking(*(part[None] for part in found))
+            ranking = Indexing(model, self._data).search(self._index, histories, k, allowed)
         else:
             ranking = model.rank(histories, k, allowed)
             refuse_shape(ranking, 1, len(history), k, model.method)

@@ -16,6 +16,7 @@ from genrec.analysis.report import print_table
 from genrec.assets.store import in_a_line
 from genrec.config.failures import constructing, explained, one_line
 from genrec.data.card import card, print_card
+from genrec.decoding.vector_index import Kind
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
 from genrec.io.files import beside, write_new, write_text
@@ -24,6 +25,7 @@ from genrec.io.quiet import quieten
 from genrec.io.stopping import CODE
 from genrec.runs import layout, restoring, reuse
 from genrec.runs.trusted import look_here, plugins
+from genrec.training import indexed
 from genrec.training.arguments import compose
 from genrec.training.callbacks import LastCheckpoint, PredictionWriter, with_ours
 from genrec.training.interface import EVALUATIONS, TRUST, Interface
@@ -34,6 +36,8 @@ from genrec.training.whole_files import WholeFiles
 
 class GenrecCLI(Interface):
     """The commands: what is made of their arguments, run, and written down."""
+
+    cost: indexed.Cost | None = None
 
     def instantiate_classes(self) -> None:
         """Make model, data and trainer; what their constructors refuse is told in their own words."""
@@ -97,12 +101,26 @@ class GenrecCLI(Interface):
     def test(self, **kwargs: Any) -> None:
         """Test; the table of `after_test` takes the place of Lightning's."""
         self._adopt(kwargs)
+        kind = self.index
+        if kind:
+            indexed.refuse(self.trainer, self.model, self.datamodule, kind)
         self.trainer.test(**{**kwargs, "verbose": False})
+        if kind:
+            self.cost = indexed.cost(self.trainer, self.model, self.datamodule, kind, kwargs.get("ckpt_path"))
 
     def predict(self, **kwargs: Any) -> None:
         """Predict; the callback writes, so nothing is returned."""
         self._adopt(kwargs)
+        if kind := self.index:
+            indexed.refuse(self.trainer, self.model, self.datamodule, kind)
+            searches = indexed.SearchesIndex(self.datamodule, kind, kwargs.get("ckpt_path"))
+            self.trainer.callbacks.append(searches)  # type: ignore[attr-defined]
         self.trainer.predict(**{**kwargs, "return_predictions": False})
+
+    @property
+    def index(self) -> Kind | None:
+        """Of the items, that is to be searched (``--index``)."""
+        return self.config[self.subcommand].index
 
     def _adopt(self, kwargs: dict[str, Any]) -> None:
         """Use the data as those of the training, and say in which they are others."""
@@ -145,6 +163,12 @@ class GenrecCLI(Interface):
     def after_test(self) -> None:
         """Write ``metrics.json`` and ``ranks.parquet``, and print the table."""
         self._write_results("test", layout.METRICS)
+        if self.cost and self.run_folder:
+            path = self.run_folder / f"index_{self.cost.kind}.json"
+            text = json.dumps(self.cost.record(), indent=2) + "\n"
+            write_new(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+            self.cost.print()
+            print(f"wrote {path}")
 
     def _write_results(self, split: Literal["validation", "test"], file: str) -> None:
         """Write what was measured in the run's place for it, or beside, where it was measured otherwise."""

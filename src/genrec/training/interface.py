@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from genrec.assets import Assets
 from genrec.config.signatures import cause, was_imported
 from genrec.data import SequenceData
+from genrec.decoding.vector_index import Kind
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.recommenders.base import learns
@@ -90,6 +91,8 @@ class Interface(LightningCLI):
         parser.add_argument("--output", type=str | None, default=None, help="what predict writes: .parquet or .jsonl")
         parser.add_argument("--requeue", type=bool, default=False, help="fit goes on in a run that has not finished")
         parser.add_argument("--verify", type=bool, default=False, help="prepare reads all that was built before")
+        if self.command in ("test", "predict"):
+            parser.add_argument("--index", type=Kind | None, default=None, help="search an index of the items")
         products = Literal["highest", "high", "medium"]
         parser.add_argument("--float32_matmul", type=products, default="highest", help="high: TF32 on a GPU")
         parser.add_class_arguments(ModelCheckpoint, "checkpoint", fail_untyped=False)

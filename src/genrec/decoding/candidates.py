@@ -32,12 +32,13 @@ class Rows:
     @staticmethod
     def of(allowed: np.ndarray, device: torch.device) -> Rows:
         """The rows where [N] bool is true."""
-        host = np.flatnonzero(allowed).astype(np.int32)
-        if len(host) == 0:
+        count = np.count_nonzero(allowed)
+        if not count:
             return Rows(0, 0)
-        first, stop = int(host[0]), int(host[-1]) + 1
-        if stop - first == len(host):
+        first, stop = int(allowed.argmax()), len(allowed) - int(allowed[::-1].argmax())
+        if stop - first == count:
             return Rows(first, stop)
+        host = np.flatnonzero(allowed).astype(np.int32)
         return Rows(first, stop, torch.from_numpy(host).to(device), host)
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genrec.backbones import Backbone, Memory
-from genrec.decoding.grounding import first_best, inner_products, top_k_in_parts
+from genrec.decoding.grounding import first_best, inner_products, items_at_once, top_k_in_parts
 from genrec.decoding.structures import PART, Graph, Lists, Structure
 from genrec.devices import held_at_once, widen
 
@@ -176,9 +176,10 @@ class VectorIndex:
         def scores(start: int, stop: int) -> Tensor:
             return inner_products(asked, table[start:stop] if rows is None else table[rows[start:stop]])
 
-        size = max(1, held_at_once(device) // max(1, *asked.shape))
         count = len(table) if rows is None else len(rows)
-        best = top_k_in_parts(scores, size, torch.ones(1, count, dtype=torch.bool, device=device), k)
+        best = top_k_in_parts(
+            scores, items_at_once(asked, count), torch.ones(1, count, dtype=torch.bool, device=device), k
+        )
         found = best.items[0] if rows is None else rows[best.items[0]]
         return found.to(queries.device), best.scores[0].to(queries.device)
 

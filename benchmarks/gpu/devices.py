@@ -58,7 +58,7 @@ def compare(dataset: Dataset, scratch: Path, identifier: str, backbone: str) -> 
     tables = []
     for place, loader in zip(({}, {"accelerator": "cpu"}), loaders[1:], strict=True):
         shop.trainer(**place).test(module, loader, verbose=False)
-        tables.append(module.ranks)
+        tables.append(module.ranks.collect())
     ranks = [table.select(pl.col("^rank.*$")).fill_null(0).to_numpy() for table in tables]
     return {"targets": len(ranks[0]), "same": float((ranks[0] == ranks[1]).mean())}
 

@@ -56,8 +56,8 @@ def test_other_metrics_do_not_follow() -> None:
 
 def test_what_is_written_is_read_and_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "run" / layout.RANKS
-    ranks.write(path, FRAME)
-    ranks.write(path, FRAME.head(1))
+    ranks.write(path, FRAME.lazy())
+    ranks.write(path, FRAME.head(1).lazy())
     assert ranks.read(path.with_name("ranks.1.parquet")).equals(FRAME)
     assert ranks.read(path).equals(FRAME.head(1))
     assert sorted(os.listdir(path.parent)) == ["ranks.1.parquet", "ranks.parquet"], "nothing unfinished is left"
@@ -67,10 +67,10 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / layout.RANKS
     with pytest.raises(GenrecError, match="genrec test"):
         ranks.read(path)
-    ranks.write(path, FRAME)
+    ranks.write(path, FRAME.lazy())
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(GenrecError, match="damaged"):
         ranks.read(path)
-    ranks.write(path, FRAME.drop("rank_all"))
+    ranks.write(path, FRAME.drop("rank_all").lazy())
     with pytest.raises(GenrecError, match="`rank_all`: it is of another version"):
         ranks.read(path)

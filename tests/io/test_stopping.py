@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from pyarrow.parquet import ParquetWriter
 
 from genrec.assets.store import AssetStore
 from genrec.cli import main
@@ -70,11 +71,13 @@ def asked_in(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
 
 MOMENTS: dict[str, tuple[str, Any, str]] = {
     "test, while it ranks": ("test --config tiny.yaml", RankingModule, "test_step"),
-    "test, while it writes the ranks": ("test --config tiny.yaml", pl.DataFrame, "write_parquet"),
+    "test, while it puts ranks down": ("test --config tiny.yaml", pl.DataFrame, "write_parquet"),
+    "test, while it writes the ranks": ("test --config tiny.yaml", pl.LazyFrame, "sink_parquet"),
     "test, while it writes the results": ("test --config tiny.yaml", Path, "write_text"),
     "validate": ("validate --config tiny.yaml", RankingModule, "validation_step"),
     "predict, while it ranks": ("predict --config tiny.yaml", RankingModule, "predict_step"),
-    "predict, while it writes": ("predict --config tiny.yaml", pl.DataFrame, "write_parquet"),
+    "predict, while it puts lists down": ("predict --config tiny.yaml", pl.DataFrame, "write_parquet"),
+    "predict, while it writes": ("predict --config tiny.yaml", ParquetWriter, "write_table"),
     "prepare, while it trains": ("prepare --config setrec.yaml", SASRec, "training_step"),
     "prepare, while it writes": ("prepare --config setrec.yaml", np, "save"),
     "prepare, while it looks": ("prepare --config setrec.yaml", AssetStore, "get"),

@@ -101,13 +101,16 @@ def run(
     trainer.save_checkpoint(folder / f"{name or strategy}-{case}.ckpt")
     trainer.test(module, data, verbose=False)
     predicted = trainer.predict(module, data) or []
+    ranks = module.ranks.collect().rows()
+    # They are there as long as the first process.
+    trainer.strategy.barrier()
     return {
         "rank": trainer.global_rank,
         "steps": trainer.global_step,
         "logged": logged,
         "drawn": getattr(number, "drawn", None),
         "results": module.results,
-        "ranks": module.ranks.rows(),
+        "ranks": ranks,
         "method": module.method,
         "predicted": sorted(user for batch in predicted for user in batch["users"].tolist()),  # type: ignore[call-overload]
         "users": len(data.dataset.users),

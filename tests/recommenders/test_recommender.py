@@ -187,7 +187,7 @@ def test_a_setting_with_too_few_candidates_is_left_out(made: Setup, capsys: pyte
     trainer.test(made.module, made.data, verbose=False)
     assert capsys.readouterr().out.count(said) == 1
     assert list(made.module.results)[:3] == ["all", "warm", "G1"]
-    assert made.module.ranks.columns == ["user", "item", "group", "rank_all", "rank_warm"]
+    assert made.module.ranks.collect().columns == ["user", "item", "group", "rank_all", "rank_warm"]
     made.trainer().predict(made.module, made.data)
     assert "left out" not in capsys.readouterr().out, "predictions are not measured"
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from genrec.data import Dataset, Ragged
-from genrec.evaluation.protocol import RankingMetrics, popularity_groups
+from genrec.data import Dataset
+from genrec.errors import GenrecError
+from genrec.evaluation.protocol import RankingMetrics
 from genrec.evaluation.ranks import GROUP, ITEM, RANK, USER
+from genrec.io.spool import Spool, in_order, processes, write_frames
 from genrec.types import PAD, Ranking
 
 
@@ -31,28 +36,17 @@ def target_ranks(ranked: Tensor, targets: Tensor) -> Tensor:
     return (found * torch.arange(1, ranked.shape[1] + 1, device=ranked.device)).sum(2)
 
 
-class TargetRanks(Metric):
-    """Collects the ranks of all targets.
-
-    Every target has a row of its own from the start, and every user is ranked by one process: the sum over processes
-    is the whole, however the users were shared out.
+class TargetRanks:
+    """Puts down the ranks of the targets of the users whom this process ranks.
 
     Args:
-        targets: what every user took in the split that is ranked, each item once.
-        candidates: how many candidate sets are ranked.
-        sync: add up over all processes; False where one of several processes works alone.
+        folder: where all processes put theirs; memory does not grow with the users.
+        process: the number of this one.
     """
 
-    full_state_update = False
-    offsets: Tensor
-    ranked: Tensor
-
-    def __init__(self, targets: Ragged, candidates: int, sync: bool = True) -> None:
-        super().__init__(sync_on_compute=sync)
-        self.register_buffer("offsets", torch.from_numpy(targets.offsets), persistent=False)
-        # Column 0 says whether the target's user was ranked, the others are the ranks.
-        shape = (len(targets.values), 1 + candidates)
-        self.add_state("ranked", torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
+    def __init__(self, folder: Path, process: int = 0) -> None:
+        self._spool = Spool(folder, process)
+        self.close = self._spool.close
 
     def update(self, ranking: Ranking, users: Tensor, targets: Tensor) -> None:
         """Take in a batch of users.
@@ -60,40 +54,82 @@ class TargetRanks(Metric):
         Args:
             ranking: items [C, B, k].
             users: [B] rows.
-            targets: [B, M], the users' lists of `targets`, padded on the right.
+            targets: [B, M], what they took, each item once, padded on the right.
         """
-        rows = self.offsets[users][:, None] + torch.arange(targets.shape[1], device=targets.device)
-        found = [torch.ones_like(targets), *(target_ranks(items, targets) for items in ranking.items)]
-        # Padding adds nothing to whatever row it would be.
-        real = (targets != PAD)[..., None]
-        added = torch.where(real, torch.stack(found, 2), 0)
-        self.ranked.index_add_(0, torch.where(real[..., 0], rows, 0).flatten(), added.flatten(0, 1))
-
-    def compute(self) -> Tensor:
-        """[targets, 1 + C] long: whether each target's user was ranked, then its rank in every candidate set."""
-        assert self.ranked[:, 0].max() <= 1, "TargetRanks: every user is ranked once"
-        return self.ranked
+        real = (targets != PAD).numpy(force=True)
+        whose = np.broadcast_to(users.numpy(force=True)[:, None], real.shape)[real]
+        columns = {USER: whose, ITEM: targets.numpy(force=True)[real]}
+        for number, items in enumerate(ranking.items):
+            columns[str(number)] = target_ranks(items, targets).numpy(force=True)[real]
+        self._spool.add(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int32)))
 
 
-def ranks_frame(ranked: Tensor, metrics: RankingMetrics, dataset: Dataset, targets: Ragged) -> pl.DataFrame:
-    """The ranks with keys in place of rows, as ``ranks.parquet`` holds them (`genrec.evaluation.ranks`).
+def named(rows: pl.DataFrame, metrics: RankingMetrics, dataset: Dataset) -> pl.DataFrame:
+    """Ranks with keys in place of rows, as ``ranks.parquet`` holds them (`genrec.evaluation.ranks`).
 
     Args:
-        ranked: [targets, 1 + C], from `TargetRanks.compute`.
-        metrics: says what the C candidate sets are.
-        dataset: has the keys, and the popularity groups.
-        targets: the lists whose items are ranked.
+        rows: what `TargetRanks` put down, of some users.
+        metrics: says what the candidate sets are, and has the popularity groups.
+        dataset: has the keys.
     """
-    done, ranks = np.split(ranked.cpu().numpy(), [1], axis=1)
-    keep = done[:, 0] > 0
-    users, items, ranks = targets.rows[keep], targets.values[keep], ranks[keep]
-    keys, groups = dataset.catalog.keys, popularity_groups(dataset.frequency) + 1
+    assert not rows.select(USER, ITEM).is_duplicated().any(), "TargetRanks: every user is ranked once"
+    items = rows[ITEM].to_numpy()
     frame = {
-        USER: dataset.users.at(users),
-        ITEM: keys.at(items),
-        GROUP: pl.Series(groups[items], dtype=pl.UInt8),
+        USER: dataset.users.at(rows[USER].to_numpy()),
+        ITEM: dataset.catalog.keys.at(items),
+        GROUP: pl.Series(metrics.groups[items] + 1, dtype=pl.UInt8),
     }
-    for name, allowed, places in zip(metrics.settings, metrics.allowed.cpu().numpy(), ranks.T, strict=False):
-        counted = pl.Series(allowed[items])
-        frame[RANK + name] = pl.Series(places, dtype=pl.Int32).zip_with(counted, pl.Series([None], dtype=pl.Int32))
+    wanted = torch.tensor(items, dtype=torch.long)
+    for number, (name, allowed) in enumerate(zip(metrics.settings, metrics.allowed, strict=False)):
+        counted = pl.Series(allowed[wanted.to(allowed.device)].numpy(force=True))
+        frame[RANK + name] = rows[str(number)].zip_with(counted, pl.Series([None], dtype=pl.Int32))
     return pl.DataFrame(frame)
+
+
+def write_ranks(path: Path, folder: Path, metrics: RankingMetrics, dataset: Dataset) -> None:
+    """Put together what all processes have put down: the order is that of the users, whoever ranked them."""
+    write_frames(path, (named(rows, metrics, dataset) for rows in in_order(folder, len(dataset.users))))
+
+
+class CollectedRanks:
+    """The ranks of all processes of a test, in one temporary file that is there as long as this of the first.
+
+    Args:
+        trainer: of the test.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer, name = trainer, ""
+        if trainer.is_global_zero:
+            beside = None if trainer.world_size == 1 else Path(trainer.default_root_dir)
+            if beside:
+                beside.mkdir(parents=True, exist_ok=True)
+            self._parts = TemporaryDirectory(prefix=".ranks-", dir=beside)
+            name = self._parts.name
+        # Of all processes, until they are put together.
+        self.folder = Path(trainer.strategy.broadcast(name))
+        self._own = TargetRanks(self.folder, trainer.global_rank)
+        self.update = self._own.update
+
+    def merged(self, metrics: RankingMetrics, dataset: Dataset) -> pl.LazyFrame:
+        """What all processes have put down, put together by the first.
+
+        Raises:
+            GenrecError: if the processes do not see each other's.
+        """
+        strategy = self._trainer.strategy
+        self._own.close()
+        strategy.barrier("ranks are put down")
+        complete = len(processes(self.folder)) >= self._trainer.world_size
+        if not strategy.reduce_boolean_decision(complete, all=True):
+            raise GenrecError(
+                f"`{self.folder.parent}` is not the same folder for all processes, which put down there where targets "
+                "stand: give one that all machines share (`--runs`, or the trainer's `default_root_dir`)"
+            )
+        path = ""
+        if self._trainer.is_global_zero:
+            self._kept = TemporaryDirectory(prefix="ranks-")
+            path = f"{self._kept.name}/ranks.parquet"
+            write_ranks(Path(path), self.folder, metrics, dataset)
+            self._parts.cleanup()
+        return pl.scan_parquet(strategy.broadcast(path))

@@ -51,6 +51,7 @@ class RankingMetrics(Metric):
         ks: the cut-offs.
         sync: add up over all processes; False where one of several processes works alone.
         rankings: how many rankings of the same users are measured side by side.
+        groups: `popularity_groups`, where they are known.
 
     Attributes:
         settings: those that are measured: the candidate sets, in the order of ``allowed``, then the groups.
@@ -65,11 +66,18 @@ class RankingMetrics(Metric):
     users: Tensor
     seconds: Tensor
 
-    def __init__(self, frequency: np.ndarray, ks: Sequence[int], sync: bool = True, rankings: int = 1) -> None:
+    def __init__(
+        self,
+        frequency: np.ndarray,
+        ks: Sequence[int],
+        sync: bool = True,
+        rankings: int = 1,
+        groups: np.ndarray | None = None,
+    ) -> None:
         super().__init__(sync_on_compute=sync)
         self.ks = tuple(ks)
         warm = frequency > 0
-        groups = popularity_groups(frequency)
+        self.groups = groups = popularity_groups(frequency) if groups is None else groups
         candidates = {"all": np.ones_like(warm), "warm": warm, "cold": ~warm}
         # A data set may have no cold item, or hardly any; a ranking of k items needs k candidates.
         sizes = {name: int(items.sum()) for name, items in candidates.items()}

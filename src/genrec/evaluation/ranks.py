@@ -33,9 +33,9 @@ USER, ITEM, GROUP, RANK = "user", "item", "group", "rank_"
 GROUPS = range(1, 6)
 
 
-def write(path: Path, ranks: pl.DataFrame) -> None:
+def write(path: Path, ranks: pl.LazyFrame) -> None:
     """Keep the ranks of a run, beside older ones."""
-    write_new(path, ranks.write_parquet)
+    write_new(path, ranks.sink_parquet)
 
 
 def read(path: Path) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics
-from genrec.evaluation.collecting import TargetRanks, ranks_frame
+from genrec.evaluation.collecting import CollectedRanks
 from genrec.evaluation.lists import refuse_flaws, refuse_shape
-from genrec.evaluation.protocol import RankingMetrics
+from genrec.evaluation.protocol import RankingMetrics, popularity_groups
 from genrec.evaluation.watch import Watch, refuse_nan
 from genrec.types import PAD, Batch, Ranking
 
@@ -44,14 +45,15 @@ class Measured(L.LightningModule, ABC):
     Attributes:
         dataset: the data, there from `setup` on.
         results: the means of the last validation or test by setting (`RankingMetrics.compute`).
-        ranks: where every target stood in the last test, a row per user and target (`genrec.evaluation.ranks`).
+        ranks: where every target stood in the last test, a row per user and target (`genrec.evaluation.ranks`), in a
+            temporary file on the first process's machine, which is there as long as its module.
         search: asked by a test or a prediction in the place of `rank`, an index of the items for example; None before.
         rank_seconds: wall-clock seconds that it spent on preparing tables and ranking.
     """
 
     dataset: Dataset
     results: dict[str, dict[str, float]]
-    ranks: pl.DataFrame
+    ranks: pl.LazyFrame
     rank_seconds: float
 
     def __init__(self, ks: Sequence[int]) -> None:
@@ -61,6 +63,7 @@ class Measured(L.LightningModule, ABC):
         self.ks = tuple(sorted(ks))
         self.search: Callable[[Tensor, int, Tensor], Ranking] | None = None
         self._watch = Watch()
+        self._groups: tuple[Dataset, np.ndarray] | None = None
 
     @property
     @abstractmethod
@@ -94,7 +97,9 @@ class Measured(L.LightningModule, ABC):
     def _new_metrics(self, rankings: int = 1) -> RankingMetrics:
         # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.
         sync = self.trainer.world_size > 1
-        return RankingMetrics(self.dataset.frequency, self.ks, sync, rankings).to(self.device)
+        if self._groups is None or self._groups[0] is not self.dataset:
+            self._groups = self.dataset, popularity_groups(self.dataset.frequency)
+        return RankingMetrics(self.dataset.frequency, self.ks, sync, rankings, self._groups[1]).to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Remember a loss that is no number; whether there was one is looked at as often as the trainer logs."""
@@ -185,10 +190,7 @@ class Measured(L.LightningModule, ABC):
         self._watch.forget()
         self._metrics = self._new_metrics()
         self._metrics.seconds += self._clock() - start
-        # Each once, as the data module hands them over.
-        self._targets = self.dataset.test.unique()
-        ranks = TargetRanks(self._targets, len(self._metrics.allowed), sync=self.trainer.world_size > 1)
-        self._ranks = ranks.to(self.device)
+        self._ranks = CollectedRanks(self.trainer)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the test users."""
@@ -204,7 +206,7 @@ class Measured(L.LightningModule, ABC):
         """Keep ``results`` and ``ranks``, and log the means as ``test/<setting>/<metric>``."""
         self._watch.stop_at_validation(self.trainer)
         self.results = self._metrics.compute()
-        self.ranks = ranks_frame(self._ranks.compute(), self._metrics, self.dataset, self._targets)
+        self.ranks = self._ranks.merged(self._metrics, self.dataset)
         self.rank_seconds = float(self._metrics.seconds)
         for setting, values in self.results.items():
             self.log_dict({f"test/{setting}/{name}": float(value) for name, value in values.items()})

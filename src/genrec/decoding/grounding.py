@@ -156,8 +156,11 @@ def _better(
         else:
             # Sooner or later hardly any user has something better here. NaN is never known not to be.
             users = (~(highest <= before.values[:, -1])).nonzero()[:, 0]
+            part, last = scores.index_select(0, users), before.values[users, -1:]
             if len(users):
-                after = _best_of(scores.index_select(0, users), start, chosen, k)
+                # Nor does anybody have many: fewer than k have to be looked for.
+                few = int((~(part <= last)).count_nonzero(1).max())
+                after = _best_of(part, start, chosen, min(k, few))
                 after = _merged(Best(before.values[users], before.indices[users]), after, k)
                 before.values[users], before.indices[users] = after
             found.append(before)

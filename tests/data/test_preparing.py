@@ -14,6 +14,7 @@ import pytest
 from genrec.data import Dataset, GivenSplit, LeaveOneOut, QuantileSplit, Table, log
 from genrec.data.files import batching, records, separated
 from genrec.errors import GenrecError
+from genrec.io.folders import distrust_damaged
 
 NAMES = ("train", "validation", "test")
 
@@ -182,6 +183,19 @@ def test_a_table_is_read_once(root: Path, capsys: pytest.CaptureFixture[str]) ->
     files = {path.name: path for path in (root / "prepared").rglob("*") if path.is_file()}
     assert Table("**/*.parquet").load(root).notes["interactions_read"] == 8000, "what was made is none of the data"
     assert len(files) > 5
+
+
+def test_what_was_damaged_is_prepared_again_once_it_is_looked_for(root: Path) -> None:
+    first = Table("log.csv").load(root)
+    (folder,) = (root / "prepared").glob("log-*")
+    file = folder / "train.npy"
+    times, content = file.stat(), bytearray(file.read_bytes())
+    content[-4] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert distrust_damaged(root / "prepared") == [folder]
+    same(Table("log.csv").load(root), first)
+    assert distrust_damaged(root / "prepared") == []
 
 
 def test_everything_is_mapped_and_of_few_bytes(root: Path) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from genrec.data import log
 from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, PRICE, TITLE
 from genrec.data.dataset import Dataset
+from genrec.data.log import lists_of
 from genrec.data.ragged import Ragged
 
 FIRST_DATE = 1e8
@@ -60,14 +59,13 @@ def card(dataset: Dataset) -> dict[str, Any]:
 
 def _distinct(parts: list[Ragged]) -> int:
     """How many (user, item) pairs occur, of some users at a time."""
-    before = np.sum([lists.offsets for lists in parts], axis=0)
-    users = np.unique(np.append(np.searchsorted(before, np.arange(0, before[-1], log.PART)), len(before) - 1))
     found = 0
-    for begin, end in pairwise(users):
+    for users in lists_of(np.sum([lists.offsets for lists in parts], axis=0)):
         pairs = []
         for lists in parts:
-            items = lists.values[lists.offsets[begin] : lists.offsets[end]].astype(np.int64)
-            pairs.append(np.repeat(np.arange(end - begin), np.diff(lists.offsets[begin : end + 1])) << 32 | items)
+            offsets = lists.offsets[users.start : users.stop + 1]
+            items = lists.values[offsets[0] : offsets[-1]].astype(np.int64)
+            pairs.append(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)) << 32 | items)
         found += len(np.unique(np.concatenate(pairs)))
     return found
 

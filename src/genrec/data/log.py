@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import polars as pl
@@ -41,6 +41,8 @@ class Log:
     def by_users(self, scratch: Path) -> Iterator[pl.DataFrame]:
         """The rows of some users at a time, in the order of their keys: all of theirs, as they were read.
 
+        The log is used up: no more of it stays mapped than the rows that are looked at.
+
         Args:
             scratch: where the log is written again, the users of a frame together.
         """
@@ -62,9 +64,13 @@ class Log:
                     part = values[ends[frame - 1] if frame else 0 : ends[frame]]
                     together[name][free[frame] : free[frame] + len(part)] = part
             free[:-1] += np.diff(ends, prepend=0)
-        for start, end in pairwise(starts):
+        names = list(together)
+        together.clear()
+        self.columns.clear()
+        for start, end in pairwise(starts.tolist()):
             if start < end:
-                yield pl.DataFrame({name: column[start:end] for name, column in together.items()})
+                files = {name: mapped(scratch / f"{name}.users", KINDS[name], end - start, start) for name in names}
+                yield pl.DataFrame(files)
 
 
 class Recorder:
@@ -131,6 +137,12 @@ def slices(rows: int) -> Iterator[slice]:
     return (slice(start, min(start + PART, rows)) for start in range(0, rows, PART))
 
 
+def lists_of(offsets: np.ndarray) -> Iterator[slice]:
+    """All lists that begin at offsets, so many at a time that together they have few items; one may have many."""
+    starts = np.searchsorted(offsets, np.arange(0, offsets[-1], PART))
+    return (slice(begin, end) for begin, end in pairwise(np.unique(np.append(starts, len(offsets) - 1)).tolist()))
+
+
 def histogram(numbers: np.ndarray, most: int, among: np.ndarray | None = None) -> np.ndarray:
     """How often each of the numbers below ``most`` occurs, int64; where a mask is True, if there is one."""
     found = np.zeros(most, np.int64)
@@ -140,8 +152,9 @@ def histogram(numbers: np.ndarray, most: int, among: np.ndarray | None = None) -
     return found
 
 
-def mapped(path: Path, kind: type[np.generic], rows: int) -> np.ndarray:
-    """A file as an array that can be written to; it is made if there is none."""
+def mapped(path: Path, kind: type[np.generic], rows: int, start: int = 0) -> np.ndarray:
+    """Rows of a file from one on, as an array that can be written to; it is made if there is none."""
     if not rows:  # nothing can be mapped of an empty file
         return np.empty(0, kind)
-    return np.asarray(np.memmap(path, kind, "r+" if path.exists() else "w+", shape=(rows,)))
+    mode: Literal["r+", "w+"] = "r+" if path.exists() else "w+"
+    return np.asarray(np.memmap(path, kind, mode, start * np.dtype(kind).itemsize, (rows,)))

@@ -13,6 +13,7 @@ import torch
 
 from genrec.data.catalog import KEY, Catalog
 from genrec.data.dataset import Anonymous, Dataset
+from genrec.data.log import lists_of
 from genrec.data.numbers import mixed, numbers
 from genrec.data.ragged import Ragged
 from genrec.data.texts import Texts
@@ -166,14 +167,15 @@ def _splits(dataset: Dataset) -> list[str]:
     users, items = numbers(dataset.users), numbers(dataset.catalog.keys)
     found = []
     for lists in (dataset.train, dataset.validation, dataset.test):
-        total = np.uint64(0)
-        for start in range(0, len(lists.values), SLICE):
-            place = np.arange(start, min(start + SLICE, len(lists.values)))
-            user = np.searchsorted(lists.offsets, place, side="right") - 1
-            within = (place - lists.offsets[user]).astype(np.uint64)
-            each = mixed(mixed(users[user] + within) ^ items[lists.values[place]])
-            total += each.sum(dtype=np.uint64)
-        found.append(f"{int(total):016x}")
+        total = 0
+        for some in lists_of(lists.offsets):
+            offsets = lists.offsets[some.start : some.stop + 1]
+            lengths = np.diff(offsets)
+            places = np.arange(offsets[0], offsets[-1]) - np.repeat(offsets[:-1], lengths)
+            taken = lists.values[offsets[0] : offsets[-1]]
+            each = mixed(mixed(np.repeat(users[some], lengths) + places.astype(np.uint64)) ^ items[taken])
+            total += int(each.sum(dtype=np.uint64))
+        found.append(f"{total % 2**64:016x}")
     return found
 
 

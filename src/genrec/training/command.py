@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from genrec.analysis.report import print_table
 from genrec.assets.store import in_a_line
 from genrec.config.failures import constructing, explained, one_line
 from genrec.data.card import card, print_card
+from genrec.data.files.places import PREPARED
 from genrec.decoding.vector_index import Kind
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
@@ -134,7 +136,8 @@ class GenrecCLI(Interface):
         """Print the data card, and keep it beside the assets: whatever the model will need, the data are there."""
         config = self.config[self.subcommand]
         if config.verify:
-            for folder in distrust_damaged(Path(config.assets.root)):
+            roots = (Path(config.assets.root), self.datamodule.root / PREPARED)
+            for folder in chain.from_iterable(map(distrust_damaged, roots)):
                 print(f"{folder} is damaged: what is needed of it is built anew")
         contents = card(self.datamodule.dataset)
         path = Path(config.assets.root) / "cards" / f"{contents['name']}.json"

@@ -18,6 +18,8 @@ from genrec.errors import GenrecError
 TEXTS = (".csv", ".tsv", ".txt", ".inter", ".item", ".user", ".dat", ".data", ".psv")
 RECORDS = (".jsonl", ".json", ".ndjson")
 PARQUET = (".parquet", ".pq")
+BUFFER = 2**22
+"""Bytes of a column that are read together, however large its groups of rows are."""
 ROWS_A_BYTE, MANY = 100, 50_000_000
 """More rows than these are in no parquet file of interactions: columns of one value take hardly any bytes."""
 
@@ -118,7 +120,7 @@ def _read_parquet(
 
     try:
         with part.open() as file:
-            table = pq.ParquetFile(file)
+            table = pq.ParquetFile(file, buffer_size=BUFFER)
             count = table.metadata.num_rows
             size = file.seek(0, 2)
             if count > max(MANY, ROWS_A_BYTE * size):

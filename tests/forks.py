@@ -40,13 +40,18 @@ def end(process: BaseProcess, timeout: float = 300) -> int:
     return code
 
 
-def genrec(*arguments: str) -> str:
+def run(*command: str, environment: Mapping[str, str] | None = None) -> str:
     """What a command says that ends well."""
     with NamedTemporaryFile("r") as output:
-        code = end(start("-m", "genrec", *arguments, output=output.name))
+        code = end(start(*command, environment=environment, output=output.name))
         said = output.read()
     assert code == 0, said[-3000:]
     return said
+
+
+def genrec(*arguments: str) -> str:
+    """See `run`."""
+    return run("-m", "genrec", *arguments)
 
 
 def _work(command: Sequence[str], folder: str, environment: Mapping[str, str], output: str) -> None:

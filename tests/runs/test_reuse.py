@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,21 @@ def genrec(command: str, *more: str) -> None:
     main([*shlex.split(command), *more, *QUIET])
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that was told things that its config does not say."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        genrec(f"fit --config synthetic_setrec.yaml --{IDENTIFIER}.n_semantic 2 --data.max_history 5", *SMALL)
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that was told things that its config does not say."""
+def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run of `trained`, in a working folder of one's own."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    genrec(f"fit --config synthetic_setrec.yaml --{IDENTIFIER}.n_semantic 2 --data.max_history 5", *SMALL)
     (found,) = (tmp_path / "runs" / "synthetic_setrec").iterdir()
     return found
 

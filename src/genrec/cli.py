@@ -26,6 +26,7 @@ USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
   validate  the same on the validation users
   predict   write the best items of every user (--output FILE.parquet or FILE.jsonl)
   prepare   only the data and the item embeddings
+  export-assets  the same, and write embeddings and codes by item key into a folder (--output FOLDER)
   report    one table over runs, and figures: genrec report RUN... [--format markdown] [--paper] [--plots DIR]
   study     many configs, variants and seeds, and one table of them: genrec study STUDY.yaml [--key value ...]
   tune      search for the best values on validation: genrec tune STUDY.yaml [--key value ...]
@@ -50,6 +51,8 @@ COMMANDS = {
 }
 """Module and function of the commands that have no trainer; imported when they are called."""
 WITH_TRAINER = ("fit", "validate", "test", "predict", "prepare")
+EXPORT = "export-assets"
+"""Prepares, and writes what was prepared."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -89,14 +92,18 @@ def _run(arguments: list[str]) -> None:
         # Tables of what was measured need neither torch nor Lightning.
         with nullcontext() if command in ("report", "compare") else light_metrics():
             getattr(import_module(module), function)(arguments[1:])
-    elif command in WITH_TRAINER:
+    elif command in WITH_TRAINER or command == EXPORT:
+        if command == EXPORT:
+            if not any(argument.partition("=")[0] == "--output" for argument in arguments):
+                raise GenrecError(f"{EXPORT} writes into a folder: give `--output FOLDER`")
+            arguments = ["prepare", *arguments[1:]]
         with light_metrics():
             with quick_imports():
                 from genrec.training.command import run
 
             run(arguments)
     else:
-        near = difflib.get_close_matches(command, [*COMMANDS, *WITH_TRAINER], n=1)
+        near = difflib.get_close_matches(command, [*COMMANDS, *WITH_TRAINER, EXPORT], n=1)
         hint = f"did you mean `{near[0]}`?" if near else "`genrec --help` lists them"
         raise GenrecError(f"there is no command `{command:.80}`; {hint}")
 

@@ -3,10 +3,12 @@
 from genrec.assets.cf import ReleasedCF
 from genrec.assets.clusters import CooccurrenceClusters
 from genrec.assets.codes.fitting import Training
+from genrec.assets.codes.given import FileCodes
 from genrec.assets.codes.product import PQCodes
 from genrec.assets.codes.recipes import LETTERCodes, RQVAECodes, encode
 from genrec.assets.codes.residual import RQKMeansCodes
 from genrec.assets.frequency import Frequency
+from genrec.assets.given import FileEmbeddings
 from genrec.assets.item_assets import Assets, ItemAssets
 from genrec.assets.recipe import Asset, CFAsset, EmbeddingAsset, FromEmbeddings, ItemCodes, TextAsset
 from genrec.assets.store import AssetStore
@@ -22,6 +24,8 @@ __all__ = [
     "CatalogTags",
     "CooccurrenceClusters",
     "EmbeddingAsset",
+    "FileCodes",
+    "FileEmbeddings",
     "Frequency",
     "FromEmbeddings",
     "GeneratedTags",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from genrec.assets.derived import Derived, Encoded
+from genrec.assets.given import FileEmbeddings
 from genrec.assets.recipe import (
     CF,
     EMBEDDINGS,
@@ -38,7 +40,7 @@ class Assets:
     """Which embeddings of the items the identifiers share.
 
     Args:
-        text: the text encoder.
+        text: the text encoder, or a file of vectors.
         cf: where the collaborative embeddings come from.
         root: the folder of the store.
         seed: of the recipes that leave theirs open, these and those of the identifiers; None is that of
@@ -51,8 +53,8 @@ class Assets:
 
     def __init__(
         self,
-        text: TextAsset | None = None,
-        cf: CFAsset | None = None,
+        text: TextAsset | FileEmbeddings | None = None,
+        cf: CFAsset | FileEmbeddings | None = None,
         root: str = "data/assets",
         seed: int | None = None,
         sources: Mapping[str, EmbeddingAsset] | None = None,
@@ -102,6 +104,17 @@ class ItemAssets:
     def seeded(self, recipe: Recipe) -> Recipe:
         """A recipe as it is built: with the seed of the run where it leaves its own open."""
         return with_seed(recipe, self._assets.store.seed)
+
+    @property
+    def keys(self) -> pl.Series:
+        """The keys of the data set's items, by row."""
+        return self._dataset.catalog.keys.column
+
+    def asked(self) -> Iterator[tuple[str, Asset, dict[str, np.ndarray]]]:
+        """What was asked for: what the recipe's folder is called, the recipe, and the arrays that it built."""
+        store = self._assets.store
+        for recipe in list(store.asked.values()):
+            yield store.folder(recipe, self._dataset).name, recipe, store.get(recipe, self._dataset)
 
     def diagnostics(self) -> dict[str, dict[str, Any]]:
         """What the building of those that were asked for told about their results, by the names of their folders."""
@@ -193,7 +206,13 @@ class ItemAssets:
 
     @property
     def _encoder(self) -> TextAsset:
-        return cast(TextAsset, self._recipe(TEXT))
+        recipe = self._recipe(TEXT)
+        if not isinstance(recipe, TextAsset):
+            raise GenrecError(
+                f"texts of the identifier's own cannot be encoded: `assets.text` are vectors of items alone "
+                f"({type(recipe).__name__}); give a text encoder, such as MiniLMText"
+            )
+        return recipe
 
     def _recipe(self, name: str) -> EmbeddingAsset:
         """What makes embeddings.

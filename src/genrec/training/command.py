@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from genrec.analysis.report import print_table
+from genrec.assets import exporting
 from genrec.assets.store import in_a_line
 from genrec.config.failures import constructing, explained, one_line
 from genrec.data.card import card, print_card
@@ -151,6 +152,9 @@ class GenrecCLI(Interface):
         told = self.model.item_assets.diagnostics() if self.model.item_assets is not None else {}
         for key, numbers in told.items():
             print(f"{key}: {in_a_line(numbers)}")
+        if output := self.config[self.subcommand].output:
+            for path in exporting.export(self.model.item_assets, Path(output)):
+                print(f"wrote {path}")
 
     def after_fit(self) -> None:
         """Say where everything is."""

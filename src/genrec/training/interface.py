@@ -88,7 +88,9 @@ class Interface(LightningCLI):
         parser.add_class_arguments(Assets, "assets")
         parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
         parser.add_argument("--runs", type=str, default="runs", help="where the folders of runs are made")
-        parser.add_argument("--output", type=str | None, default=None, help="what predict writes: .parquet or .jsonl")
+        parser.add_argument(
+            "--output", type=str | None, default=None, help="predict: .parquet, .jsonl; export: a folder"
+        )
         parser.add_argument("--requeue", type=bool, default=False, help="fit goes on in a run that has not finished")
         parser.add_argument("--verify", type=bool, default=False, help="prepare reads all that was built before")
         if self.command in ("test", "predict"):

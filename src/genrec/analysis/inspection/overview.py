@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genrec.analysis.inspection import WHOSE
 from genrec.analysis.inspection.measures import sequence_numbers, vector_numbers
 from genrec.analysis.inspection.neighbours import ByCosine, ByPrefix, Likeness, nearest, overlap
-from genrec.assets import Assets, MiniLMText, TextAsset, TfidfText
+from genrec.assets import Assets, FileEmbeddings, MiniLMText, TextAsset, TfidfText
 from genrec.assets.codes.diagnostics import diagnose
 from genrec.decoding.vector_index import InnerProducts
 from genrec.errors import GenrecError
@@ -100,14 +100,14 @@ class Inspection:
         parts = (self.identifier.embed(part) for part in rows.split(SAMPLE))
         return torch.cat([part.embeds * part.mask[..., None] for part in parts]).float().cpu()
 
-    def _encoder(self, text: str | None) -> TextAsset | None:
+    def _encoder(self, text: str | None) -> TextAsset | FileEmbeddings | None:
         """Who makes the text embeddings."""
         own = self.assets.text
         if text is not None:
             return TEXTS[text] or own
         return own if own and self.assets.store.has(own, self.served.dataset) else TEXTS["tfidf"]
 
-    def _text(self, encoder: TextAsset | None) -> Tensor:
+    def _text(self, encoder: TextAsset | FileEmbeddings | None) -> Tensor:
         """Text embeddings [N, d]."""
         if encoder is self.assets.text:
             # A saved recommender has them, and not what its store is made of.

@@ -107,17 +107,15 @@ def report(title: str, folder: Path, codes: Tensor, size: int, trained: Mapping[
         folder: the scratch space of the build.
         codes: the result.
         size: codes of a level.
-        trained: the share of the variance that is lost, as ``reconstruction``, and what training and repair tell;
-            after a repair it holds the ``nearest`` codes' own numbers.
+        trained: what is known of how they were made: the share of the variance that is lost, as ``reconstruction``,
+            and what training and repair tell; after a repair it holds the ``nearest`` codes' own numbers.
     """
     numbers = {**diagnose(codes, [size] * codes.shape[1]), **trained}
     nearest = numbers.get("nearest", numbers)
     (folder / DIAGNOSTICS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     kept = f"step {numbers['kept']} of {numbers['steps']} kept, " if "kept" in numbers else ""
-    print(
-        f"{title}: {kept}{numbers['reconstruction']:.1%} of the variance lost, {nearest['collision_rate']:.2%} "
-        "collisions of nearest codes"
-    )
+    lost = f"{numbers['reconstruction']:.1%} of the variance lost, " if "reconstruction" in numbers else ""
+    print(f"{title}: {kept}{lost}{nearest['collision_rate']:.2%} collisions of nearest codes")
     print(describe(numbers, size))
     for name in ("moved_by_transport", "moved_to_free_codes", "moved_to_another_prefix"):
         if name in numbers:

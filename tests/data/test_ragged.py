@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.data import Ragged
+from genrec.data.ragged import Joined
 from genrec.types import PAD
 
 LISTS = st.lists(st.lists(st.integers(0, 30), max_size=8), min_size=1, max_size=8)
@@ -52,6 +56,40 @@ def test_join_is_user_by_user(lists: list[list[int]], data: st.DataObject) -> No
     others = [data.draw(st.lists(st.integers(0, 30), max_size=4)) for _ in lists]
     joined = Ragged.from_lists(lists).join(Ragged.from_lists(others))
     assert lists_of(joined) == [mine + theirs for mine, theirs in zip(lists, others, strict=True)]
+
+
+@given(LISTS, st.data())
+def test_joined_lists_look_like_lists_that_were_joined(lists: list[list[int]], data: st.DataObject) -> None:
+    others = [data.draw(st.lists(st.integers(0, 30), max_size=4)) for _ in lists]
+    users = np.array(data.draw(st.lists(st.integers(0, len(lists) - 1), min_size=1, max_size=10)))
+    parts = [Ragged.from_lists(part) for part in (lists, others, lists)]
+    joined, whole = Joined(parts), parts[0].join(parts[1]).join(parts[2])
+    assert len(joined) == len(whole)
+    assert joined.sizes(users).tolist() == whole.sizes(users).tolist() == whole.lengths[users].tolist()
+    stops = data.draw(st.integers(0, 20))
+    stops = np.minimum(stops, whole.sizes(users))
+    assert joined.windows(users, stops, 3).tolist() == whole.windows(users, stops, 3).tolist()
+    assert joined.padded(users).tolist() == whole.padded(users).tolist()
+
+
+@given(LISTS, st.data())
+def test_lists_that_are_taken_are_those(lists: list[list[int]], data: st.DataObject) -> None:
+    users = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=10))
+    assert lists_of(Ragged.from_lists(lists).take(np.array(users, int))) == [lists[user] for user in users]
+
+
+def test_mapped_lists_are_mapped_again_in_another_process(tmp_path: Path) -> None:
+    for name, array in (("values", np.arange(1000, dtype=np.int32)), ("offsets", np.arange(0, 1001, 10))):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = Ragged(*(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("values", "offsets")))
+    sent = pickle.dumps(mapped)
+    assert len(sent) < 1000
+    there = pickle.loads(sent)
+    assert isinstance(there.values, np.memmap)
+    assert there.padded(np.array([99, 0])).tolist() == [list(range(990, 1000)), list(range(10))]
+    assert there.windows(np.array([3]), np.array([5]), 2).dtype == np.int64
+    part = pickle.loads(pickle.dumps(Ragged(mapped.values[:20], mapped.offsets[:3])))
+    assert lists_of(part) == [list(range(10)), list(range(10, 20))], "a part of a map is no file"
 
 
 @given(LISTS)

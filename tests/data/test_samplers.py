@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,11 +14,25 @@ GEOMETRIES = st.builds(Geometry, st.integers(1, 9), st.integers(1, 5), st.intege
 SAMPLES = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)
 
 
+@dataclass
+class Sizes:
+    """Samples of which nothing but the sizes is known."""
+
+    lengths: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.lengths[rows], self.targets[rows]
+
+
 def draws(targets: np.ndarray, geometry: Geometry, epoch: int = 0) -> list[list[Draw]]:
     """What every process draws."""
     found = []
     for rank in range(geometry.world):
-        sampler = BalancedByLength(targets, targets, geometry, rank)
+        sampler = BalancedByLength(Sizes(targets, targets), geometry, rank)
         sampler.set_epoch(epoch)
         found.append(list(sampler))
         assert len(found[-1]) == len(sampler)
@@ -69,7 +86,7 @@ def test_an_epoch_in_legs_of_any_geometry_is_every_sample_once(
     for geometry, batches in [*legs, (last, len(targets))]:
         steps: dict[int, list[Draw]] = {}
         for rank in range(geometry.world):
-            sampler = BalancedByLength(targets, targets, geometry, rank)
+            sampler = BalancedByLength(Sizes(targets, targets), geometry, rank)
             first = sampler.resume(7, done)
             drawn = list(sampler)
             assert first + len(drawn) == len(sampler), "an epoch that goes on ends where a whole one does"
@@ -103,7 +120,7 @@ def test_ranking_shares_are_every_sample_once(samples: int, batch_size: int, wor
     lengths = np.arange(samples) % 7
     rows, sizes = [], set()
     for rank in range(world):
-        sampler = LongestFirst(lengths, batch_size, Share(rank, world))
+        sampler = LongestFirst(Sizes(lengths, lengths), batch_size, Share(rank, world))
         batches = list(sampler)
         assert len(batches) == len(sampler)
         sizes.add(len(batches))
@@ -119,7 +136,10 @@ def test_ranking_shares_are_every_sample_once(samples: int, batch_size: int, wor
 @pytest.mark.parametrize("world", [1, 2])
 def test_the_first_batches_of_a_limited_look_are_a_random_sample(limit: float, world: int) -> None:
     lengths = np.arange(1000)
-    ways = [list(LongestFirst(lengths, 100 // world, Share(rank, world), limit, seed=0)) for rank in range(world)]
+    ways = [
+        list(LongestFirst(Sizes(lengths, lengths), 100 // world, Share(rank, world), limit, seed=0))
+        for rank in range(world)
+    ]
     first = np.concatenate([draw.rows for way in ways for draw in way[: 3 if limit in (3, 0.31) else 10]])
     everything = [row for way in ways for draw in way for row in draw.rows]
     assert sorted(everything) == list(range(1000))
@@ -147,7 +167,7 @@ def test_little_of_a_batch_is_padding() -> None:
     def filled(batches: list[np.ndarray]) -> float:
         return lengths.sum() / sum(len(batch) * lengths[batch].max() for batch in batches)
 
-    one_by_one = list(BalancedByLength(lengths, np.ones_like(lengths), Geometry(128)))
+    one_by_one = list(BalancedByLength(Sizes(lengths, np.ones_like(lengths)), Geometry(128)))
     assert filled([draw.rows for draw in one_by_one]) > 0.9
     assert filled([draw.rows for draw in draws(lengths, Geometry(128))[0]]) > 0.9
     assert filled(np.array_split(np.arange(20_000), 157)) < 0.3  # what batches at random would waste
@@ -157,3 +177,35 @@ def test_batches_do_not_come_in_the_order_of_length() -> None:
     lengths = np.random.default_rng(0).integers(1, 50, 6400)
     longest = np.array([lengths[draw.rows].max() for draw in draws(lengths, Geometry(100))[0]])
     assert (np.diff(longest) < 0).sum() > 10
+
+
+class Endless:
+    """A thousand million samples, of which nobody may ask for more than a few."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.asked += len(rows)
+        return rows % 50, np.ones_like(rows)
+
+
+def test_an_epoch_begins_and_goes_on_at_once_however_many_samples_there_are() -> None:
+    samples, geometry = Endless(), Geometry(256, accumulation=2)
+    sampler = BalancedByLength(samples, geometry)
+    assert len(sampler) == 3_906_250
+    whole = [draw.rows.tolist() for draw in islice(sampler, 200)]
+    sampler.set_epoch(1)
+    assert next(iter(sampler)).rows.tolist() != whole[0]
+    assert sampler.resume(0, [Leg(geometry, 150)]) == 150
+    assert [draw.rows.tolist() for draw in islice(sampler, 50)] == whole[150:]
+    assert sampler.resume(0, [Leg(geometry, 3_906_249)]) == 3_906_249
+    assert len(list(sampler)) == 1
+    other = BalancedByLength(samples, Geometry(100, world=3), rank=2)
+    assert other.resume(0, [Leg(geometry, 2_000_001), Leg(Geometry(7), 12_345)]) > 1_700_000
+    again = next(iter(other)).rows
+    assert not set(again.tolist()) & {row for rows in whole for row in rows}
+    assert samples.asked < 20 * 64 * 256

@@ -44,7 +44,7 @@ def test_prefixes_equal_a_slow_loop(lists: list[list[int]], max_history: int, em
     ]
     assert rows_of(prefixes(Ragged.from_lists(lists), max_history, empty_history)) == expected
     packed = windows(Ragged.from_lists(lists), max_history, empty_history)
-    assert packed.learned.sum() == len(expected)
+    assert packed.sizes(np.arange(len(packed)))[1].sum() == len(expected)
     assert packed_rows_of(packed) == expected
 
 
@@ -69,6 +69,25 @@ def test_prediction_has_no_targets() -> None:
     assert batch.history.tolist() == [[2, 3], [PAD, PAD]]
     assert batch.target.tolist() == [PAD, PAD]
     assert batch.targets.shape == (2, 0)
+
+
+def test_some_of_the_samples_are_samples_of_their_own() -> None:
+    everything = prefixes(Ragged.from_lists([[1, 2, 3], [], [4, 5]]), 50, True)
+    some = everything.some(3, seed=0)
+    assert len(some) == 3
+    assert len(set(map(str, rows_of(some)))) == 3
+    assert all(row in rows_of(everything) for row in rows_of(some))
+    assert rows_of(everything.some(3, seed=0)) == rows_of(some)
+    assert everything.some(5, seed=0) is everything.some(None, seed=0) is everything
+
+
+@pytest.mark.parametrize("make", [prefixes, windows, last_positions])
+@pytest.mark.parametrize("long", [2, 200])
+def test_what_is_kept_has_the_size_of_the_users(make, long: int) -> None:
+    lists = Ragged.from_lists([range(long)] * 30)
+    samples = make(lists, 100, True)
+    kept = [value for value in vars(samples).values() if isinstance(value, np.ndarray)]
+    assert [len(array) for array in kept] == [31]
 
 
 @pytest.mark.parametrize("make", [prefixes, last_positions])

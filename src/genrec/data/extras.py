@@ -58,21 +58,22 @@ class Gather:
         if USER in self.wanted:
             raise GenrecError(f"`data.extras.{USER}` is there anyway, the users' rows: give it another name")
 
-    def __call__(self, users: np.ndarray, stops: np.ndarray, widths: np.ndarray, length: int) -> Extras:
-        """Those of histories [B, length], each of the last ``widths`` items before a place of its user's timeline.
+    def __call__(self, users: np.ndarray, places: np.ndarray) -> Extras:
+        """Those of histories.
+
+        Args:
+            users: int64 [B], whose.
+            places: int64 [B, T], where their items stand in the users' timelines; `PAD` at padding.
 
         Raises:
             GenrecError: if an extra gives something else than it should.
         """
-        back = np.arange(length, 0, -1)
-        real = back <= widths[:, None]
-        places = np.where(real, stops[:, None] - back, PAD)
         of_users, of_items = {}, {}
         for name, extra in self.wanted.items():
             shape = places.shape if extra.per_item else users.shape
             numbers = _numbers(name, extra(self.dataset, users, places), shape)
             if extra.per_item:
-                of_items[name] = zero_where(numbers, torch.from_numpy(~real))
+                of_items[name] = zero_where(numbers, torch.from_numpy(places == PAD))
             else:
                 of_users[name] = numbers
         return Extras(of_users, of_items)

@@ -17,6 +17,7 @@ from genrec.data.dataset import Dataset, Source
 from genrec.data.extras import Extra, Gather
 from genrec.data.files import FINDINGS
 from genrec.data.origin import Origin
+from genrec.data.ragged import Joined
 from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
 from genrec.errors import GenrecError
@@ -137,7 +138,7 @@ class SequenceData(L.LightningDataModule):
         share = self._share
         accumulation = self.trainer.accumulate_grad_batches if self.trainer else 1
         geometry = Geometry(self.batch_size, share.world, accumulation, self.seed)
-        return self._loader(samples, BalancedByLength(samples.widths, samples.learned, geometry, share.rank))
+        return self._loader(samples, BalancedByLength(samples, geometry, share.rank))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once; `val_users` of them."""
@@ -146,17 +147,17 @@ class SequenceData(L.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Users with test items, each once."""
-        known = self.dataset.train.join(self.dataset.validation)
+        known = Joined((self.dataset.train, self.dataset.validation))
         return self._ranking_loader(ranking(known, self.dataset.test, self.max_history), "limit_test_batches")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """All users, each once."""
-        known = self.dataset.train.join(self.dataset.validation).join(self.dataset.test)
+        known = Joined((self.dataset.train, self.dataset.validation, self.dataset.test))
         return self._ranking_loader(prediction(known, self.max_history), "limit_predict_batches")
 
     def _ranking_loader(self, samples: Samples, limit: str) -> DataLoader[Batch]:
         most = getattr(self.trainer, limit) if self.trainer else 1.0
-        sampler = LongestFirst(samples.widths, self.rank_batch_size, self._share, most, self.seed)
+        sampler = LongestFirst(samples, self.rank_batch_size, self._share, most, self.seed)
         return self._loader(samples, sampler)
 
     def _loader(self, samples: Samples, sampler: Sampler[Draw]) -> Batches:

@@ -6,13 +6,29 @@ They are distributed samplers, which Lightning leaves alone: it would share out 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch.utils.data.distributed import DistributedSampler
 
+from genrec.data.permutation import Permutation
+
 CHUNK = 64
-"""Batches that are shuffled together before their samples are sorted by length."""
+"""Batches that are shuffled together after their samples were sorted by length."""
+
+BLOCK = 1_000_000
+"""Samples whose lengths are computed together, where those of all are wanted."""
+
+
+class Sized(Protocol):
+    """Samples that tell how large they are."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of samples [B], int64 [B] each: how long they are, and how many targets they have."""
 
 
 class Share(NamedTuple):
@@ -62,25 +78,24 @@ class BalancedByLength(DistributedSampler[Draw]):
     """Random batches of samples of about the same length, so that little is padding, and of about equally many targets.
 
     All samples are shuffled and cut into chunks of `CHUNK` batches; a chunk is sorted by length and cut where its
-    targets are divided evenly; the batches are shuffled. So no target weighs more than another because of the company
+    targets are divided evenly; its batches are shuffled. So no target weighs more than another because of the company
     that its length brings it into: where a sample is all prefixes of a user, a batch holds many short users or a few
     long ones. Every sample is drawn once; P processes with batches of B train as one with batches of P * B. The number
     of batches is a multiple of those that a step accumulates, where there are samples enough.
 
-    The order is a function of epoch and geometry alone, so a resumed run continues as it would have; under another
-    geometry, it makes batches of the samples that are left.
+    A chunk is made when it is needed, whichever it is: an epoch begins, or goes on anywhere, at once, and nothing is as
+    long as there are samples. The order is a function of epoch and geometry alone, so a resumed run continues as it
+    would have; under another geometry, it makes batches of the samples that are left.
 
     Args:
-        lengths: int64 [samples].
-        targets: int64 [samples], how many targets each has, at least 1.
+        samples: each has at least 1 target.
         geometry: how the epoch is cut.
         rank: the process that this is.
     """
 
-    def __init__(self, lengths: np.ndarray, targets: np.ndarray, geometry: Geometry, rank: int = 0) -> None:
-        super().__init__(range(len(lengths)), geometry.world, rank)  # type: ignore[arg-type]
-        self.lengths = lengths
-        self.targets = targets
+    def __init__(self, samples: Sized, geometry: Geometry, rank: int = 0) -> None:
+        super().__init__(range(len(samples)), geometry.world, rank)  # type: ignore[arg-type]
+        self.samples = samples
         self.geometry = geometry
         self._resumed: tuple[int, Sequence[Leg]] = (0, ())
 
@@ -99,48 +114,123 @@ class BalancedByLength(DistributedSampler[Draw]):
             the batch that it goes on with, as if all before it had been cut as those that are left are.
         """
         self.epoch, self._resumed = epoch, (epoch, legs)
-        return len(self) - len(self._left(legs))
+        cut, done = self._left(legs)
+        return len(self) - (cut.batches - done)
 
     def __len__(self) -> int:
-        return _batches(len(self.lengths), self.geometry)
+        return _batches(len(self.samples), self.geometry)
 
     def __iter__(self) -> Iterator[Draw]:
         epoch, legs = self._resumed
         self._resumed = (0, ())
-        batches = self._left(legs if epoch == self.epoch else ())
+        cut, done = self._left(legs if epoch == self.epoch else ())
+        batches, size = cut.after(done), self.geometry.accumulation
         # Lightning's steps end where the number of the batch says so.
-        size, first = self.geometry.accumulation, len(self) - len(batches)
-        for start in range(first - first % size, len(self), size):
-            step = batches[max(start - first, 0) : start - first + size]
-            total = sum(int(self.targets[rows].sum()) for rows in step)
-            for rows in step:
-                mine = rows[self.rank :: self.geometry.world]
+        room = size - (len(self) - (cut.batches - done)) % size
+        while step := list(islice(batches, room)):
+            total, room = sum(int(batch.targets.sum()) for batch in step), size
+            for rows, targets in step:
+                mine = slice(self.rank, None, self.geometry.world)
                 # A process that gets nothing keeps in step with the others; what it learns weighs nothing.
-                yield Draw(mine if len(mine) else rows[:1], int(self.targets[mine].sum()), total)
+                yield Draw(rows[mine] if len(rows) > self.rank else rows[:1], int(targets[mine].sum()), total)
 
-    def _left(self, legs: Sequence[Leg]) -> list[np.ndarray]:
-        """The batches of all processes together that are left of an epoch, in their order."""
-        geometry, batches = None, [np.arange(len(self.lengths))]
-        for leg in legs:
-            geometry, batches = leg.geometry, self._cut(batches, leg.geometry)[leg.batches :]
-        return batches if geometry == self.geometry else self._cut(batches, self.geometry)
+    def _left(self, legs: Sequence[Leg]) -> tuple[_Cut, int]:
+        """How the samples that are left of an epoch are cut, and how many of its batches are done."""
+        seed = legs[0].geometry.seed if legs else self.geometry.seed
+        rest = _Rest(np.empty(0, np.int64), Permutation(len(self.samples), (seed, self.epoch)), 0)
+        for place, leg in enumerate(legs):
+            cut = _Cut(rest, self.samples, leg.geometry, self.epoch)
+            if place == len(legs) - 1 and leg.geometry == self.geometry:
+                return cut, min(leg.batches, cut.batches)
+            rest = cut.left(leg.batches)
+        return _Cut(rest, self.samples, self.geometry, self.epoch), 0
 
-    def _cut(self, samples: list[np.ndarray], geometry: Geometry) -> list[np.ndarray]:
-        """Other batches of the samples of some."""
-        if not samples:
-            return []
-        rows = np.sort(np.concatenate(samples))
-        rng = np.random.default_rng((geometry.seed, self.epoch))
-        order = rows[rng.permutation(len(rows))]
-        number = _batches(len(rows), geometry)
-        least = min(geometry.world, len(rows) // max(1, number))
-        chunks = np.diff(np.linspace(0, number, -(-number // CHUNK) + 1).astype(int))
-        batches: list[np.ndarray] = []
-        for chunk, count in zip(_divided(order, self.targets, chunks, least), chunks, strict=True):
-            # A stable sort by length: samples of equal length stay shuffled.
-            chunk = chunk[np.argsort(self.lengths[chunk], kind="stable")]
-            batches += _divided(chunk, self.targets, np.ones(count, int), least)
-        return [batches[place] for place in rng.permutation(number)]
+
+class _Rest(NamedTuple):
+    """Samples, in the order in which they are dealt out.
+
+    Args:
+        loose: int64 [n], the rows of the first.
+        order: an order of all samples.
+        start: the place of it from which on the others follow.
+    """
+
+    loose: np.ndarray
+    order: Permutation
+    start: int
+
+    def __len__(self) -> int:
+        return len(self.loose) + self.order.size - self.start
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Those from the ``first`` to before the ``last``."""
+        moved = self.start - len(self.loose)
+        places = np.arange(max(first + moved, self.start), max(last + moved, self.start))
+        return np.concatenate([self.loose[first:last], self.order(places)])
+
+    def after(self, first: int, loose: np.ndarray) -> _Rest:
+        """Those from the ``first`` on, behind some rows."""
+        taken = max(0, first - len(self.loose))
+        return _Rest(np.concatenate([loose, self.loose[first:]]), self.order, self.start + taken)
+
+
+class _Rows(NamedTuple):
+    """A batch of all processes together: int64 [B] each, its samples and how many targets each has."""
+
+    rows: np.ndarray
+    targets: np.ndarray
+
+
+class _Cut:
+    """The batches that a geometry makes of samples, any of which can be made without those before it."""
+
+    def __init__(self, rest: _Rest, samples: Sized, geometry: Geometry, epoch: int) -> None:
+        self.batches = _batches(len(rest), geometry)
+        self.chunks = -(-self.batches // CHUNK)
+        self.rest = rest
+        self.samples = samples
+        self.geometry = geometry
+        self.epoch = epoch
+
+    def after(self, done: int) -> Iterator[_Rows]:
+        """The batches that follow so many."""
+        if done < self.batches:
+            chunk = self._chunk_of(done)
+            yield from self._made(chunk)[done - self._begin(chunk) :]
+            for following in range(chunk + 1, self.chunks):
+                yield from self._made(following)
+
+    def left(self, done: int) -> _Rest:
+        """The samples of the batches that follow so many: those of the chunk that is broken into, then the others."""
+        if done >= self.batches:
+            return self.rest.after(len(self.rest), np.empty(0, np.int64))
+        chunk = self._chunk_of(done)
+        loose = np.concatenate([batch.rows for batch in self._made(chunk)[done - self._begin(chunk) :]])
+        return self.rest.after(self._samples_before(chunk + 1), self._random(chunk).permutation(loose))
+
+    def _begin(self, chunk: int) -> int:
+        return chunk * self.batches // self.chunks
+
+    def _chunk_of(self, batch: int) -> int:
+        """The last chunk that does not begin behind it."""
+        return ((batch + 1) * self.chunks - 1) // self.batches
+
+    def _samples_before(self, chunk: int) -> int:
+        return len(self.rest) * self._begin(chunk) // self.batches
+
+    def _random(self, chunk: int) -> np.random.Generator:
+        return np.random.default_rng((self.geometry.seed, self.epoch, chunk))
+
+    def _made(self, chunk: int) -> list[_Rows]:
+        rows = self.rest.rows(self._samples_before(chunk), self._samples_before(chunk + 1))
+        lengths, targets = self.samples.sizes(rows)
+        # A stable sort by length: samples of equal length stay shuffled.
+        order = np.argsort(lengths, kind="stable")
+        number = self._begin(chunk + 1) - self._begin(chunk)
+        least = min(self.geometry.world, len(self.rest) // self.batches)
+        cuts = _cuts(targets[order], number, least)
+        batches = list(map(_Rows, np.split(rows[order], cuts), np.split(targets[order], cuts)))
+        return [batches[place] for place in self._random(chunk).permutation(number)]
 
 
 def _batches(samples: int, geometry: Geometry) -> int:
@@ -149,21 +239,19 @@ def _batches(samples: int, geometry: Geometry) -> int:
     return min(steps * geometry.accumulation, samples)
 
 
-def _divided(rows: np.ndarray, targets: np.ndarray, parts: np.ndarray, least: int) -> list[np.ndarray]:
-    """Samples cut, as they stand, into parts with numbers of targets in the ratio of ``parts``.
+def _cuts(targets: np.ndarray, parts: int, least: int) -> np.ndarray:
+    """Where samples are cut, as they stand, into parts with equally many targets.
 
     Args:
-        rows: int64 [samples].
-        targets: int64 [all samples].
-        parts: int64 [n], how many batches each part is to become.
-        least: samples that every batch must have.
+        targets: int64 [samples].
+        parts: how many.
+        least: samples that every part must have.
     """
-    ends = np.cumsum(parts)[:-1]
-    after = np.cumsum(targets[rows])
+    ends = np.arange(1, parts)
+    after = np.cumsum(targets)
     # A sample goes to the part that its middle lies in.
-    cuts = np.searchsorted(after - targets[rows] / 2, ends * (after[-1] / parts.sum()))
-    cuts = np.minimum(np.maximum.accumulate(cuts - least * ends), len(rows) - least * parts.sum()) + least * ends
-    return np.split(rows, cuts)
+    cuts = np.searchsorted(after - targets / 2, ends * (after[-1] / parts))
+    return np.minimum(np.maximum.accumulate(cuts - least * ends), len(targets) - least * parts) + least * ends
 
 
 class LongestFirst(DistributedSampler[Draw]):
@@ -175,7 +263,7 @@ class LongestFirst(DistributedSampler[Draw]):
     that has run out of samples draws the first of all, as a batch of no examples.
 
     Args:
-        lengths: int64 [samples].
+        samples: whatever they are.
         batch_size: samples of a batch, per process.
         share: the process that this is.
         limit: the batches that are looked at, or which part of them; a trainer's ``limit_val_batches``.
@@ -184,30 +272,41 @@ class LongestFirst(DistributedSampler[Draw]):
 
     def __init__(
         self,
-        lengths: np.ndarray,
+        samples: Sized,
         batch_size: int,
         share: Share = Share(),  # noqa: B008
         limit: int | float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(range(len(lengths)), share.world, share.rank)  # type: ignore[arg-type]
-        batches = -(-len(lengths) // (batch_size * share.world))
-        first = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
-        drawn = np.random.default_rng(seed).permutation(len(lengths))
-        parts = np.split(drawn, [min(first * batch_size * share.world, len(drawn))])
-        self.order = np.concatenate([_longest_first(part, lengths) for part in parts])
+        super().__init__(range(len(samples)), share.world, share.rank)  # type: ignore[arg-type]
+        count = len(samples)
+        batches = -(-count // (batch_size * share.world))
+        looked_at = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+        looked_at = min(looked_at * batch_size * share.world, count)
+        behind = np.full(count, looked_at < count)
+        if looked_at < count:
+            behind[Permutation(count, (seed,))(np.arange(looked_at))] = False
+        # Longer ones before shorter ones: numbers of 16 bits are counted, where larger ones would be compared.
+        lengths = _lengths(samples)
+        longest = lengths.max(initial=0)
+        order = np.argsort(longest - lengths + behind * (longest + 1), kind="stable")
+        self.order = order.astype(np.min_scalar_type(count))
         self.batch_size = batch_size
 
     def __len__(self) -> int:
         return -(-len(self.order) // (self.num_replicas * self.batch_size))
 
     def __iter__(self) -> Iterator[Draw]:
-        mine = self.order[self.rank :: self.num_replicas]
-        for batch in range(len(self)):
-            rows = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield Draw(rows if len(rows) else self.order[:1], len(rows))
+        step = self.batch_size * self.num_replicas
+        for first in range(0, len(self.order), step):
+            rows = self.order[first + self.rank : first + step : self.num_replicas].astype(np.int64)
+            yield Draw(rows if len(rows) else self.order[:1].astype(np.int64), len(rows))
 
 
-def _longest_first(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    rows = np.sort(rows)
-    return rows[np.argsort(-lengths[rows], kind="stable")]
+def _lengths(samples: Sized) -> np.ndarray:
+    """Of all samples, in as few bits as hold twice as much."""
+    found = [np.empty(0, np.uint8)]
+    for first in range(0, len(samples), BLOCK):
+        lengths, _ = samples.sizes(np.arange(first, min(first + BLOCK, len(samples))))
+        found.append(lengths.astype(np.min_scalar_type(2 * lengths.max() + 1)))
+    return np.concatenate(found)

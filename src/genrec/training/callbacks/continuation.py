@@ -45,7 +45,7 @@ class Continuation(L.Callback):
         if self._sampler is None:
             return {**state, "samples": 0, "legs": []}
         legs = [*self._legs, Leg(self._sampler.geometry, self._batches)]
-        return {**state, "samples": len(self._sampler.lengths), "legs": [[list(leg[0]), leg[1]] for leg in legs]}
+        return {**state, "samples": len(self._sampler.samples), "legs": [[list(leg[0]), leg[1]] for leg in legs]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Wait until everything is set up, which draws as well."""
@@ -65,10 +65,10 @@ class Continuation(L.Callback):
         if kept is None:
             return
         legs = [Leg(Geometry(*geometry), batches) for geometry, batches in kept["legs"]]
-        if legs and not kept["whole"] and kept["samples"] != len(sampler.lengths):
+        if legs and not kept["whole"] and kept["samples"] != len(sampler.samples):
             raise GenrecError(
                 f"the checkpoint was written in the middle of an epoch of {kept['samples']:,} training samples, and "
-                f"there are {len(sampler.lengths):,} now: give the data and `data` settings that it was trained with"
+                f"there are {len(sampler.samples):,} now: give the data and `data` settings that it was trained with"
             )
         self._epoch, self._whole = kept["epoch"], kept["whole"]
         first = self._go_on(trainer, sampler, legs)

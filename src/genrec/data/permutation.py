@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genrec.data.numbers import mixed
+
 ROUNDS = 16
 """How often a digit is moved: four turns are enough for large numbers, so many for the orders of five or six to come up
 equally often."""
@@ -51,7 +53,5 @@ class Permutation:
 
 
 def _hash(numbers: np.ndarray) -> np.ndarray:
-    """The upper half of uint64 numbers after every bit was spread over all 64 (the finaliser of splitmix64)."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
-    return numbers >> np.uint64(32)
+    """Half of the bits, so that a digit has room beside them."""
+    return mixed(numbers) >> np.uint64(32)

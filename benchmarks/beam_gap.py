@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from genrec import load
+from genrec.data.samplers import Draw
 from genrec.decoding.beam import beam_search
 from genrec.decoding.exact import exact_search
 from genrec.evaluation.protocol import RankingMetrics
@@ -51,7 +52,7 @@ def main() -> None:
 
     samples = served.data.test_dataloader().dataset
     chosen = np.random.default_rng(options.seed).choice(len(samples), options.users, replace=False)  # type: ignore[arg-type]
-    batches = [samples[part] for part in np.array_split(chosen, -(-len(chosen) // 50))]
+    batches = [samples[Draw(part)] for part in np.array_split(chosen, -(-len(chosen) // 50))]
     allowed = torch.ones(1, len(dataset.catalog), dtype=torch.bool)
     visited: list[Tensor] = []
 

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from genrec import load
+from genrec.data.samplers import Draw
 from genrec.decoding.vector_index import InnerProducts, Kind, Tuned, VectorIndex
 from genrec.recommenders.recommender import Recommender
 from genrec.serving import kept_index
@@ -92,7 +93,7 @@ def of_run(run: Path, data: str | None, seed: int) -> tuple[Tensor, Tensor]:
     assert isinstance(identifier, InnerProducts)
     samples = served.data.test_dataloader().dataset
     chosen = np.random.default_rng(seed).permutation(len(samples))[: 2 * TOGETHER]  # type: ignore[arg-type]
-    batches = [samples[part] for part in np.array_split(chosen, -(-len(chosen) // 50))]
+    batches = [samples[Draw(part)] for part in np.array_split(chosen, -(-len(chosen) // 50))]
     users = [identifier.user_vectors(model.backbone, model.read(batch.history)) for batch in batches]
     return identifier.item_vectors().clone(), torch.cat(users)
 

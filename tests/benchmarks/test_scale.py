@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import names_scale
+from benchmarks import names_scale, order_scale
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,3 +46,11 @@ def test_a_log_is_prepared_found_again_and_shared(tmp_path: Path) -> None:
     assert found["users / items / interactions left"].startswith("1,000 / 500 / ")
     assert float(found["peak GiB (ru_maxrss)"]) < 2
     assert not list(tmp_path.iterdir()), "nothing is left"
+
+
+def test_the_order_of_an_epoch_is_measured(tmp_path: Path) -> None:
+    order_scale.generate(tmp_path, 20_000)
+    found = order_scale.measure(tmp_path, 256)
+    assert list(order_scale.ROWS) == [key for key in order_scale.ROWS if key in found]
+    assert 10_000 < found["samples"] < 20_000
+    assert max(found["epoch"], found["resume"], found["others"]) < 5

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.data.samplers import BalancedByLength, Draw, Geometry, Leg, LongestFirst, Share
+from genrec.data.cutting import Geometry, Leg
+from genrec.data.samplers import BalancedByLength, Draw, LongestFirst, Share
 
 GEOMETRIES = st.builds(Geometry, st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.integers(0, 1))
 SAMPLES = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)

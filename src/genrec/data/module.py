@@ -13,12 +13,13 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from genrec.data.cutting import Geometry
 from genrec.data.dataset import Dataset, Source
 from genrec.data.extras import Extra, Gather
 from genrec.data.files import FINDINGS
 from genrec.data.origin import Origin
 from genrec.data.ragged import Joined
-from genrec.data.samplers import BalancedByLength, Draw, Geometry, LongestFirst, Share
+from genrec.data.samplers import BalancedByLength, Draw, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
 from genrec.errors import GenrecError
 from genrec.seeds import seed_of_run

@@ -7,28 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data.distributed import DistributedSampler
 
+from genrec.data.cutting import Cut, Geometry, Leg, Rest, Sized, batches_of
 from genrec.data.permutation import Permutation
-
-CHUNK = 64
-"""Batches that are shuffled together after their samples were sorted by length."""
 
 BLOCK = 1_000_000
 """Samples whose lengths are computed together, where those of all are wanted."""
-
-
-class Sized(Protocol):
-    """Samples that tell how large they are."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of samples [B], int64 [B] each: how long they are, and how many targets they have."""
 
 
 class Share(NamedTuple):
@@ -49,29 +37,6 @@ class Draw(NamedTuple):
     rows: np.ndarray
     examples: int = 0
     step_examples: int = 0
-
-
-class Geometry(NamedTuple):
-    """What cuts an epoch into batches.
-
-    Args:
-        batch_size: samples of a batch on average, per process.
-        world: processes.
-        accumulation: batches of a step, per process.
-        seed: decides the order.
-    """
-
-    batch_size: int
-    world: int = 1
-    accumulation: int = 1
-    seed: int = 0
-
-
-class Leg(NamedTuple):
-    """A part of an epoch that was learned: so many batches, of those that a geometry makes of what was left then."""
-
-    geometry: Geometry
-    batches: int
 
 
 class BalancedByLength(DistributedSampler[Draw]):
@@ -118,7 +83,7 @@ class BalancedByLength(DistributedSampler[Draw]):
         return len(self) - (cut.batches - done)
 
     def __len__(self) -> int:
-        return _batches(len(self.samples), self.geometry)
+        return batches_of(len(self.samples), self.geometry)
 
     def __iter__(self) -> Iterator[Draw]:
         epoch, legs = self._resumed
@@ -134,124 +99,16 @@ class BalancedByLength(DistributedSampler[Draw]):
                 # A process that gets nothing keeps in step with the others; what it learns weighs nothing.
                 yield Draw(rows[mine] if len(rows) > self.rank else rows[:1], int(targets[mine].sum()), total)
 
-    def _left(self, legs: Sequence[Leg]) -> tuple[_Cut, int]:
+    def _left(self, legs: Sequence[Leg]) -> tuple[Cut, int]:
         """How the samples that are left of an epoch are cut, and how many of its batches are done."""
         seed = legs[0].geometry.seed if legs else self.geometry.seed
-        rest = _Rest(np.empty(0, np.int64), Permutation(len(self.samples), (seed, self.epoch)), 0)
+        rest = Rest(np.empty(0, np.int64), Permutation(len(self.samples), (seed, self.epoch)), 0)
         for place, leg in enumerate(legs):
-            cut = _Cut(rest, self.samples, leg.geometry, self.epoch)
+            cut = Cut(rest, self.samples, leg.geometry, self.epoch)
             if place == len(legs) - 1 and leg.geometry == self.geometry:
                 return cut, min(leg.batches, cut.batches)
             rest = cut.left(leg.batches)
-        return _Cut(rest, self.samples, self.geometry, self.epoch), 0
-
-
-class _Rest(NamedTuple):
-    """Samples, in the order in which they are dealt out.
-
-    Args:
-        loose: int64 [n], the rows of the first.
-        order: an order of all samples.
-        start: the place of it from which on the others follow.
-    """
-
-    loose: np.ndarray
-    order: Permutation
-    start: int
-
-    def __len__(self) -> int:
-        return len(self.loose) + self.order.size - self.start
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Those from the ``first`` to before the ``last``."""
-        moved = self.start - len(self.loose)
-        places = np.arange(max(first + moved, self.start), max(last + moved, self.start))
-        return np.concatenate([self.loose[first:last], self.order(places)])
-
-    def after(self, first: int, loose: np.ndarray) -> _Rest:
-        """Those from the ``first`` on, behind some rows."""
-        taken = max(0, first - len(self.loose))
-        return _Rest(np.concatenate([loose, self.loose[first:]]), self.order, self.start + taken)
-
-
-class _Rows(NamedTuple):
-    """A batch of all processes together: int64 [B] each, its samples and how many targets each has."""
-
-    rows: np.ndarray
-    targets: np.ndarray
-
-
-class _Cut:
-    """The batches that a geometry makes of samples, any of which can be made without those before it."""
-
-    def __init__(self, rest: _Rest, samples: Sized, geometry: Geometry, epoch: int) -> None:
-        self.batches = _batches(len(rest), geometry)
-        self.chunks = -(-self.batches // CHUNK)
-        self.rest = rest
-        self.samples = samples
-        self.geometry = geometry
-        self.epoch = epoch
-
-    def after(self, done: int) -> Iterator[_Rows]:
-        """The batches that follow so many."""
-        if done < self.batches:
-            chunk = self._chunk_of(done)
-            yield from self._made(chunk)[done - self._begin(chunk) :]
-            for following in range(chunk + 1, self.chunks):
-                yield from self._made(following)
-
-    def left(self, done: int) -> _Rest:
-        """The samples of the batches that follow so many: those of the chunk that is broken into, then the others."""
-        if done >= self.batches:
-            return self.rest.after(len(self.rest), np.empty(0, np.int64))
-        chunk = self._chunk_of(done)
-        loose = np.concatenate([batch.rows for batch in self._made(chunk)[done - self._begin(chunk) :]])
-        return self.rest.after(self._samples_before(chunk + 1), self._random(chunk).permutation(loose))
-
-    def _begin(self, chunk: int) -> int:
-        return chunk * self.batches // self.chunks
-
-    def _chunk_of(self, batch: int) -> int:
-        """The last chunk that does not begin behind it."""
-        return ((batch + 1) * self.chunks - 1) // self.batches
-
-    def _samples_before(self, chunk: int) -> int:
-        return len(self.rest) * self._begin(chunk) // self.batches
-
-    def _random(self, chunk: int) -> np.random.Generator:
-        return np.random.default_rng((self.geometry.seed, self.epoch, chunk))
-
-    def _made(self, chunk: int) -> list[_Rows]:
-        rows = self.rest.rows(self._samples_before(chunk), self._samples_before(chunk + 1))
-        lengths, targets = self.samples.sizes(rows)
-        # A stable sort by length: samples of equal length stay shuffled.
-        order = np.argsort(lengths, kind="stable")
-        number = self._begin(chunk + 1) - self._begin(chunk)
-        least = min(self.geometry.world, len(self.rest) // self.batches)
-        cuts = _cuts(targets[order], number, least)
-        batches = list(map(_Rows, np.split(rows[order], cuts), np.split(targets[order], cuts)))
-        return [batches[place] for place in self._random(chunk).permutation(number)]
-
-
-def _batches(samples: int, geometry: Geometry) -> int:
-    """How many batches so many samples make: whole steps, where there are samples enough."""
-    steps = -(-samples // (geometry.batch_size * geometry.world * geometry.accumulation))
-    return min(steps * geometry.accumulation, samples)
-
-
-def _cuts(targets: np.ndarray, parts: int, least: int) -> np.ndarray:
-    """Where samples are cut, as they stand, into parts with equally many targets.
-
-    Args:
-        targets: int64 [samples].
-        parts: how many.
-        least: samples that every part must have.
-    """
-    ends = np.arange(1, parts)
-    after = np.cumsum(targets)
-    # A sample goes to the part that its middle lies in.
-    cuts = np.searchsorted(after - targets / 2, ends * (after[-1] / parts))
-    return np.minimum(np.maximum.accumulate(cuts - least * ends), len(targets) - least * parts) + least * ends
+        return Cut(rest, self.samples, self.geometry, self.epoch), 0
 
 
 class LongestFirst(DistributedSampler[Draw]):

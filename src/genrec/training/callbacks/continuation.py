@@ -8,8 +8,9 @@ from typing import Any
 import lightning as L
 import torch
 
+from genrec.data.cutting import Geometry, Leg
 from genrec.data.module import Batches
-from genrec.data.samplers import BalancedByLength, Geometry, Leg
+from genrec.data.samplers import BalancedByLength
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.types import Batch

@@ -182,7 +182,7 @@ CLASSES = {
         "config key `MODEL.identifier`: the module `genrec.identifiers` has no `SetRec`; did you mean `SETRec`?"
     ),
     "MODEL.identifier genrec.backbones.T5Backbone": (
-        "config key `MODEL.identifier`: `genrec.backbones.T5Backbone` is no ... LETTER, SETRec, SemID, TIGER)"
+        "config key `MODEL.identifier`: `genrec.backbones.T5Backbone` is no ... LETTER, RPG, SETRec, SemID, TIGER)"
     ),
     "MODEL.identifier os.system": "config key `MODEL.identifier`: `os.system` is no ... SETRec, SemID, TIGER)",
     "MODEL.identifier refused_syntax.A": "config key `MODEL.identifier`: `refused_syntax.A` ... line 1: invalid syntax",
@@ -238,7 +238,7 @@ COMMANDS = {
     "fit --config": "--config takes the name of a config file",
     "fit --config=": "there is no config file ``, neither here nor among the ... --help` lists the packaged ones",
     "fit --config .": "there is no config file `.`, neither here nor among the ... --help` lists the packaged ones",
-    "fit --config nope.yaml": "there is no config file `nope.yaml`, neither here nor among the ... toys_semid.yaml?",
+    "fit --config nope.yaml": "there is no config file `nope.yaml`, neither here nor among the ... trainer/t5.yaml?",
     "fit --config synthetic_setrec.yml": "there is no config file `synthetic_setrec.yml`, ... synthetic_e4srec.yaml?",
     "fit --cofig synthetic_setrec.yaml": "unknown config key `cofig`; did you mean `config`?",
     "fit --trust --config synthetic_setrec.yaml": (
@@ -286,9 +286,9 @@ COMMANDS = {
     "recommend --run nope --history a --new-items nope.jsonl": "there is no file `nope.jsonl` (--new-items)",
     "recommend --run nope --history a --output x.csv": "recommend writes .parquet or .jsonl, not `x.csv` (--output)",
     "study": "genrec study: the following arguments are required: STUDY; `genrec study --help` lists the options",
-    "study nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... toys_semid.yaml?",
+    "study nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... trainer/t5.yaml?",
     "tune": "genrec tune: the following arguments are required: STUDY; `genrec tune --help` lists the options",
-    "tune nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... toys_semid.yaml?",
+    "tune nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... trainer/t5.yaml?",
 }
 """Commands as they are typed."""
 
@@ -386,7 +386,7 @@ CONFIGS = {
     "model: {class_path: [a]}": "config key `model`: expected a class of RankingModule ... SASRec), not `['a']`",
     "data: {source: [a]}": "config key `data.source`: expected a class of Source (Amazon, ... Table), not `['a']`",
     "data: {max_hystory: 3}": "unknown config key `data.max_hystory`; did you mean `max_history`?",
-    "compose: [nope.yaml]": "there is no config file `nope.yaml`, neither here nor among the ... toys_semid.yaml?",
+    "compose: [nope.yaml]": "there is no config file `nope.yaml`, neither here nor among the ... trainer/t5.yaml?",
     "compose: [synthetic_setrec.yaml]\nmodel: {init_args: {identifier: {class_path: refused_name.A}}}": (
         "config key `model`: a class that it names cannot be imported: NameError: ... (HERE/refused_name.py, line 2)"
     ),

@@ -204,6 +204,19 @@ def test_items_are_compared_in_parts_and_share_their_titles_distance(
     assert parts[0].items[0, 0, : len(boats)].tolist() == boats
 
 
+def test_items_of_one_title_are_at_one_distance_wherever_they_stand() -> None:
+    generator, identifier = torch.Generator().manual_seed(0), BIGRec()
+    identifier.titles = torch.randn(20, 37, generator=generator)
+    identifier.title_of = torch.arange(200) % 20
+    identifier.shared = torch.ones(200, dtype=torch.bool)
+    written = torch.randn(32, 37, generator=generator, dtype=torch.float64)
+    parts = [identifier._distances(written, start, start + 64) for start in range(0, 200, 64)]
+    found = torch.cat(parts, 1)
+    first = [int((identifier.title_of == title).nonzero()[0]) for title in identifier.title_of]
+    assert torch.equal(found, found[:, first])
+    torch.testing.assert_close(found, torch.cdist(written, identifier.titles.double())[:, identifier.title_of])
+
+
 @settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 50).map(lambda n: n / 10), min_size=2, max_size=8),

@@ -1,13 +1,13 @@
 """Peak memory and seconds of a training step of SETRec over many items: the catalogue whole, in parts, and drawn from.
 
-    python benchmarks/loss_scale.py [--items 12000 100000 1000000] [--number 8192] [--batch 32] [--history 8] [--tiny]
+    python benchmarks/loss_scale.py [--items 12000 100000 1000000] [--number 8192] [--batch 32] [--layers 6] [--tiny]
 
 The model has t5-small's shape and 60 million random weights, its optimiser is AdamW; speed does not depend on the
 weights. Texts are random vectors of the width that the paper's sentence encoder gives (768 numbers, 3 GB for a million
 items), collaborative vectors have 64, both are memory-mapped. Every cell is a process of its own. Its peak is the
 operating system's count of all that was resident at once (`ru_maxrss`), the tables as far as they were read among it.
 What a whole catalogue of more than `--most` items would take is computed from the
-two largest that were measured.
+two largest that were measured. Seconds are the median of the steps after the first, on the clock and of the processor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from genrec.identifiers import SETRec
 from genrec.losses import Negatives
 from genrec.recommenders.prompts import TEMPLATE, Prompt
 
-T5_SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_decoder_layers": 6, "num_heads": 8}
+T5_SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_heads": 8}
 TINY = {"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
 WORDS = 32_128
 WIDTHS = {"text": 768, "cf": 64}
@@ -64,7 +64,8 @@ def measure(kind: str, items: int, folder: Path, options: argparse.Namespace) ->
     torch.manual_seed(0)
     counts = {"counts": np.ones(items, np.int64)}
     assets: Any = SimpleNamespace(**{name: mapped(folder, name, items) for name in WIDTHS}, built=lambda recipe: counts)
-    backbone, prompt, identifier = T5Backbone(sizes=TINY if options.tiny else T5_SMALL), Prompt(), SETRec()
+    layers = {"num_layers": options.layers, "num_decoder_layers": options.layers}
+    backbone, prompt, identifier = T5Backbone(sizes=TINY if options.tiny else T5_SMALL | layers), Prompt(), SETRec()
     backbone.setup([TEMPLATE])
     if not options.tiny:
         backbone.t5.resize_token_embeddings(WORDS, mean_resizing=False)
@@ -75,21 +76,23 @@ def measure(kind: str, items: int, folder: Path, options: argparse.Namespace) ->
     with mock.patch.object(devices, "WHOLE", sys.maxsize if kind == "whole" else 0):
         identifier.setup(catalog, assets, backbone)
     optimizer = torch.optim.AdamW([*backbone.parameters(), *identifier.parameters()], lr=1e-4)
-    seconds = []
+    seconds, busy = [], []
     for _ in range(options.steps):
         sequence = torch.randint(items, (options.batch, options.history + 1))
         history, target = sequence[:, :-1], sequence[:, -1]
-        start = time.perf_counter()
+        start, begun = time.perf_counter(), time.process_time()
         context = prompt(backbone, identifier.embed(history))
         loss = identifier.loss(backbone, context, history, target)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         seconds.append(time.perf_counter() - start)
+        busy.append(time.process_time() - begun)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     tables = sum(table.numel() for table in (assets.text, assets.cf)) * 4 / 2**30
     # The first step makes the optimiser's state.
-    return {"peak": peak, "tables": tables, "seconds": statistics.median(seconds[1:])}
+    medians = {"seconds": statistics.median(seconds[1:]), "busy": statistics.median(busy[1:])}
+    return {"peak": peak, "tables": tables, **medians}
 
 
 def cells(folder: Path, options: argparse.Namespace) -> dict[tuple[int, str], dict[str, float]]:
@@ -110,17 +113,21 @@ def cells(folder: Path, options: argparse.Namespace) -> dict[tuple[int, str], di
 
 def table(found: dict[tuple[int, str], dict[str, float]], options: argparse.Namespace) -> str:
     """The cells in Markdown; what the whole takes that was not measured grows with the items."""
-    lines = ["| items | the catalogue | peak memory | of it tables | a step |", "| ---: | --- | ---: | ---: | ---: |"]
+    lines = [
+        "| items | the catalogue | peak memory | of it tables | a step | of the processor |",
+        "| ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
     whole = [(items, found[items, "whole"]) for items in options.items if (items, "whole") in found]
     for items in options.items:
         for kind in KINDS:
             if cell := found.get((items, kind)):
-                sizes = f"{cell['peak']:.2f} GiB | {cell['tables']:.2f} GiB | {cell['seconds']:.2f} s"
+                memory, seconds = ([cell[name] for name in pair] for pair in (("peak", "tables"), ("seconds", "busy")))
+                sizes = " | ".join([*(f"{size:.2f} GiB" for size in memory), *(f"{each:.2f} s" for each in seconds)])
             elif len(whole) > 1:
                 (few, less), (many, more) = whole[-2:]
                 beyond = (items - many) / (many - few)
-                peak, seconds = (more[name] + beyond * (more[name] - less[name]) for name in ("peak", "seconds"))
-                sizes = f"{peak:.1f} GiB, computed | | {seconds:.0f} s, computed"
+                peak, busy = (more[name] + beyond * (more[name] - less[name]) for name in ("peak", "busy"))
+                sizes = f"{peak:.1f} GiB, computed | | | {busy:.0f} s, computed"
             else:
                 continue
             lines.append(f"| {items:,} | {kind} | {sizes} |")
@@ -135,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--number", type=int, default=8192)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--history", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="hundreds of items and a small model, to see that it runs")
     parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
@@ -148,7 +156,9 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_tables(Path(scratch), max(options.items))
         found = cells(Path(scratch), options)
-    about = f"batches of {options.batch} with {options.history} items, {options.number:,} drawn"
+    about = (
+        f"batches of {options.batch} with {options.history} items, {options.layers} layers, {options.number:,} drawn"
+    )
     print(f"{about}; {torch.get_num_threads()} threads, torch {torch.__version__}\n\n{table(found, options)}")
 
 

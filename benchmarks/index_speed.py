@@ -32,10 +32,9 @@ import torch
 from torch import Tensor
 
 from genrec import load
-from genrec.data.samplers import Draw
-from genrec.decoding.vector_index import InnerProducts, Kind, Tuned, VectorIndex
-from genrec.recommenders.recommender import Recommender
+from genrec.decoding.vector_index import Kind, Tuned, VectorIndex
 from genrec.serving import kept_index
+from genrec.serving.indexing import Indexing
 
 K, TOGETHER, ALONE = 10, 256, 100
 NOISE = 0.3
@@ -87,15 +86,13 @@ def main() -> None:
 def of_run(run: Path, data: str | None, seed: int) -> tuple[Tensor, Tensor]:
     """The items' vectors, and some of the test users'."""
     served = load(run, data)
-    model = served.model
-    assert isinstance(model, Recommender)
-    identifier = model.identifier
-    assert isinstance(identifier, InnerProducts)
-    samples = served.data.test_dataloader().dataset
-    chosen = np.random.default_rng(seed).permutation(len(samples))[: 2 * TOGETHER]  # type: ignore[arg-type]
-    batches = [samples[Draw(part)] for part in np.array_split(chosen, -(-len(chosen) // 50))]
-    users = [identifier.user_vectors(model.backbone, model.read(batch.history)) for batch in batches]
-    return identifier.item_vectors().clone(), torch.cat(users)
+    indexing, dataset = Indexing(served.model, served.data), served.dataset
+    known = dataset.train.join(dataset.validation)
+    asked = np.flatnonzero(dataset.test.lengths)
+    chosen = np.random.default_rng(seed).permutation(asked)[: 2 * TOGETHER]
+    histories = known.windows(chosen, known.lengths[chosen], served.data.max_history)
+    users = torch.cat([indexing.users(part) for part in torch.from_numpy(histories).split(50)])
+    return indexing.items().clone(), users
 
 
 def enlarged(items: Tensor, count: int, seed: int) -> Iterator[Tensor]:

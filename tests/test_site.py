@@ -23,7 +23,7 @@ from genrec.training.arguments import Stopping
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
-MODULES = ("data", "data.module", "assets", "backbones", "identifiers", "recommenders")
+MODULES = ("data", "data.module", "assets", "backbones", "identifiers", "losses", "recommenders")
 
 
 COMMAND_LINE = {("Trainer", "devices"): 1}
@@ -109,7 +109,7 @@ def test_an_identifier_page_leaves_no_argument_out() -> None:
 def test_the_commands_and_their_keys_exist(capsys: pytest.CaptureFixture[str]) -> None:
     firsts = [row[0].strip("`") for row in rows(PAGES["configuration.md"])]
     commands = [first.removeprefix("genrec ") for first in firsts if first.startswith("genrec ")]
-    assert sorted(commands) == sorted(re.findall(r"^  ([a-z]+) +\w", USAGE.partition("CONFIG is")[0], re.MULTILINE))
+    assert sorted(commands) == sorted(re.findall(r"^  ([a-z-]+) +\w", USAGE.partition("CONFIG is")[0], re.MULTILINE))
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
     shown = capsys.readouterr().out

@@ -110,7 +110,8 @@ def refuse(trainer: L.Trainer, model: RankingModule, data: SequenceData, kind: K
 
 def cost(trainer: L.Trainer, model: RankingModule, data: SequenceData, kind: Kind, checkpoint: str | None) -> Cost:
     """Test once more with an index, after a test without, whose results stay the model's."""
-    exact, ranks, seconds = model.results, model.ranks, model.rank_seconds
+    # Ranks are in a file that is there as long as those who collected them.
+    exact, ranks, seconds, collected = model.results, model.ranks, model.rank_seconds, model._ranks
     searches = SearchesIndex(data, kind, checkpoint)
     trainer.callbacks.append(searches)  # type: ignore[attr-defined]
     try:
@@ -118,5 +119,5 @@ def cost(trainer: L.Trainer, model: RankingModule, data: SequenceData, kind: Kin
     finally:
         model.search = None
     found = Cost(kind, searches.share, exact, model.results, {"exact": seconds, "found": model.rank_seconds})
-    model.results, model.ranks, model.rank_seconds = exact, ranks, seconds
+    model.results, model.ranks, model.rank_seconds, model._ranks = exact, ranks, seconds, collected
     return found

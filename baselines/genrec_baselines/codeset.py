@@ -7,6 +7,7 @@ quantisation (Jegou et al., TPAMI 2011), which have no order, in place of its co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -90,7 +91,7 @@ class Codebooks(Tables):
     def log_probs(self, states: Tensor) -> Tensor:
         """Of every code in its slot, [B, m, size + 1], from states [B, m, D]; the last is that of no code."""
         found = slot_log_probs(states, self.embeddings, self.temperature)
-        return F.pad(found, (0, 1), value=-torch.tensor(self.recipe.size).log().item())
+        return F.pad(found, (0, 1), value=-math.log(self.recipe.size))
 
 
 class CodeSet(ItemIdentifier):

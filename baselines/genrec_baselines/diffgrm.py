@@ -134,14 +134,18 @@ class DiffGRM(ItemIdentifier):
         """The items that are likeliest when the surest codes are written first (confidence-guided decoding)."""
         known = candidates(allowed)
         known.check(k)
-        found = []
-        for among, rows in zip(allowed, known.rows, strict=True):
-            some = None if len(rows) == len(self.codes) else among
-            found.append(self._search(backbone, memory, k, some, max(self.beams, k)))
-        return Ranking(*(torch.stack(parts) for parts in zip(*found, strict=True)))
+        sets = [
+            None if len(rows) == len(self.codes) else among for among, rows in zip(allowed, known.rows, strict=True)
+        ]
+        found = [self._search(backbone, memory, k, some, max(self.beams, k)) for some in sets]
+        ranking = Ranking(*(torch.stack(parts) for parts in zip(*found, strict=True)))
+        if (ranking.items == PAD).any():
+            for place, some in enumerate(sets):
+                self._again(backbone, memory, k, some, Ranking(*(part[place] for part in ranking)))
+        return ranking
 
     def _search(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor | None, beams: int) -> Ranking:
-        """The k best of the items that count, [B, k]; who finds too few looks again with more beams."""
+        """The k best of the items that count, as far as they are found, [B, k]."""
 
         def predict(partial: Tensor) -> Tensor:
             alone = torch.full((1, partial[0].numel()), -1, device=partial.device)
@@ -149,13 +153,15 @@ class DiffGRM(ItemIdentifier):
             return self._log_probs(states.unflatten(1, partial.shape[1:]).flatten(0, 1)).unflatten(0, partial.shape[:2])
 
         found = unmask(predict, self.any_order, len(memory.mask), beams, self.steps, allowed)
-        ranking = ranked(*found, self.any_order, self.alike, k, allowed)
-        short = (ranking.items[:, -1] == PAD).nonzero()[:, 0]
-        if len(short):
-            ranking.items[short], ranking.scores[short] = self._search(
-                backbone, memory.select(short), k, allowed, 2 * beams
-            )
-        return ranking
+        return ranked(*found, self.any_order, self.alike, k, allowed)
+
+    def _again(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor | None, ranking: Ranking) -> None:
+        """Who found too few looks once more, with twice the beams, until he has k: his lists are written over."""
+        beams = max(self.beams, k)
+        while len(short := (ranking.items[:, -1] == PAD).nonzero()[:, 0]):
+            beams *= 2
+            more = self._search(backbone, memory.select(short), k, allowed, beams)
+            ranking.items[short], ranking.scores[short] = more
 
     def item_codes(self) -> tuple[Tensor, Sequence[int]]:
         """See `ItemIdentifier.item_codes`."""

@@ -116,7 +116,7 @@ def frame(seed: int, users: int = 60) -> pl.DataFrame:
 def run(
     folder: Path, frame: pl.DataFrame, dataset: str = "toys", method: str = "SETRec", names: list[str] = NAMES
 ) -> Run:
-    ranks.write(folder / layout.RANKS, frame)
+    ranks.write(folder / layout.RANKS, frame.lazy())
     results = {
         "dataset": dataset,
         "method": method,
@@ -177,7 +177,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
 
 def test_ranks_that_belong_to_other_results(tmp_path: Path) -> None:
     a, b = run(tmp_path / "a", frame(0)), run(tmp_path / "b", frame(1))
-    ranks.write(tmp_path / "b" / layout.RANKS, frame(2))
+    ranks.write(tmp_path / "b" / layout.RANKS, frame(2).lazy())
     with pytest.raises(GenrecError, match="does not give the `all` metrics"):
         compare(a, b)
     (tmp_path / "b" / layout.RANKS).unlink()

@@ -15,8 +15,9 @@ from genrec.backbones.inner import LOOKED_AT
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]
-KNOWN = {"_can_stop_early", "_dynamo", "_rebuild_tensor_v2", "_should_accumulate", "_trial_id", "_utils"}
-"""Of Lightning, optuna and torch."""
+KNOWN = {"_can_stop_early", "_disable_dynamo", "_dynamo", "_rebuild_tensor_v2", "_should_accumulate", "_trial_id"}
+KNOWN |= {"_asdict", "_utils"}
+"""Of Lightning, optuna, torch, and every named tuple."""
 
 
 def test_the_versions_that_may_be_installed_were_looked_at() -> None:

@@ -16,7 +16,7 @@ from genrec.losses import Negatives
 from genrec.recommenders.recommender import Recommender
 from genrec.testing import Syncs, quiet_trainer
 from genrec.testing.tiny import QWEN, T5
-from genrec_baselines import E4SRec, SemID
+from genrec_baselines import DiffGRM, E4SRec, SemID
 
 from ..identifiers.test_contract import FACTORIES, IDENTIFIERS
 
@@ -58,7 +58,9 @@ def test_a_step_waits_for_nothing(
     # A search looks whether there is anything left to be written: a few times a token, for all users together.
     names = module.identifier.token_sequences()
     longest = 0 if names is None else names.paths().shape[1]
-    assert sum(module.validation.places.values()) <= 3 * longest, module.validation.places
+    # A diffusion looks once whether anybody has found too few items.
+    most = 3 * longest + (identifier is DiffGRM)
+    assert sum(module.validation.places.values()) <= most, module.validation.places
 
 
 @pytest.mark.parametrize("negatives", [Negatives("uniform", 3), Negatives("popularity", 3), Negatives("in_batch")])

@@ -12,16 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 
 WORDS = 5_000
 WIDTH = 64
+PROCESSES = get_context("forkserver")
+# All begin with what takes seconds to import, and with nothing done.
+PROCESSES.set_forkserver_preload(["genrec.assets", "sentence_transformers", "transformers.models.bert.modeling_bert"])
 
 
 def make_encoder(folder: Path) -> str:
@@ -48,8 +51,15 @@ def make_encoder(folder: Path) -> str:
     return str(folder / "encoder")
 
 
-def embed(encoder: str, texts: int, root: Path) -> None:
-    """Ask for the embeddings, as a process of a training does, and write a line for every shard that is begun."""
+def embed(encoder: str, texts: int, root: Path, told: Path) -> None:
+    """Ask for the embeddings, as a process of a training does, and write a line for every shard that is begun.
+
+    Args:
+        encoder: the folder of one.
+        texts: how many there are.
+        root: where everything is made.
+        told: the file that gets seconds and memory.
+    """
     import polars as pl
 
     from genrec.assets import AssetStore, SentenceText
@@ -70,22 +80,26 @@ def embed(encoder: str, texts: int, root: Path) -> None:
     start = time.perf_counter()
     AssetStore(root / "assets").get(Logged(encoder), dataset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"seconds": time.perf_counter() - start, "GiB": peak}))
+    told.write_text(json.dumps({"seconds": time.perf_counter() - start, "GiB": peak}))
 
 
-def start(encoder: str, texts: int, root: Path, processes: int) -> list[subprocess.Popen[str]]:
+def start(encoder: str, texts: int, root: Path, processes: int) -> list[BaseProcess]:
     root.mkdir(exist_ok=True)
-    command = [sys.executable, __file__, "--texts", str(texts), "--embed", encoder, "--folder", str(root)]
-    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
-
-
-def wait(job: list[subprocess.Popen[str]]) -> tuple[float, float]:
-    """Seconds and GiB of the process with most of each."""
-    found = []
+    job: list[BaseProcess] = [
+        PROCESSES.Process(target=embed, args=(encoder, texts, root, root / f"told{number}"))
+        for number in range(processes)
+    ]
     for process in job:
-        out, _ = process.communicate()
-        assert process.returncode == 0
-        found.append(json.loads(out.splitlines()[-1]))
+        process.start()
+    return job
+
+
+def wait(job: list[BaseProcess], root: Path) -> tuple[float, float]:
+    """Seconds and GiB of the process with most of each."""
+    for process in job:
+        process.join()
+        assert process.exitcode == 0
+    found = [json.loads((root / f"told{number}").read_text()) for number in range(len(job))]
     return max(each["seconds"] for each in found), max(each["GiB"] for each in found)
 
 
@@ -95,17 +109,17 @@ def run(folder: Path, texts: int, processes: int) -> list[tuple[str, str]]:
 
     encoder, shards = make_encoder(folder), -(-texts // SHARD)
     whole, broken = folder / "whole", folder / "broken"
-    seconds, peak = wait(start(encoder, texts, whole, processes))
+    seconds, peak = wait(start(encoder, texts, whole, processes), whole)
     job = start(encoder, texts, broken, processes)
     while len(list(broken.glob("assets/.*.shards/[0-9]*.npy"))) < shards / 2:
-        assert all(process.poll() is None for process in job), "it ended before it was killed"
+        assert all(process.is_alive() for process in job), "it ended before it was killed"
         time.sleep(0.002)
     for process in job:
         process.kill()
     for process in job:
-        process.communicate()
+        process.join()
     there = len(list(broken.glob("assets/.*.shards/[0-9]*.npy")))
-    rest, _ = wait(start(encoder, texts, broken, processes))
+    rest, _ = wait(start(encoder, texts, broken, processes), broken)
     again = len((broken / "begun").read_text().split()) - shards
     tables = [np.load(next(each.glob("assets/text-*/embeddings.npy")), mmap_mode="r") for each in (whole, broken)]
     same = tables[0].shape == (texts, WIDTH) and np.array_equal(*tables)
@@ -128,11 +142,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--tiny", action="store_true", help="8,000 texts")
     parser.add_argument("--folder", type=Path, help="where everything is made (and deleted)")
-    parser.add_argument("--embed", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.embed:
-        embed(args.embed, args.texts, args.folder)
-        return
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         rows = run(Path(folder), 8_000 if args.tiny else args.texts, args.processes)
     print("| what | measured |\n| --- | ---: |")

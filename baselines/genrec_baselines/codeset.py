@@ -25,6 +25,7 @@ from genrec.identifiers import ItemIdentifier, all_words, drawn_like, table
 from genrec.identifiers.tables import Tables
 from genrec.losses import slot_log_probs, slot_loss
 from genrec.types import PAD, Ranking, Tokens
+from genrec_baselines.numbering import with_new
 
 COLLABORATIVE, SEMANTIC = "collaborative", "semantic"
 
@@ -165,11 +166,10 @@ class CodeSet(ItemIdentifier):
         if len(self.betas) == 1:
             # One value fixes it, also where the checkpoint of a training brought the beta that its validation chose.
             self.choose(self.betas[0])
-        known = self.codes[: len(catalog)]
-        if len(known) < len(catalog):
-            codes = torch.cat([book.name_items(assets) for book in self.books], 1)
-            known = torch.cat([known.to(codes), codes[len(known) :]])
-        self.codes = known.to(self.beta.device)
+        named = with_new(
+            self.codes, len(catalog), lambda: torch.cat([book.name_items(assets) for book in self.books], 1)
+        )
+        self.codes = named.to(self.beta.device)
         for book, codes in zip(self.books, self.codes.split(self.lengths, 1), strict=True):
             book.index(assets, codes)
 

@@ -24,6 +24,7 @@ from genrec.errors import GenrecError, at_least
 from genrec.identifiers import ItemIdentifier, all_words, drawn_like, table
 from genrec.losses import slot_log_probs, slot_loss
 from genrec.types import PAD, SEEING, Ranking, Tokens
+from genrec_baselines.numbering import with_new
 
 Noising = Literal["on_policy", "nested", "random", "fixed"]
 MASKED = 0.5
@@ -87,11 +88,8 @@ class DiffGRM(ItemIdentifier):
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Name the items that have no codes yet."""
-        known = self.codes[: len(catalog)]
-        if len(known) < len(catalog):
-            codes = narrow(assets.codes(self.recipe), self.recipe.size)
-            known = torch.cat([known.to(codes), codes[len(known) :]])
-        self.codes = known.to(self.hidden.device)
+        codes = with_new(self.codes, len(catalog), lambda: narrow(assets.codes(self.recipe), self.recipe.size))
+        self.codes = codes.to(self.hidden.device)
         self.any_order = AnyOrder(self.codes, self.recipe.size)
         self.alike = int(self.codes.unique(dim=0, return_counts=True)[1].max())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -54,6 +54,21 @@ def append(rows: np.ndarray, more: np.ndarray) -> np.ndarray:
     table = np.pad(rows, ((0, 0), (0, more.shape[1])), constant_values=PAD)
     np.put_along_axis(table, lengths[:, None] + np.arange(more.shape[1]), more, 1)
     return table[:, : (table != PAD).sum(1).max(initial=0)]
+
+
+def with_new(known: Tensor, count: int, name: Callable[[], Tensor]) -> Tensor:
+    """The codes [n, m] of the items that have theirs, then those of the others, [count, m].
+
+    Args:
+        known: [n, m] of any kind of integer.
+        count: of the items that there are now.
+        name: makes the codes of all, [count, m]; asked for where some have none.
+    """
+    known = known[:count]
+    if len(known) == count:
+        return known
+    codes = name().to(known.device)
+    return torch.cat([known.to(codes.dtype), codes[len(known) :]])
 
 
 def code_tokens(sizes: Sequence[int]) -> list[NewToken]:

@@ -25,6 +25,7 @@ from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier, all_words, drawn_like, table
 from genrec.losses import slot_log_probs, slot_loss
 from genrec.types import PAD, Ranking, Tokens
+from genrec_baselines.numbering import with_new
 
 History = Literal["mean", "set"]
 Heads = Literal["blocks", "queries"]
@@ -86,11 +87,8 @@ class RPG(ItemIdentifier):
 
     def index(self, catalog: Catalog, assets: ItemAssets) -> None:
         """Name the items that have no codes yet; the graph is made anew when it is first asked for."""
-        known = self.codes[: len(catalog)]
-        if len(known) < len(catalog):
-            codes = narrow(assets.codes(self.recipe), self.recipe.size)
-            known = torch.cat([known.to(codes), codes[len(known) :]])
-        self.codes = known.to(self.embeddings.device)
+        codes = with_new(self.codes, len(catalog), lambda: narrow(assets.codes(self.recipe), self.recipe.size))
+        self.codes = codes.to(self.embeddings.device)
         self._graph = None
 
     def embed(self, items: Tensor) -> Tokens:

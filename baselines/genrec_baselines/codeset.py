@@ -18,8 +18,8 @@ from genrec.assets import Frequency, ItemAssets, PQCodes
 from genrec.backbones import Backbone, Context, Memory
 from genrec.data import Catalog
 from genrec.decoding import item_scores, top_codes
-from genrec.decoding.grounding import top_k_of_each
-from genrec.devices import held_at_once, widen
+from genrec.decoding.grounding import items_at_once, top_k_of_each
+from genrec.devices import widen
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier, all_words, drawn_like, table
 from genrec.identifiers.tables import Tables
@@ -203,7 +203,7 @@ class CodeSet(ItemIdentifier):
             cf, semantic = (item_scores(*pair) for pair in zip(numbers, codes, strict=True))
             return (torch.lerp(cf, semantic, beta) for beta in self.betas)
 
-        size = max(1, held_at_once(self.codes.device) // max(1, len(numbers[0])))
+        size = items_at_once(numbers[0][:, 0], len(self.codes))
         return dict(zip(self.betas, top_k_of_each(scores, size, allowed, k), strict=True))
 
     def choose(self, value: float) -> None:

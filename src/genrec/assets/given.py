@@ -45,8 +45,11 @@ class FileEmbeddings(EmbeddingAsset, WithoutUsers):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `Asset.fingerprint`: what is in the files, not where they lie."""
-        files = [hash_file(part) for part in (self.path, self.keys) if part is not None]
-        return {"files": files, "missing": self.missing, "items": hash_texts(dataset.catalog.keys)}
+        return {
+            "files": hash_files(self.path, self.keys),
+            "missing": self.missing,
+            "items": hash_texts(dataset.catalog.keys),
+        }
 
     def build(self, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
         """See `Asset.build`; how many vectors are of no item, or are made up, is said.
@@ -203,14 +206,14 @@ def present(path: str) -> Path:
     return Path(path)
 
 
-def hash_file(path: str) -> str:
-    """A hash of a file's content, read once by a process for as long as the file stays as it is.
+def hash_files(*paths: str | None) -> list[str]:
+    """Hashes of files' contents, read once by a process for as long as a file stays as it is; of those that are named.
 
     Raises:
         GenrecError: if there is no such file.
     """
-    state = present(path).stat()
-    return _hash(str(Path(path).resolve()), state.st_size, state.st_mtime_ns)
+    files = [(Path(path).resolve(), present(path).stat()) for path in paths if path is not None]
+    return [_hash(str(file), state.st_size, state.st_mtime_ns) for file, state in files]
 
 
 @lru_cache

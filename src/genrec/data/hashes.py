@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from genrec.data.files import Part
 from genrec.io.files import write_text
@@ -39,6 +40,18 @@ class Hashes:
             with suppress(OSError):  # where nobody may write, it is read every time
                 write_text(self.file, json.dumps(known, indent=2) + "\n")
         return [name, str(known[key][2])]
+
+    def fingerprint(self, source: object, files: list[Any], items: list[Part] | None) -> dict[str, Any]:
+        """What decides what a source of interactions and items becomes, as json.
+
+        Args:
+            source: its attributes count, but for the names of its files.
+            files: hashes of its interactions.
+            items: the files of its items.
+        """
+        asked = {name: repr(value) for name, value in vars(source).items() if name not in ("interactions", "items")}
+        of_items = None if items is None else [self.of(part) for part in items]
+        return {"source": type(source).__name__, "asked": asked, "files": files, "items": of_items}
 
     def _known(self) -> dict[str, list[int | str]]:
         try:

@@ -15,7 +15,7 @@ import torch
 
 from genrec.assets.codes.diagnostics import report
 from genrec.assets.codes.fitted import check_grid
-from genrec.assets.given import KEY, hash_file, named, present, read_json, read_keys, read_table, side_by_side
+from genrec.assets.given import KEY, hash_files, named, present, read_json, read_keys, read_table, side_by_side
 from genrec.assets.recipe import ItemCodes, hash_texts
 from genrec.data import Catalog, Dataset
 from genrec.errors import GenrecError
@@ -69,8 +69,7 @@ class FileCodes(ItemCodes):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `FromEmbeddings.fingerprint`: what is in the files, not where they lie."""
-        files = [hash_file(part) for part in (self.path, self.keys) if part is not None]
-        return {"files": files, "items": hash_texts(dataset.catalog.keys)}
+        return {"files": hash_files(self.path, self.keys), "items": hash_texts(dataset.catalog.keys)}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `FromEmbeddings.build`.
@@ -103,7 +102,7 @@ class FileCodes(ItemCodes):
         )
 
     def _read(self) -> tuple[Catalog, np.ndarray]:
-        return _read(self.path, self.keys, *(hash_file(part) for part in (self.path, self.keys) if part is not None))
+        return _read(self.path, self.keys, *hash_files(self.path, self.keys))
 
 
 @lru_cache(maxsize=4)

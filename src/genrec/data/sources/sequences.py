@@ -86,13 +86,7 @@ class Sequences(Source):
         parts = find(self.interactions, root)
         items = None if self.items is None else find(self.items, root)
         hashes = Hashes(root / PREPARED)
-        asked = {name: value for name, value in vars(self).items() if name not in ("interactions", "items")}
-        fingerprint = {
-            "source": type(self).__name__,
-            "asked": {name: repr(value) for name, value in asked.items()},
-            "files": [hashes.of(part) for part in parts],
-            "items": None if items is None else [hashes.of(part) for part in items],
-        }
+        fingerprint = hashes.fingerprint(self, [hashes.of(part) for part in parts], items)
         name = name_of(self.interactions)
         return prepared(root, name, fingerprint, lambda scratch: self._make(name, parts, items, scratch))
 

@@ -104,13 +104,8 @@ class Table(Source):
         logs = [(part, find(name, root)) for part, name in files]
         items = None if self.items is None else find(self.items, root)
         hashes = Hashes(root / PREPARED)
-        asked = {name: value for name, value in vars(self).items() if name not in ("interactions", "items")}
-        fingerprint = {
-            "source": type(self).__name__,
-            "asked": {name: repr(value) for name, value in asked.items()},
-            "files": [[part, [hashes.of(file) for file in parts]] for part, parts in logs],
-            "items": None if items is None else [hashes.of(part) for part in items],
-        }
+        hashed = [[part, [hashes.of(file) for file in parts]] for part, parts in logs]
+        fingerprint = hashes.fingerprint(self, hashed, items)
         name = self._name(root)
         return prepared(root, name, fingerprint, lambda scratch: self._make(name, logs, items, scratch))
 

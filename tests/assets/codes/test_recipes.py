@@ -338,3 +338,19 @@ def test_items_are_encoded_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(network.latents(text), latents)
     assert max(held) == 16
     assert network.codes(text[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("changed", [{"initial": "items"}, {"initial": "uniform"}, {"gradient": "rotation"}], ids=str)
+@pytest.mark.parametrize("recipe", [TIGER, LETTER], ids=["TIGER", "LETTER"])
+def test_where_codebooks_begin_and_how_the_encoder_learns_are_keys_of_both(
+    recipe: RQVAECodes | LETTERCodes, changed: dict[str, str], tmp_path: Path
+) -> None:
+    text, cf = clustered(120, 12, kinds=6), noise(120, 8)
+    other = replace(recipe, training=replace(SHORT, **changed))
+    before, after = (build(each, tmp_path, text, cf, warm=120) for each in (recipe, other))
+
+    assert not np.array_equal(before.arrays["codebooks"], after.arrays["codebooks"])
+    assert before.told["first"].keys() == after.told["first"].keys()
+    # The estimator decides what is learned, not what is chosen at first.
+    assert (before.told["first"] == after.told["first"]) == ("gradient" in changed)
+    assert other.fingerprint(items(120, 120)) != recipe.fingerprint(items(120, 120))

@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genrec.assets.codes.codebooks import balance, initialize, kmeans
-from genrec.assets.codes.rqvae import RQVAE, Quantized, Reduction, quantization_loss, quantize, reconstruction_loss
+from genrec.assets.codes.codebooks import Initial, balance, initialize, kmeans
+from genrec.assets.codes.rqvae import (
+    RQVAE,
+    Quantized,
+    Reduction,
+    quantization_loss,
+    quantize,
+    reconstruction_loss,
+    rotated,
+)
 
 LEVELS, SIZE, DIM = 3, 5, 4
 
@@ -45,6 +53,59 @@ def test_the_decoder_gets_the_sum_of_the_codes() -> None:
     found = quantize(drawn(7, DIM), codebooks)
     expected = sum(codebooks[level, found.codes[:, level]] for level in range(LEVELS))
     torch.testing.assert_close(found.latents, expected)
+
+
+@given(dim=st.integers(2, 6), seed=st.integers(0, 50))
+def test_a_rotation_turns_the_gradient_as_it_turns_the_latents(dim: int, seed: int) -> None:
+    source, target, grad = drawn(3, dim, seed=seed).double().unbind()
+    source.requires_grad_()
+    rotated(source[None], target[None])[0].backward(grad)
+
+    # The paper's matrix, written out: the rotation in the plane of both, the rest stays.
+    one, two = source.detach() / source.detach().norm(), target / target.norm()
+    middle = (one + two) / (one + two).norm()
+    matrix = torch.eye(dim, dtype=torch.float64) - 2 * middle.outer(middle) + 2 * two.outer(one)
+    matrix = matrix * target.norm() / source.detach().norm()
+    torch.testing.assert_close(matrix @ source.detach(), target)
+    torch.testing.assert_close(source.grad, matrix.T @ grad)
+    # A gradient has the angle to the latent that it has to the code.
+    torch.testing.assert_close(source.grad @ one, grad @ two * target.norm() / source.detach().norm())
+
+
+def test_a_rotation_is_that_of_the_library() -> None:
+    library = pytest.importorskip("vector_quantize_pytorch.vector_quantize_pytorch")
+    source, target = drawn(20, 5), drawn(20, 5, seed=1)
+    torch.testing.assert_close(rotated(source, target), library.rotate_to(source, target))
+
+
+def test_the_estimator_moves_gradients_and_nothing_else() -> None:
+    codebooks, weight, found = drawn(LEVELS, SIZE, DIM, seed=1), drawn(7, DIM, seed=2), {}
+    for gradient in ("straight_through", "rotation"):
+        latents = drawn(7, DIM).requires_grad_()
+        quantized = quantize(latents, codebooks, gradient=gradient)
+        (quantized.latents * weight).sum().backward()
+        found[gradient] = quantized.latents.detach(), latents.grad
+
+    torch.testing.assert_close(found["straight_through"][0], found["rotation"][0])
+    assert torch.equal(found["straight_through"][1], weight)
+    turned = found["rotation"][1]
+    assert turned is not None
+    assert not torch.allclose(turned, weight, atol=0.1)
+    # Stretched by the ratio of the lengths.
+    stretched = found["rotation"][0].norm(dim=1) / drawn(7, DIM).norm(dim=1)
+    torch.testing.assert_close(turned.norm(dim=1), weight.norm(dim=1) * stretched)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [([0.0, 0.0], [1.0, 0.0]), ([1.0, 0.0], [0.0, 0.0]), ([1.0, 2.0], [-1.0, -2.0])]
+)
+def test_what_has_no_direction_has_a_gradient_that_is_a_number(source: list[float], target: list[float]) -> None:
+    latent = torch.tensor([source], requires_grad=True)
+    moved = rotated(latent, torch.tensor([target]))
+    moved.sum().backward()
+    assert torch.isfinite(moved).all()
+    assert latent.grad is not None
+    assert torch.isfinite(latent.grad).all()
 
 
 def test_residuals_shrink_from_level_to_level() -> None:
@@ -149,6 +210,27 @@ def test_codebooks_begin_in_the_middle_of_what_is_left(balanced: bool) -> None:
             # K-means stops a little before its fixed point; balanced centres are means of about these items.
             distance = (mean - model.codebooks[level, code]).norm()
             assert distance < (0.5 if balanced else 0.02) * quantized.residuals[:, level].norm(dim=1).mean()
+
+
+@pytest.mark.parametrize("initial", ["items", "uniform"])
+@pytest.mark.parametrize("count", [200, 6])
+def test_codebooks_begin_at_items_or_anywhere(initial: Initial, count: int) -> None:
+    text = drawn(count, 6)
+    one, two, other = (network(text, size=8) for _ in range(3))
+    for model, seed in ((one, 0), (two, 0), (other, 1)):
+        initialize(model, text, False, seed, initial)
+    assert torch.equal(one.codebooks, two.codebooks)
+    assert not torch.equal(one.codebooks, other.codebooks)
+    if initial == "uniform":
+        assert one.codebooks.abs().max() <= 1 / 8
+        assert one.codebooks.std() > 1 / 8 / 3
+        return
+    residuals = quantize(one.latents(text), one.codebooks).residuals
+    for level, codebook in enumerate(one.codebooks):
+        nearest = torch.cdist(codebook, residuals[:, level]).min(1)
+        assert nearest.values.max() < 1e-3
+        # Nobody is drawn twice where there are enough.
+        assert count < 8 or len(nearest.indices.unique()) == 8
 
 
 def test_k_means_of_few_points_uses_them_all() -> None:

@@ -1,6 +1,8 @@
-"""Where codebooks begin: k-means of what each level has to explain, over all items."""
+"""Where codebooks begin: at what each level has to explain, or anywhere."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,27 +11,41 @@ from torch import Tensor
 from genrec.assets.codes.balance import distances, sinkhorn
 from genrec.assets.codes.rqvae import RQVAE
 
+Initial = Literal["kmeans", "items", "uniform"]
+
 ITERATIONS = 100
 BALANCED_ITERATIONS = 10
 BALANCED_EPSILON = 0.003
 
 
 @torch.no_grad()
-def initialize(network: RQVAE, text: Tensor, balanced: bool, seed: int) -> None:
-    """Fill the codebooks, level by level, by k-means of the residuals of all items.
+def initialize(network: RQVAE, text: Tensor, balanced: bool, seed: int, initial: Initial = "kmeans") -> None:
+    """Fill the codebooks, level by level.
 
     Args:
         network: its encoder is taken as it is.
         text: [n, text_dim], embeddings as they come.
-        balanced: clusters of about the same size (LETTER) instead of plain k-means (TIGER).
-        seed: of the first centres.
+        balanced: k-means makes clusters of about the same size (LETTER) instead of any (TIGER).
+        seed: of the first centres, and of all that is drawn.
+        initial: "kmeans" of the residuals of all items; the residuals of drawn "items"; or "uniform" between -1 / size
+            and 1 / size, whatever the items, as in the first code of the VQ-VAE.
     """
+    if initial == "uniform":
+        size = network.codebooks.shape[1]
+        drawn = np.random.default_rng(seed).uniform(-1 / size, 1 / size, network.codebooks.shape)
+        network.codebooks.copy_(torch.from_numpy(drawn))
+        return
     residual = network.latents(text)
     for level, codebook in enumerate(network.codebooks):
-        centers = kmeans(residual.numpy(force=True), len(codebook), seed + level)
+        points = residual.numpy(force=True)
+        if initial == "items":
+            rng = np.random.default_rng([seed, level])
+            centers = points[rng.choice(len(points), len(codebook), replace=len(points) < len(codebook))]
+        else:
+            centers = kmeans(points, len(codebook), seed + level)
         codebook.copy_(torch.from_numpy(centers))
         # Fewer than two points per code cannot be balanced.
-        if balanced and len(text) >= 2 * len(codebook):
+        if balanced and initial == "kmeans" and len(text) >= 2 * len(codebook):
             codebook.copy_(balance(residual, codebook))
         residual = residual - codebook[distances(residual, codebook).argmin(1)]
 

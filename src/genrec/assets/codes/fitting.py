@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from genrec import devices
-from genrec.assets.codes.codebooks import initialize
+from genrec.assets.codes.codebooks import Initial, initialize
 from genrec.assets.codes.diagnostics import collision_rate
 from genrec.assets.codes.fitted import drawn
 from genrec.assets.codes.rqvae import (
     CHUNK,
     RQVAE,
+    Gradient,
     Quantized,
     Reduction,
     quantization_loss,
@@ -49,6 +50,8 @@ class Training:
         reset_every: steps between replacing the codes that went unused for an epoch by random residuals; 0 is never, as
             in the papers, and costs half of the codes of the first level.
         seed: of weights, first centres and order; None is the run's.
+        initial: where codebooks begin: see `genrec.assets.codes.codebooks.initialize`.
+        gradient: how the encoder learns across the choice of codes: see `genrec.assets.codes.rqvae.quantize`.
     """
 
     steps: int = 4_000
@@ -59,6 +62,8 @@ class Training:
     patience: int = 20
     reset_every: int = 100
     seed: int | None = None
+    initial: Initial = "kmeans"
+    gradient: Gradient = "straight_through"
 
     def __post_init__(self) -> None:
         at_least(1, "Training", items=self.items)
@@ -78,6 +83,7 @@ class Objective(nn.Module):
         epsilon: see `quantize`.
         regularizers: further parts, called with the codebooks, the quantised batch and its rows.
         weights: of the regularisers, by the same names.
+        gradient: see `quantize`.
     """
 
     def __init__(
@@ -88,19 +94,22 @@ class Objective(nn.Module):
         epsilon: float = 0.0,
         regularizers: Mapping[str, nn.Module] | None = None,
         weights: Mapping[str, float] | None = None,
+        gradient: Gradient = "straight_through",
     ) -> None:
         super().__init__()
         self.network = network
         self.reduction = reduction
         self.residual_grad = residual_grad
         self.epsilon = epsilon
+        self.gradient: Gradient = gradient
         self.regularizers = nn.ModuleDict(regularizers)
         self.weights = weights or {}
 
     def forward(self, text: Tensor, rows: Tensor) -> tuple[dict[str, Tensor], Quantized]:
         """Weighted parts whose sum is minimised, for standardised embeddings [B, text_dim] of item rows [B]."""
         network = self.network
-        quantized = quantize(network.encoder(text), network.codebooks, self.residual_grad, self.epsilon)
+        latents = network.encoder(text)
+        quantized = quantize(latents, network.codebooks, self.residual_grad, self.epsilon, self.gradient)
         parts = {
             "reconstruction": reconstruction_loss(network.decoder(quantized.latents), text, self.reduction),
             "quantization": quantization_loss(quantized, self.reduction),
@@ -167,7 +176,7 @@ def fit(
         objective, text = make().to(device), text.to(device)
         network = objective.network
         network.fit_scale(text)
-        initialize(network, text, balanced, seed)
+        initialize(network, text, balanced, seed, training.initial)
         trained = train(objective, network.standardize(text), training)
     return network.cpu().eval(), trained
 

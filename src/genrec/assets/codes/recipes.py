@@ -70,7 +70,7 @@ class RQVAECodes(ItemCodes):
 
         def objective() -> Objective:
             network = RQVAE(text.shape[1], self.levels, self.size, self.dim)
-            return Objective(network, self.reduction, self.residual_grad)
+            return Objective(network, self.reduction, self.residual_grad, gradient=self.training.gradient)
 
         fitted = torch.from_numpy(embeddings[TEXT][self.training.sample(fitted_rows(self.fit_items, dataset))])
         network, trained = fit(objective, fitted, self.training, balanced=False)
@@ -168,6 +168,7 @@ class LETTERCodes(ItemCodes):
                 "diversity": Diversity(max(REFRESH, epoch), number(self.training.seed)),
             },
             weights={"alignment": self.alpha, "diversity": self.beta},
+            gradient=self.training.gradient,
         )
 
     def encode(self, embeddings: Mapping[str, np.ndarray], built: Mapping[str, np.ndarray]) -> np.ndarray:

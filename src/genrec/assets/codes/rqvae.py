@@ -12,18 +12,23 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.assets.codes.balance import distances, sinkhorn
 from genrec.assets.codes.layers import HIDDEN, mlp
 
 Reduction = Literal["sum", "mean"]
+Gradient = Literal["straight_through", "rotation"]
+"""How what is decoded moves the latents, across the choice of codes."""
 
 COMMITMENT = 0.25
 """Weight of what pulls latents to their codes: the beta of TIGER, the mu of LETTER."""
 
 CHUNK = 2**16
 """Items that are encoded at a time."""
+SMALL = 1e-6
+"""A vector of this length has no direction."""
 CONSTANT = 1e-6
 """A text feature whose standard deviation is below this says nothing, and is not scaled up."""
 
@@ -33,7 +38,7 @@ class Quantized(NamedTuple):
 
     Args:
         codes: [B, L] long.
-        latents: [B, d], the sum of the codes' vectors; its gradient goes to the latents as if nothing had happened.
+        latents: [B, d], the sum of the codes' vectors; its gradient goes to the latents, as `Gradient` says.
         residuals: [B, L, d], what every level had to explain.
         vectors: [B, L, d], the codes' vectors.
     """
@@ -44,7 +49,13 @@ class Quantized(NamedTuple):
     vectors: Tensor
 
 
-def quantize(latents: Tensor, codebooks: Tensor, residual_grad: bool = False, epsilon: float = 0.0) -> Quantized:
+def quantize(
+    latents: Tensor,
+    codebooks: Tensor,
+    residual_grad: bool = False,
+    epsilon: float = 0.0,
+    gradient: Gradient = "straight_through",
+) -> Quantized:
     """Give every latent its nearest code, what that leaves its nearest code of the next level, and so on.
 
     Args:
@@ -52,6 +63,7 @@ def quantize(latents: Tensor, codebooks: Tensor, residual_grad: bool = False, ep
         codebooks: [L, size, d].
         residual_grad: let the commitment terms of all levels reach the latents, not those of the first alone.
         epsilon: above 0, the codes of the last level are shared out evenly over the batch (`sinkhorn`).
+        gradient: "straight_through" hands the gradient on as if nothing had happened, "rotation" turns it (`rotated`).
     """
     residual = latents
     codes, residuals, vectors = [], [], []
@@ -65,9 +77,25 @@ def quantize(latents: Tensor, codebooks: Tensor, residual_grad: bool = False, ep
         if not residual_grad:
             residual = residual.detach()
     total = torch.stack(vectors).sum(0)
+    moved = latents if gradient == "straight_through" else rotated(latents, total.detach())
     return Quantized(
-        torch.stack(codes, 1), latents + (total - latents).detach(), torch.stack(residuals, 1), torch.stack(vectors, 1)
+        torch.stack(codes, 1), moved + (total - moved).detach(), torch.stack(residuals, 1), torch.stack(vectors, 1)
     )
+
+
+def rotated(latents: Tensor, onto: Tensor) -> Tensor:
+    """Latents [B, d] rotated and stretched onto other vectors [B, d]; neither counts as a function of the latents.
+
+    So a gradient comes back rotated and stretched the other way: what a latent and its code have as an angle to it
+    stays as it is. The rotation trick (Fifty et al., "Restructuring Vector Quantization with the Rotation Trick", ICLR
+    2025, arXiv 2410.06424, Section 4.2), of the sum of all levels' codes as one code: there are no levels in the paper.
+    """
+    lengths, wanted = latents.detach().norm(dim=1, keepdim=True), onto.norm(dim=1, keepdim=True)
+    source, target = latents.detach() / lengths.clamp(min=SMALL), onto / wanted.clamp(min=SMALL)
+    middle = F.normalize(source + target, dim=1, eps=SMALL)
+    turned = latents - 2 * (latents * middle).sum(1, keepdim=True) * middle
+    turned = turned + 2 * (latents * source).sum(1, keepdim=True) * target
+    return turned * (wanted / lengths.clamp(min=SMALL))
 
 
 def reconstruction_loss(decoded: Tensor, text: Tensor, reduction: Reduction) -> Tensor:

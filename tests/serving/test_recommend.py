@@ -102,7 +102,11 @@ def test_an_index_says_what_it_finds(run: Path, served: Served, capsys: pytest.C
 
 def test_wrong_arguments(run: Path, served: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     common = ["--run", str(run), "--history", ""]
-    assert "arguments are required: --history" in complaint(capsys, "--run", str(run))
+    assert "one of the arguments --history --histories is required" in complaint(capsys, "--run", str(run))
+    histories = ["--run", str(run), "--histories", "histories.jsonl"]
+    assert "not allowed with argument --histories" in complaint(capsys, *histories, "--history", "")
+    assert "give --output FILE" in complaint(capsys, *histories)
+    assert "no file `histories.jsonl` (--histories)" in complaint(capsys, *histories, "--output", "best.jsonl")
     assert "not `best.csv` (--output)" in complaint(capsys, *common, "--output", "best.csv")
     assert "cannot read `allowed.txt` (--allow)" in complaint(capsys, *common, "--allow", "allowed.txt")
     Path("allowed.txt").write_text("\n")
@@ -155,6 +159,9 @@ def test_half_a_character() -> None:
         ('"a,b", c', ["a,b", "c"]),
         ('"say ""yes""",b', ['say "yes"', "b"]),
         ("a'b", ["a'b"]),
+        ('["a,b", " c"]', ["a,b", " c"]),
+        (" [ ]", []),
+        ("[x],y", ["[x]", "y"]),
     ],
 )
 def test_a_history_by_hand(text: str, keys: list[str]) -> None:
@@ -164,6 +171,24 @@ def test_a_history_by_hand(text: str, keys: list[str]) -> None:
 def test_a_quote_that_is_not_closed() -> None:
     with pytest.raises(GenrecError, match="is no list of keys between commas"):
         read_history('"a,b')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('["a", b]', "not valid JSON"), ('["a", 1]', "no list of texts"), ('["a"], b', "not valid JSON")],
+)
+def test_a_list_of_json_that_is_none(text: str, message: str) -> None:
+    with pytest.raises(GenrecError, match=f"--history .*{message}"):
+        read_history(text)
+
+
+def test_the_histories_of_a_file(run: Path, served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("histories.jsonl").write_text(json.dumps(list(served.catalog.keys[3:5])) + "\n[]")
+    arguments = ["--run", str(run), "--histories", "histories.jsonl", "--k", "4", "--index", "exact"]
+    main(["recommend", *arguments, "--output", "best.parquet"])
+    found = served.recommend([served.catalog.keys[3:5], []], k=4)
+    assert pl.read_parquet("best.parquet")["item"].to_list() == found["item"].to_list()
+    assert capsys.readouterr().out.endswith("wrote 8 recommendations to best.parquet\n")
 
 
 def test_no_new_items() -> None:

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import polars as pl
 
 from genrec.data.catalog import CATEGORIES, KEY, PRICE, SCHEMA
 from genrec.data.files import json_lines
+from genrec.data.files.records import parse
 from genrec.errors import GenrecError
 
 KINDS = {CATEGORIES: "a list of texts", PRICE: "a number"}
 """What the fields of an item are; the others are texts."""
 
 
+LIST = re.compile(r'\s*\[\s*["\]]')
+"""How a list of JSON texts begins; a key may begin with a bracket, too."""
+
+
 def read_history(text: str) -> list[str]:
-    """Item keys between commas; one that has commas itself stands in quotes, as in a csv file.
+    """Item keys between commas, one that has commas itself in quotes, as in a csv file; or a list of JSON.
 
     Raises:
-        GenrecError: if a quote is not closed.
+        GenrecError: if a quote is not closed, or what begins as a list of JSON texts is none.
     """
+    if LIST.match(text):
+        keys = parse(text, f"--history {text!r:.80}")
+        if not all(isinstance(key, str) for key in keys):
+            raise GenrecError(f"--history {text!r:.80} is no list of texts")
+        return list(keys)
     try:
         cells = next(csv.reader([text], skipinitialspace=True, strict=True), [])
     except csv.Error as error:

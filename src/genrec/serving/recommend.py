@@ -1,4 +1,4 @@
-"""``genrec recommend``: what a trained recommender has for users whose histories are given by hand."""
+"""``genrec recommend``: what a trained recommender has for users whose histories are given by hand, or in a file."""
 
 from __future__ import annotations
 
@@ -36,9 +36,13 @@ def command(arguments: Sequence[str]) -> None:
     output = Path(chosen.output) if chosen.output else None
     if output and output.suffix not in (".parquet", ".jsonl"):
         raise GenrecError(f"recommend writes .parquet or .jsonl, not `{output.name}` (--output)")
+    if chosen.histories and not output:
+        raise GenrecError("lists for a file of histories are written into another: give --output FILE")
+    if chosen.histories and not Path(chosen.histories).is_file():
+        raise GenrecError(f"there is no file `{chosen.histories}` (--histories)")
     new = read_items(Path(chosen.new_items)) if chosen.new_items else None
     allowed = read_keys(Path(chosen.allow)) if chosen.allow else None
-    histories = [read_history(history) for history in chosen.history]
+    histories = [read_history(history) for history in chosen.history or ()]
     if chosen.k < 1:
         raise GenrecError(f"--k is the number of items per user, at least 1, not {chosen.k}")
     quieten()
@@ -46,7 +50,7 @@ def command(arguments: Sequence[str]) -> None:
     if new is not None:
         served.add_items(new)
         print(f"added {len(new):,} {'item' if len(new) == 1 else 'items'} of {chosen.new_items}", file=sys.stderr)
-    if chosen.skip_unknown:
+    if chosen.skip_unknown and histories:
         histories = served.known(histories)
     # Before what takes long.
     _check(served, [key for history in histories for key in history], "--history")
@@ -54,6 +58,13 @@ def command(arguments: Sequence[str]) -> None:
     if chosen.index:
         share = served.build_index(chosen.index, chosen.k)
         print(f"{chosen.index} index: recall@{chosen.k} against exact search is {share:.3f}")
+    if output and chosen.histories:
+        from genrec.serving.batch import Batch
+
+        asked = chosen.k, allowed, chosen.repeats, chosen.skip_unknown
+        count = Batch(served, Path(chosen.histories), output, *asked).run()
+        print(f"wrote {count:,} recommendations to {output}")
+        return
     found = served.recommend(histories, chosen.k, allowed, chosen.repeats)
     for user, history in enumerate(histories):
         wide_console().print(_table(served, user, history, found.slice(user * chosen.k, chosen.k)))
@@ -63,15 +74,23 @@ def command(arguments: Sequence[str]) -> None:
 
 
 def _options() -> Options:
-    options = Options("recommend", "The best items of a trained recommender for histories that are given by hand.")
+    options = Options(
+        "recommend", "The best items of a trained recommender for histories that are given by hand, or in a file."
+    )
     options.add_argument("--run", required=True, help="a run, a folder of runs (the newest), or what was saved")
-    options.add_argument(
+    users = options.add_mutually_exclusive_group(required=True)
+    users.add_argument(
         "--history",
         action="append",
-        required=True,
         metavar="ITEM,ITEM,...",
-        help="what a user took, oldest first; give it once for every user, empty for one of whom nothing is known; a "
-        "key with a comma stands in quotes: '\"a,b\",c'",
+        help="what a user took, oldest first; give it once for every user, empty for one of whom nothing is known; "
+        'keys with commas stand in quotes, or in a list of JSON: \'"a,b",c\' or \'["a,b", "c"]\'',
+    )
+    users.add_argument(
+        "--histories",
+        metavar="FILE",
+        help="the histories of any number of users: .parquet with a column `history`, or .jsonl; needs --output, and "
+        "goes on after a kill",
     )
     options.add_argument("--skip-unknown", action="store_true", help="leave out unknown items, and say how many")
     options.add_argument("--k", type=int, default=10, help="items per user (%(default)s)")

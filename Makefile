@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 		*) echo "installing into $(VENV), a few minutes: torch with CUDA where there is a build, 5.8 GB with all the rest ...";; \
 	esac; \
 	$$get torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,minilm]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,minilm,quantize]'
 	touch $(STAMP)
 
 quickstart: install

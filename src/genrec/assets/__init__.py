@@ -2,11 +2,13 @@
 
 from genrec.assets.cf import ReleasedCF
 from genrec.assets.clusters import CooccurrenceClusters
+from genrec.assets.codes.averages import RVQCodes
 from genrec.assets.codes.fitting import Training
 from genrec.assets.codes.given import FileCodes
 from genrec.assets.codes.product import PQCodes
 from genrec.assets.codes.recipes import LETTERCodes, RQVAECodes, encode
 from genrec.assets.codes.residual import RQKMeansCodes
+from genrec.assets.codes.scalar import FSQCodes
 from genrec.assets.frequency import Frequency
 from genrec.assets.given import FileEmbeddings
 from genrec.assets.item_assets import Assets, ItemAssets
@@ -24,6 +26,7 @@ __all__ = [
     "CatalogTags",
     "CooccurrenceClusters",
     "EmbeddingAsset",
+    "FSQCodes",
     "FileCodes",
     "FileEmbeddings",
     "Frequency",
@@ -38,6 +41,7 @@ __all__ = [
     "PQCodes",
     "RQKMeansCodes",
     "RQVAECodes",
+    "RVQCodes",
     "ReleasedCF",
     "SentenceText",
     "TextAsset",

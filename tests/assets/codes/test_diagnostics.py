@@ -47,8 +47,8 @@ def test_a_collapse_is_loud(recwarn: pytest.WarningsRecorder) -> None:
     codes = torch.stack([torch.arange(1000) % 256, torch.arange(1000) % 12], 1)
     warn_of_collapse(diagnose(codes, [256, 256]), 256)
     assert [str(each.message) for each in recwarn] == [
-        "the codes have collapsed: of 256 codes, level 2 uses 12 for 1000 items; train for more steps, or replace "
-        "unused codes (`reset_every`)"
+        "the codes have collapsed: of 256 codes, level 2 uses 12 for 1000 items; train for more steps, have unused "
+        "codes replaced, or give fewer"
     ]
 
 

@@ -1,32 +1,41 @@
-"""Quantisers that are fitted by k-means alone: residual, balanced, product and rotated product."""
+"""Quantisers of embeddings as they are, by k-means and moving averages, and one that rounds to a grid."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from genrec.assets import ItemCodes, PQCodes, RQKMeansCodes
+from genrec.assets import FSQCodes, ItemCodes, PQCodes, RQKMeansCodes, RQVAECodes, RVQCodes, Training
 from genrec.assets.codes.balance import share_out
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.errors import GenrecError
 
 RESIDUAL = RQKMeansCodes(levels=3, size=8, seed=0)
 PRODUCT = PQCodes(digits=4, size=8, dim=16, rotate=False, seed=0)
+AVERAGES = RVQCodes(levels=3, size=8, steps=60, batch_size=64, seed=0)
+GRID = FSQCodes(digits=3, grid=(3, 4), steps=100, batch_size=64, lr=5e-3, seed=0)
 RECIPES = {
     "residual": RESIDUAL,
     "balanced": replace(RESIDUAL, balanced=True),
     "product": PRODUCT,
     "rotated": replace(PRODUCT, rotate=True),
     "plain": replace(PRODUCT, whiten=False),
+    "averages": AVERAGES,
+    "grid": GRID,
 }
+OPTIONAL = ("averages", "grid")
+"""Those that need a package of their own."""
 
 
 def items(n: int, warm: int) -> Dataset:
@@ -45,6 +54,8 @@ def vectors(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(params=RECIPES)
 def recipe(request: pytest.FixtureRequest) -> ItemCodes:
+    if request.param in OPTIONAL:
+        pytest.importorskip("vector_quantize_pytorch")
     return RECIPES[request.param]
 
 
@@ -69,6 +80,8 @@ def test_codes_are_the_nearest_centres_and_those_of_added_items_too(recipe: Item
 
 def slowly(recipe: ItemCodes, table: np.ndarray, built: dict[str, np.ndarray]) -> np.ndarray:
     """One item and one level after another, in float64."""
+    if isinstance(recipe, FSQCodes):
+        return rounded(recipe, (table.astype(np.float64) - built["mean"]) / built["std"], built)
     found = []
     for row in table.astype(np.float64):
         rest, codes = row - built["mean"], []
@@ -79,6 +92,26 @@ def slowly(recipe: ItemCodes, table: np.ndarray, built: dict[str, np.ndarray]) -
             for book in built["codebooks"]:
                 codes.append(cdist(rest[None], book).argmin())
                 rest = rest - book[codes[-1]]
+        found.append(codes)
+    return np.array(found)
+
+
+def rounded(recipe: FSQCodes, points: np.ndarray, built: dict[str, np.ndarray]) -> np.ndarray:
+    """The encoder layer by layer, then the paper's formulas (Section 3.1), one number after another."""
+    layers = sorted({int(name.split(".")[1]) for name in built if name.startswith("encoder.")})
+    for layer in layers:
+        points = points @ built[f"encoder.{layer}.weight"].T.astype(np.float64) + built[f"encoder.{layer}.bias"]
+        points = points if layer == layers[-1] else np.maximum(points, 0)
+    found = []
+    for row in points.reshape(len(points), recipe.digits, len(recipe.grid)):
+        codes = []
+        for digit in row:
+            code, step = 0, 1
+            for number, values in zip(digit, recipe.grid, strict=True):
+                half, offset = (values - 1) * 1.001 / 2, 0.5 * (values % 2 == 0)
+                bounded = np.tanh(number + np.arctanh(offset / half)) * half - offset
+                code, step = code + step * int(np.round(bounded) + values // 2), step * values
+            codes.append(code)
         found.append(codes)
     return np.array(found)
 
@@ -120,8 +153,8 @@ def test_any_embeddings_by_name(recipe: ItemCodes, tmp_path: Path) -> None:
 
 
 def test_levels_go_from_coarse_to_fine_and_rotation_loses_less(tmp_path: Path) -> None:
-    lost = {}
-    for name, recipe in {**RECIPES, "rotated plain": replace(RECIPES["rotated"], whiten=False)}.items():
+    lost, plain = {}, {name: recipe for name, recipe in RECIPES.items() if name not in OPTIONAL}
+    for name, recipe in {**plain, "rotated plain": replace(RECIPES["rotated"], whiten=False)}.items():
         recipe.build(items(1000, 1000), tmp_path, {"text": vectors(1000)})
         lost[name] = json.loads((tmp_path / "diagnostics.json").read_text())["reconstruction"]
 
@@ -184,6 +217,82 @@ def test_impossible_grids() -> None:
         PQCodes(size=100)
     with pytest.raises(GenrecError, match=r"at least 1 levels and 1 code"):
         RQKMeansCodes(levels=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FSQCodes(grid=()), r"the grid of FSQCodes has 3 values or more in each dimension, got \[\]"),
+        (lambda: FSQCodes(grid=(8, 2)), r"the grid of FSQCodes has 3 values or more in each dimension, got \[8, 2\]"),
+        (lambda: FSQCodes(digits=0), "at least 1 levels and 1 code"),
+        (lambda: FSQCodes(digits=2, grid=(1000, 1000)), "1,048,576 codes in all at most"),
+        (lambda: RVQCodes(decay=1.0), "shares from 0 to below 1 as decay and reset_below, got decay=1.0"),
+        (lambda: RVQCodes(steps=0), "`steps` of RVQCodes is 0: give 1 or more"),
+    ],
+)
+def test_impossible_settings(make: Callable[[], ItemCodes], message: str) -> None:
+    with pytest.raises(GenrecError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("recipe", [AVERAGES, GRID], ids=lambda recipe: recipe.name)
+def test_without_its_package_a_recipe_says_how_to_get_it(
+    recipe: ItemCodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vector_quantize_pytorch", None)
+    with pytest.raises(GenrecError, match=rf"{type(recipe).__name__} needs .* pip install 'genrec\[quantize\]'"):
+        recipe.build(items(20, 20), tmp_path, {"text": vectors(20)})
+
+
+def test_averages_come_to_rest_in_the_middle_of_their_items(tmp_path: Path) -> None:
+    pytest.importorskip("vector_quantize_pytorch")
+    text = vectors(400)
+    still = replace(AVERAGES, levels=1, decay=0.5, reset_below=0.0, batch_size=400, steps=60)
+    built = still.build(items(400, 400), tmp_path, {"text": text})
+
+    (book,), codes = built["codebooks"], built["codes"][:, 0]
+    for code in range(8):
+        np.testing.assert_allclose(book[code], (text - built["mean"])[codes == code].mean(0), atol=1e-3)
+    # As good as k-means, which looks at all items at once.
+    averages = json.loads((tmp_path / "diagnostics.json").read_text())["reconstruction"]
+    replace(RESIDUAL, levels=1).build(items(400, 400), tmp_path, {"text": text})
+    assert averages < 1.1 * json.loads((tmp_path / "diagnostics.json").read_text())["reconstruction"]
+
+
+def test_centres_that_nobody_uses_start_again(tmp_path: Path) -> None:
+    pytest.importorskip("vector_quantize_pytorch")
+    # Half of the centres begin on a few far points that come in none of the later batches but one.
+    heap = np.random.default_rng(0).standard_normal((600, 4)) * 0.01
+    far = np.random.default_rng(1).standard_normal((12, 4)) * 50
+    text = np.concatenate([heap, far]).astype(np.float32)
+    used = {}
+    for reset in (0.0, 0.2):
+        recipe = replace(AVERAGES, levels=1, size=32, batch_size=153, steps=200, decay=0.8, reset_below=reset)
+        built = recipe.build(items(612, 612), tmp_path, {"text": text})
+        used[reset] = len(np.unique(built["codes"][:600]))
+
+    assert used[0.2] > used[0.0]
+
+
+def test_codes_are_made_by_one_process_while_others_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = pytest.importorskip("vector_quantize_pytorch.vector_quantize_pytorch")
+    # As it would be in a training of several: asking the others would fail here, and would never end there.
+    monkeypatch.setattr(library, "is_distributed", lambda: True)
+    assert len(AVERAGES.build(items(100, 100), tmp_path, {"text": vectors(100)})["codes"]) == 100
+
+
+TRAINED = RQVAECodes(size=8, dim=4, training=Training(steps=5, seed=0))
+
+
+@pytest.mark.parametrize("recipe", [AVERAGES, GRID, TRAINED], ids=lambda recipe: recipe.name)
+def test_the_random_state_is_left_alone(recipe: ItemCodes, tmp_path: Path) -> None:
+    pytest.importorskip("vector_quantize_pytorch")
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    built = recipe.build(items(30, 30), tmp_path, {"text": vectors(30)})
+    recipe.encode({"text": vectors(3)}, built)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_no_more_items_are_fitted_to_than_is_said(recipe: ItemCodes, tmp_path: Path) -> None:

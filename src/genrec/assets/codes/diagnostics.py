@@ -82,7 +82,7 @@ def warn_of_collapse(numbers: Mapping[str, Any], size: int) -> None:
     if collapsed:
         warnings.warn(
             f"the codes have collapsed: of {size} codes, {', '.join(collapsed)} for {numbers['items']} items; train "
-            "for more steps, or replace unused codes (`reset_every`)",
+            "for more steps, have unused codes replaced, or give fewer",
             stacklevel=2,
         )
 

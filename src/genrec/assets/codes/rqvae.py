@@ -171,6 +171,8 @@ class RQVAE(nn.Module):
     @staticmethod
     def load(arrays: Mapping[str, np.ndarray]) -> RQVAE:
         """The network that `arrays` came from; other arrays among them are left alone."""
-        network = RQVAE(len(arrays["mean"]), *arrays["codebooks"].shape)
+        # Its first weights are drawn, and nobody's random numbers are to be others for it.
+        with torch.random.fork_rng(devices=[]):
+            network = RQVAE(len(arrays["mean"]), *arrays["codebooks"].shape)
         network.load_state_dict({name: torch.from_numpy(np.array(arrays[name])) for name in network.state_dict()})
         return network.eval()

@@ -52,6 +52,10 @@ class IDGenRec(TokenSequence):
         self.tags = tags or CatalogTags(otherwise=KeywordTags())
         self.max_tokens = max_tokens
 
+    def texts(self, catalog: Catalog, assets: ItemAssets) -> Sequence[str]:
+        """See `ItemIdentifier.texts`: the names stand in every history, so that their words are to be few tokens."""
+        return [*catalog.titles, *self._tags(catalog, assets)]
+
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
         """See `ItemIdentifier.setup`."""
         self._tokenizer = backbone.tokenizer
@@ -59,12 +63,15 @@ class IDGenRec(TokenSequence):
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
-        built = assets.built(self.tags)
-        tags = [*built[TAGS].tolist(), *self.tags.encode(catalog, built)]
         late = np.ones(len(catalog), bool)
         counts = assets.built(Frequency())["counts"]
         late[: len(counts)] = counts == 0
-        return self._unique(tags, late, known)
+        return self._unique(self._tags(catalog, assets), late, known)
+
+    def _tags(self, catalog: Catalog, assets: ItemAssets) -> list[str]:
+        """Of every item, as they come."""
+        built = assets.built(self.tags)
+        return [*built[TAGS].tolist(), *self.tags.encode(catalog, built)]
 
     def rename(self, tags: Sequence[str], warm: np.ndarray) -> float:
         """Give all items other names.

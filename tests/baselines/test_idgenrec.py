@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from genrec.assets import CatalogTags, KeywordTags
+from genrec.assets import Assets, CatalogTags, KeywordTags
 from genrec.backbones import T5Backbone
 from genrec.data import Dataset, Ragged, Release
 from genrec.decoding.trie import ROOT
@@ -65,6 +65,16 @@ def test_an_item_is_called_by_its_tags(dataset: Dataset, tmp_path: Path, kind: s
     tokenizer = model.backbone.tokenizer
     assert codes(model)[3] == tuple(tokenizer("tag 3", add_special_tokens=False)["input_ids"])
     assert model.identifier.names.tokens == []
+
+
+def test_a_new_tokenizer_has_the_words_of_the_tags(tmp_path: Path) -> None:
+    dataset = shelf(title=["one", "two", "three"], tags=["webkinz pug", "pug webkinz", "pug of webkinz"])
+    identifier = IDGenRec()
+    texts = identifier.texts(dataset.catalog, Assets(root=str(tmp_path)).bind(dataset))
+    backbone = T5Backbone(sizes=T5)
+    backbone.setup(texts)
+    model = Textual(identifier, dataset, tmp_path, backbone)
+    assert [len(name) for name in codes(model)] == [2, 2, 3]
 
 
 def test_ids_are_joined_by_semicolons(dataset: Dataset, tmp_path: Path, kind: str) -> None:

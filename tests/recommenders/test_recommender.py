@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 import torch
 
-from genrec.assets import Assets, ReleasedCF, TfidfText
+from genrec.assets import Assets, ItemAssets, ReleasedCF, TfidfText
 from genrec.backbones import CausalBackbone, T5Backbone
-from genrec.data import Dataset, InMemory, Ragged, SequenceData
+from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.identifiers import SETRec
 from genrec.recommenders.recommender import Recommender
@@ -51,6 +51,22 @@ def test_the_identifier_may_learn_at_a_rate_of_its_own(dataset: Dataset, tmp_pat
         assert sum(len(group["params"]) for group in groups) == len(list(made.module.parameters()))
         rates[lr] = [group["initial_lr"] for group in groups]
     assert rates == {None: [1e-3] * 4, 0.5: [1e-3, 1e-3, 0.5, 0.5]}
+
+
+class Speaker(SETRec):
+    """Its items are called by words that stand in no title."""
+
+    def texts(self, catalog: Catalog, assets: ItemAssets) -> list[str]:
+        return [*catalog.titles, *["zebrafish"] * 3]
+
+
+def test_a_new_tokenizer_learns_what_the_identifier_writes(dataset: Dataset, tmp_path: Path) -> None:
+    made = Setup(dataset, tmp_path)
+    made.module.identifier = Speaker(n_semantic=2)
+    made.trainer().validate(made.module, made.data, verbose=False)
+    read = made.module.backbone.tokenizer(["zebrafish", "webcamera"], add_special_tokens=False)
+    known, strange = map(len, read["input_ids"])
+    assert (known, strange > 4) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,13 @@ class ItemIdentifier(Tables, ABC):
             f"{type(self).__name__} learns from no softmax over items or words: leave out `model.init_args.negatives`"
         )
 
+    def texts(self, catalog: Catalog, assets: ItemAssets) -> Sequence[str]:
+        """All that is read and written in words; a backbone without a tokenizer of its own learns one from it.
+
+        Called once, before `setup`; a method without words has the titles, whose words new tokens may begin as.
+        """
+        return catalog.titles
+
     @abstractmethod
     def setup(self, catalog: Catalog, assets: ItemAssets, backbone: Backbone) -> None:
         """Create the parameters. Called once, before a checkpoint is restored."""

@@ -97,7 +97,7 @@ class Recommender(RankingModule):
         # Items that came since the training get their rows filled when its parameters are there.
         known = self.known.catalog
         self.item_assets = self.assets.bind(self.known)
-        self.backbone.setup(known.titles, self.prompt.texts)
+        self.backbone.setup(self.identifier.texts(known, self.item_assets), self.prompt.texts)
         self.prompt.setup(self.backbone)
         self.identifier.setup(known, self.item_assets, self.backbone)
         # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.

@@ -166,6 +166,14 @@ class Backbone(nn.Module, ABC):
         """
         return {}
 
+    def save_adapter(self, folder: Path, rows: Mapping[str, Tensor]) -> None:
+        """Write what was learned for other programs, where that is adapters of a model that they can get; else nothing.
+
+        Args:
+            folder: to make, as peft reads it.
+            rows: see `genrec.backbones.lora.LoRA.save`.
+        """
+
     def brings(self) -> Sequence[str]:
         """The parts (`named_children`) whose parameters `setup` finds in files, such as those that `save` writes."""
         return ()

@@ -7,7 +7,7 @@ sequence, never copies of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -152,6 +152,11 @@ class CausalBackbone(Backbone):
         if self.kept_elsewhere():
             return {}
         return {**save_model(folder, self.tokenizer, self.model), "gguf_file": None}
+
+    def save_adapter(self, folder: Path, rows: Mapping[str, Tensor]) -> None:
+        """See `Backbone.save_adapter`."""
+        if self.tuning == "lora" and self.pretrained is not None:
+            self.lora.save(self.model, self.pretrained, folder, len(self.head()), rows)
 
     def brings(self) -> Sequence[str]:
         """See `Backbone.brings`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -97,6 +97,12 @@ class ItemNames(Vocabulary):
             else:
                 shown += [self.tokens[token - self.words].name for token in run]
         return " ".join("".join(shown).splitlines())
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Every token by its name: words as the tokenizer calls its pieces."""
+        pieces = self.backbone.tokenizer.convert_ids_to_tokens([token for token in ids if token < self.words])
+        words = iter(pieces)
+        return [next(words) if token < self.words else self.tokens[token - self.words].name for token in ids]
 
     def embed(self, items: Tensor) -> Tokens:
         """The tokens of histories: [B, T] rows (`PAD` = -1) to [B, T*K, D]; separators stand between two items."""

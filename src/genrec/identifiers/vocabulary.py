@@ -112,6 +112,10 @@ class Vocabulary(Tables):
         own = backbone.words(ids.clamp(max=self.words - 1))
         return torch.where((ids < self.words)[..., None], own, self.reads[(ids - self.words).clamp(min=0)])
 
+    def rows(self) -> dict[str, Tensor]:
+        """The embeddings [n, D] of the new tokens: ``reads``, and ``writes`` where the model does not tie the two."""
+        return dict(self.named_parameters(recurse=False))
+
     def head(self, backbone: Backbone) -> Tensor:
         """Output embeddings of all tokens, [V + new, D]; see `Backbone.head`."""
         own = backbone.head()

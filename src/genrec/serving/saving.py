@@ -6,6 +6,8 @@
 ``model.safetensors`` the parameters, without those that the language model's own folder or name bring
 ``index/``          of an index of the items that was in use, what took long (`serving.kept_index`)
 ``assets/``         what was asked of the asset store, by the keys of the recipes, for items that are added later
+``adapter/``        of adapters of a pre-trained model, the same again as peft reads them, with the embeddings of new
+                    tokens: for other programs (`Backbone.save_adapter`)
 folders             what else the language model reads (`Backbone.save`): ``tokenizer/`` of one that was made new,
                     ``language_model/`` of a pre-trained one that was trained on, as Hugging Face saves it
 =================== =================================================================================
@@ -42,7 +44,7 @@ from genrec.runs.trusted import checked
 from genrec.serving import kept_index
 from genrec.serving.kept_index import Place
 
-ITEMS, WEIGHTS, ASSETS = "items.parquet", "model.safetensors", "assets"
+ITEMS, WEIGHTS, ASSETS, ADAPTER = "items.parquet", "model.safetensors", "assets", "adapter"
 COUNT = "count"
 
 
@@ -91,6 +93,8 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
     brought: list[str] = []
     if model.backbone is not None:
         folders = _write_backbone(model.backbone, config["model"]["init_args"]["backbone"], folder)
+        names = model.identifier and model.identifier.token_sequences()
+        model.backbone.save_adapter(folder / ADAPTER, names.rows() if names else {})
         brought = [f"backbone.{part}." for part in model.backbone.brings()] if folders else []
     if model.assets is not None:
         _write_assets(model.assets.store, model.known, folder / ASSETS)

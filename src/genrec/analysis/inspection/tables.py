@@ -32,7 +32,7 @@ def print_overview(console: Console, found: Mapping[str, Any]) -> None:
         _print_vectors(console, found["vectors"])
     for name, numbers in found["assets"].items():
         if "collision_rate" in numbers:
-            _say(console, f"{name}: {_collisions(numbers.get('nearest', numbers))}")
+            _say(console, f"{name}: {_lost(numbers)}{_collisions(numbers.get('nearest', numbers))}")
     _print_neighbours(console, found["neighbours"])
 
 
@@ -79,11 +79,16 @@ def _print_vectors(console: Console, found: Mapping[str, Mapping[str, Any]]) -> 
     console.print(table)
 
 
+def _lost(numbers: Mapping[str, Any]) -> str:
+    return f"{numbers['reconstruction']:.1%} of the variance lost; " if "reconstruction" in numbers else ""
+
+
 def _collisions(numbers: Mapping[str, Any]) -> str:
     used = ", ".join(f"{share:.0%}" for share in numbers["used"])
+    bits = ", ".join(f"{entropy:.2f}" for entropy in numbers["entropy"])
     return (
         f"{numbers['collision_rate']:.2%} of the items shared another's codes before they were told apart, at most "
-        f"{numbers['largest_group']} the same; of the codes of each level {used} in use"
+        f"{numbers['largest_group']} the same; of the codes of each level {used} in use, with an entropy of {bits} bits"
     )
 
 

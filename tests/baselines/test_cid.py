@@ -30,7 +30,7 @@ def new_items(*keys: str) -> pl.DataFrame:
     return pl.DataFrame({"item": list(keys)})
 
 
-@pytest.mark.parametrize("vocabulary", ["shared", "per_level"])
+@pytest.mark.parametrize("vocabulary", ["shared", "per_level", "per_node"])
 @pytest.mark.parametrize("last", ["sequential", "random"])
 def test_identifiers_are_distinct_and_none_begins_another(
     shop: Dataset, tmp_path: Path, vocabulary: Any, last: Any
@@ -80,6 +80,27 @@ def test_every_level_can_have_tokens_of_its_own(dataset: Dataset, tmp_path: Path
     assert {name[:4] for name in model.names[:4] + model.names[6:10]} == {"<A0>", "<A1>"}
     assert [model.names[item] for item in COLD] == [f"<CIcold><B{number}>" for number in range(4)]
     assert len(model.identifier.names.tokens) == 2 * 4 + 1
+
+
+def test_every_cluster_can_be_a_token(shop: Dataset, tmp_path: Path) -> None:
+    model = Indexed(CID(CLUSTERS, "per_node"), shop, tmp_path)
+    paths = model.assets.built(CLUSTERS)["paths"].tolist()
+    clusters = {tuple(path[:level]) for path in paths for level in range(1, len(path) + 1) if path[level - 1] >= 0}
+    tokens = [token.name for token in model.identifier.names.tokens]
+    assert set(tokens[:-9]) == {f"<CI{'-'.join(map(str, cluster))}>" for cluster in clusters}
+    assert len(set(tokens)) == len(tokens)
+    assert tokens[-9:] == [*(f"<A{number}>" for number in range(8)), "<CIcold>"]
+    shared = Indexed(CID(CLUSTERS), shop, tmp_path)
+    for item, path in enumerate(paths):
+        digits = [number for number in path if number >= 0]
+        parts = ["-".join(map(str, digits[:level])) for level in range(1, len(digits) + 1)]
+        number = shared.codes[item][-1]
+        if parts:
+            assert model.names[item] == "".join(f"<CI{part}>" for part in parts) + f"<A{number}>"
+        else:
+            assert model.names[item] == shared.names[item].replace("CI", "A").replace("Acold", "CIcold")
+    model.add(new_items("new"))
+    model.check()
 
 
 def test_cold_items_are_numbered_in_a_branch_of_their_own(dataset: Dataset, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class CID(TokenSequence):
         separator: see `TokenSequence`.
     """
 
+    reads_text = False
+
     def __init__(
         self,
         clusters: CooccurrenceClusters | None = None,

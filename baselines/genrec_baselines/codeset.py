@@ -134,6 +134,7 @@ class CodeSet(ItemIdentifier):
         if not betas or not all(0 <= beta <= 1 for beta in betas):
             raise GenrecError(f"CodeSet needs betas between 0 and 1, got {list(betas)}")
         self.kinds = nn.ModuleDict()
+        self.reads_text = use_semantic
         if use_cf:
             recipe = collaborative or PQCodes(digits=4, source="cf", fit_items="warm")
             self.kinds[COLLABORATIVE] = Codebooks(recipe, cold=False, residual=residual)

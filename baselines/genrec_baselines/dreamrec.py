@@ -55,6 +55,7 @@ class DreamRec(ItemIdentifier):
         GenrecError: if a number makes no sense, or ``dim`` is not that of the frozen vectors.
     """
 
+    reads_text = False
     guidance: Tensor
     seed: Tensor
     vectors: Tensor

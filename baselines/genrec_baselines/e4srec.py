@@ -34,6 +34,7 @@ class E4SRec(ItemIdentifier):
     trained again.
     """
 
+    reads_text = False
     seed: Tensor
 
     def __init__(self) -> None:

@@ -28,9 +28,6 @@ class Newest(RankingModule):
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         return top_k(torch.arange(len(self.catalog)).float().expand(len(history), -1), allowed, k)
 
-    def add_items(self, items: pl.DataFrame) -> None:
-        self.catalog = self.catalog.extend(items)
-
 
 def served(dataset: Dataset) -> Served:
     model, data = Newest(), SequenceData(InMemory(dataset))

@@ -183,6 +183,28 @@ def test_an_item_that_is_gone(
         load(changed["setrec"])
 
 
+@pytest.mark.parametrize("changed", ["sorted"], indirect=True)
+def test_items_of_other_data_sets_are_read_and_never_recommended(
+    changed: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, run = "--config synthetic_setrec.yaml", changed["setrec"]
+    foreign = f"--data.foreign.sources '[{SOURCE}]' --data.foreign.history foreign"
+    there = set(run.glob("metrics*.json"))
+    genrec(f"test {config} {foreign}")
+    (metrics,) = set(run.glob("metrics*.json")) - there
+    found, own = (json.loads(path.read_text()) for path in (metrics, run / "metrics.json"))
+    assert found["items"] == own["items"]
+    assert found["users"] == own["users"], "everybody is a user of the same shop"
+    assert found["settings"]["all"]["ndcg@10"] != own["settings"]["all"]["ndcg@10"], "other items were read"
+    genrec(f"predict {config} {foreign} --data.foreign.users theirs --output theirs.parquet")
+    best = pl.read_parquet("theirs.parquet")
+    assert best["user"].n_unique() == own["users"]
+    assert not best["item"].str.contains(":").any()
+    assert "without it: give its checkpoint to `genrec test`" in refused(capsys, f"fit {config} {foreign}")
+    line = refused(capsys, f"test --config synthetic_sasrec.yaml {foreign}")
+    assert "was trained on other data: " in line
+
+
 @pytest.mark.parametrize("changed", ["visitor", "new", "gone"], indirect=True)
 def test_a_fit_does_not_go_on_with_other_data(changed: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, "fit --config synthetic_sasrec.yaml --ckpt_path last --trainer.max_epochs 2")

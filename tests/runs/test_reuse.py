@@ -143,6 +143,9 @@ def test_what_counts_as_another_setting() -> None:
         "runs": "r",
     }
     assert reuse.overrides(kept, config) == ["model.beams: 20 -> 50"]
+    open_, given = ({"data": {"foreign": value}} for value in (None, {"history": "own"}))
+    assert reuse.overrides(open_, given) == ["data.foreign.history: None -> own"]
+    assert reuse.overrides(given, open_) == ["data.foreign.history: own -> None"]
     assert reuse.overrides(kept, kept) == []
     assert reuse.overrides(kept, {**kept, "seed_everything": 1}) == ["data.seed: 42 -> 1", "assets.seed: 42 -> 1"]
     assert reuse.overrides(closed(kept, kept), kept) == []

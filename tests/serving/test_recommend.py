@@ -91,6 +91,18 @@ def test_new_items_are_added_before(run: Path, capsys: pytest.CaptureFixture[str
     assert len(pl.read_parquet("best.1.parquet")) == 1
 
 
+def test_items_that_are_read_are_not_recommended(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("read.jsonl").write_text('{"item": "elsewhere", "title": "Brass Kettle"}')
+    common = ["--run", str(run), "--read-items", "read.jsonl", "--history", "elsewhere"]
+    items = len(load(run).catalog)
+    main(["recommend", *common, "--k", str(items), "--output", "all.parquet"])
+    assert "Brass Kettle" in capsys.readouterr().out
+    assert "elsewhere" not in pl.read_parquet("all.parquet")["item"]
+    assert f"cannot recommend {items + 1} items of {items}" in complaint(capsys, *common, "--k", str(items + 1))
+    Path("allowed.txt").write_text("elsewhere\n")
+    assert "`elsewhere` is read in histories" in complaint(capsys, *common, "--allow", "allowed.txt", "--k", "1")
+
+
 def test_an_index_says_what_it_finds(run: Path, served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--run", str(run), "--history", served.catalog.keys[0], "--k", "3"]
     main(["recommend", *arguments, "--index", "ivf_pq"])
@@ -141,13 +153,13 @@ def test_wrong_arguments(run: Path, served: Served, capsys: pytest.CaptureFixtur
 def test_a_bad_line_of_new_items(line: str, message: str) -> None:
     Path("new.jsonl").write_text('{"item": "good", "categories": ["Toys"], "price": 1.5}\n\n' + line)
     with pytest.raises(GenrecError, match=rf"^new\.jsonl, {message}"):
-        read_items(Path("new.jsonl"))
+        read_items(Path("new.jsonl"), "--new-items")
 
 
 def test_half_a_character() -> None:
     Path("new.jsonl").write_text('{"item": "good"}\n{"item": "a", "title": "\\ud800"}')
     with pytest.raises(GenrecError, match=r"^new\.jsonl, line 2: half a character"):
-        read_items(Path("new.jsonl"))
+        read_items(Path("new.jsonl"), "--new-items")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +205,7 @@ def test_the_histories_of_a_file(run: Path, served: Served, capsys: pytest.Captu
 
 def test_no_new_items() -> None:
     with pytest.raises(GenrecError, match=r"there is no file `new\.jsonl` \(--new-items\)"):
-        read_items(Path("new.jsonl"))
+        read_items(Path("new.jsonl"), "--new-items")
     Path("new.jsonl").write_text("\n")
     with pytest.raises(GenrecError, match=r"`new\.jsonl` holds no items"):
-        read_items(Path("new.jsonl"))
+        read_items(Path("new.jsonl"), "--new-items")

@@ -82,11 +82,18 @@ def test_a_saved_recommender_is_the_same_without_data_and_run(name: str, tmp_pat
     again.add_items(NEW)
     assert_same(best(again), best(served))
 
-    # With items that came later, and saved by what was itself loaded.
+    # With items that came later, one that is only read, and saved by what was itself loaded.
+    reads = again.model.identifier is None or again.model.identifier.reads_text
+    for one in (served, again):
+        one.add_items(NEW[:1].with_columns(item=pl.lit("elsewhere")), recommend=not reads)
     again.save_pretrained(tmp_path / "third")
     third = load(tmp_path / "third")
-    assert third.catalog.keys[-2:] == ["new-1", "new-2"]
+    assert third.catalog.keys[-3:] == ["new-1", "new-2", "elsewhere"]
+    assert third.model.candidates[-3:].tolist() == [True, True, not reads]
     assert_same(best(third), best(served))
+    if not reads:
+        with pytest.raises(GenrecError, match="reads no text"):
+            third.add_items(NEW.with_columns(item="x" + pl.col("item")), recommend=False)
 
 
 class Twice(TokenSequence):

@@ -75,6 +75,17 @@ def test_a_retest_trains_once_per_seed_and_comes_last(tmp_path: Path) -> None:
     assert found.over == "m.betas"
 
 
+def test_a_retest_with_names(tmp_path: Path) -> None:
+    found = plan(tmp_path, "config: synthetic_setrec.yaml\nretest: {w/o text: {a.x: 1, a.y: 2}, all: {}}")
+    assert [(cell.label, cell.keys) for cell in found.cells] == [
+        (BASE, {}),
+        ("w/o text", {"a.x": 1, "a.y": 2}),
+        ("all", {}),
+    ]
+    assert [cell.trained_by for cell in found.cells] == [None, found.cells[0], found.cells[0]]
+    assert plan(tmp_path, "config: synthetic_setrec.yaml\nretest: {one: {a.x: 1}}").over is None
+
+
 def test_a_study_of_ones_own_composes_a_packaged_one(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text("compose: [toys_setrec_small.yaml]")
     found = plan(tmp_path, "compose: [studies/ablation_toys_small.yaml]\nconfig: small.yaml\nseeds: [7]")
@@ -101,6 +112,7 @@ def test_a_label_as_a_folder() -> None:
         ("config: synthetic_setrec.yaml\nsweep: {a: 1}", "a list of values"),
         ("config: synthetic_setrec.yaml\nsweep: {a: [1]}\nvariants: {b: {}}", "`variants` or `sweep`"),
         ("config: synthetic_setrec.yaml\nvariants: {b: 1}", "`variants: b` is a mapping"),
+        ("config: synthetic_setrec.yaml\nretest: {b: {c: 1}, d: [1]}", "`retest: d` is a mapping"),
         ("config: synthetic_setrec.yaml\nset: 1", "`set` is a mapping"),
         ("config: synthetic_setrec.yaml\nseeds: many", "`seeds` is a list of numbers"),
         (

@@ -82,10 +82,12 @@ class ItemAssets:
         assets: what makes the embeddings, and the store.
         dataset: what they are built from.
         catalog: the items that the tables have rows for: those of the data set, then any that were added later.
+        keep: put the embeddings of the added items' texts into the store.
     """
 
-    def __init__(self, assets: Assets, dataset: Dataset, catalog: Catalog) -> None:
+    def __init__(self, assets: Assets, dataset: Dataset, catalog: Catalog, keep: bool = False) -> None:
         self._assets = assets
+        self._keep = keep
         self._dataset = dataset
         self._catalog = catalog
         self._tables: dict[str, Tensor] = {}
@@ -143,7 +145,11 @@ class ItemAssets:
         table = _rows(recipe, built.get(EMBEDDINGS), known)
         if len(self._catalog) == known:
             return table
-        added = recipe.added(self._catalog, self._dataset, built)
+        if self._keep and isinstance(recipe, TextAsset):
+            texts = tuple(self._catalog.texts(np.arange(known, len(self._catalog))))
+            added = self.built(Encoded(recipe, texts, self._assets.store))[EMBEDDINGS]
+        else:
+            added = recipe.added(self._catalog, self._dataset, built)
         return np.concatenate([table, _rows(recipe, added, len(self._catalog) - known, table.shape[1])])
 
     @property
@@ -196,9 +202,14 @@ class ItemAssets:
             table = np.concatenate([table, recipe.encode(embeddings, built)])
         return torch.from_numpy(table)
 
-    def extend(self, catalog: Catalog) -> ItemAssets:
-        """The assets of a catalogue that holds new items behind the old ones, whose rows stay as they are."""
-        return ItemAssets(self._assets, self._dataset, catalog)
+    def extend(self, catalog: Catalog, keep: bool = False) -> ItemAssets:
+        """The assets of a catalogue that holds new items behind the old ones, whose rows stay as they are.
+
+        Args:
+            catalog: the items.
+            keep: put the embeddings of the new items' texts into the store, because other runs will ask for them.
+        """
+        return ItemAssets(self._assets, self._dataset, catalog, keep)
 
     @cached_property
     def _text(self) -> dict[str, np.ndarray]:

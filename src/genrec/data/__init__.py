@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from genrec.data.catalog import Catalog
 from genrec.data.dataset import Dataset, InMemory, Source
 from genrec.data.extras import Extra
+from genrec.data.foreign import Foreign
 from genrec.data.ragged import Ragged
 from genrec.data.sources import Amazon, MovieLens, Public, Steam
 from genrec.data.sources.release import Release
@@ -23,6 +24,7 @@ __all__ = [
     "Dataset",
     "DateSplit",
     "Extra",
+    "Foreign",
     "GivenSplit",
     "InMemory",
     "LeaveOneOut",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,9 @@ class Dataset:
         validation: what he took then; may be empty for a user.
         test: what he took last; may be empty for a user.
         cf: float32 [N, d], collaborative embeddings that came with the data.
+        foreign: the last so many items belong to other data sets (`genrec.data.Foreign`): they stand in histories, and
+            are no candidates.
+        elsewhere: what the users took of other data sets in training, validation and test, where that is read.
         notes: what its making found out and the lists do not show, as json: dates, who was left out, bad lines.
 
     Raises:
@@ -44,6 +47,8 @@ class Dataset:
     validation: Ragged
     test: Ragged
     cf: np.ndarray | None = None
+    foreign: int = 0
+    elsewhere: tuple[Ragged, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +82,20 @@ class Dataset:
     def frequency(self) -> np.ndarray:
         """int64 [N], how often each item occurs in the training split."""
         return histogram(self.train.values, len(self.catalog))
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Bool [N], True for an item that may be recommended; the others are foreign."""
+        return np.arange(len(self.catalog)) < len(self.catalog) - self.foreign
+
+    def targets(self, split: Literal["validation", "test"]) -> Ragged:
+        """What is to be found of the users who are ranked; of all, unless it is read what some took elsewhere."""
+        lists: Ragged = getattr(self, split)
+        if not self.elsewhere:
+            return lists
+        rows = lists.rows
+        ranked = self.elsewhere[0].lengths[rows] > 0
+        return Ragged.from_rows(rows[ranked], lists.values[ranked], len(lists))
 
     @property
     def warm(self) -> np.ndarray:

@@ -17,8 +17,9 @@ from genrec.data.cutting import Geometry
 from genrec.data.dataset import Dataset, Source
 from genrec.data.extras import Extra, Gather
 from genrec.data.files import FINDINGS
+from genrec.data.foreign import Foreign
 from genrec.data.origin import Origin
-from genrec.data.ragged import Joined
+from genrec.data.ragged import Joined, Lists, Ragged
 from genrec.data.samplers import BalancedByLength, Draw, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
 from genrec.errors import GenrecError
@@ -54,14 +55,15 @@ class SequenceData(L.LightningDataModule):
         empty_history: train on first items too, predicted from nothing.
         samples: "prefixes" predicts every position of the last `max_history` training items; "windows" gives the same
             targets as one sample per user, all his prefixes in one reading, to a language model that can do that (a
-            `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec and
-            its like, which learn all positions from it.
+            `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec,
+            which learns all positions from it.
         seed: decides the order of the training batches, and the users of `val_users`; None is that of
             `seed_everything`.
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
         val_users: so many of the users with validation items, drawn at random, are looked at in a validation; None is
             all of them. What validation decides is then decided by them.
         extras: what batches hold beside items, by name; an identifier asks for it (`ItemIdentifier.extra`).
+        foreign: other data sets whose items are read in the histories of a test or prediction, and never recommended.
 
     Attributes:
         origin: what the checkpoint in use was trained on, if `dataset` has changed since (`runs.restoring.adopt`).
@@ -84,6 +86,7 @@ class SequenceData(L.LightningDataModule):
         num_workers: int = 0,
         val_users: int | None = None,
         extras: dict[str, Extra] | None = None,
+        foreign: Foreign | None = None,
     ) -> None:
         super().__init__()
         if val_users is not None and val_users < 1:
@@ -95,6 +98,8 @@ class SequenceData(L.LightningDataModule):
                 raise GenrecError(f"data.{key} is {value}: give {smallest} or more")
         if num_workers > MOST_WORKERS:
             raise GenrecError(f"data.num_workers is {num_workers}, each a process: give {MOST_WORKERS} or fewer")
+        if foreign and extras:
+            raise GenrecError("`data.extras` are of this data set's histories: leave out `data.foreign`, or them")
         self.told = False  # whether what the reading found out was said: by `setup`, or on a data card
         self.source = source
         self.root = Path(root)
@@ -107,6 +112,7 @@ class SequenceData(L.LightningDataModule):
         self.num_workers = num_workers
         self.val_users = val_users
         self.extras = extras or {}
+        self.foreign = foreign
         self.origin: Origin | None = None
         self.compared = False
 
@@ -117,7 +123,8 @@ class SequenceData(L.LightningDataModule):
         Raises:
             GenrecError: if something is missing or broken.
         """
-        return self.source.load(self.root)
+        found = self.source.load(self.root)
+        return self.foreign.join(found, self.root) if self.foreign else found
 
     def setup(self, stage: str) -> None:
         """Load the data, so that bad input is known before training starts, and say once what its reading found out."""
@@ -143,18 +150,29 @@ class SequenceData(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once; `val_users` of them."""
-        samples = ranking(self.dataset.train, self.dataset.validation, self.max_history)
+        samples = ranking(self._known(self.dataset.train), self._targets("validation"), self.max_history)
         return self._ranking_loader(samples.some(self.val_users, self.seed), "limit_val_batches")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Users with test items, each once."""
-        known = Joined((self.dataset.train, self.dataset.validation))
-        return self._ranking_loader(ranking(known, self.dataset.test, self.max_history), "limit_test_batches")
+        known = self._known(self.dataset.train, self.dataset.validation)
+        return self._ranking_loader(ranking(known, self._targets("test"), self.max_history), "limit_test_batches")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """All users, each once."""
-        known = Joined((self.dataset.train, self.dataset.validation, self.dataset.test))
+        known = self._known(self.dataset.train, self.dataset.validation, self.dataset.test)
         return self._ranking_loader(prediction(known, self.max_history), "limit_predict_batches")
+
+    def _known(self, *own: Ragged) -> Lists:
+        return self.foreign.histories(self.dataset, *own) if self.foreign else Joined(own)
+
+    def _targets(self, split: Literal["validation", "test"]) -> Ragged:
+        if self.foreign and self.foreign.users == "theirs":
+            raise GenrecError(
+                f"what users of other data sets took of {self.dataset.name} is not known, so nothing can be measured: "
+                "`genrec predict` recommends to them"
+            )
+        return self.dataset.targets(split)
 
     def _ranking_loader(self, samples: Samples, limit: str) -> DataLoader[Batch]:
         most = getattr(self.trainer, limit) if self.trainer else 1.0

@@ -133,12 +133,15 @@ class Origin:
         new = np.setdiff1d(np.arange(len(dataset.catalog)), known)
         order = np.concatenate([known, new])
         row_of = np.argsort(order)
-        train, validation, test = (
-            Ragged(row_of[part.values], part.offsets) for part in (dataset.train, dataset.validation, dataset.test)
+        train, validation, test, *elsewhere = (
+            Ragged(row_of[part.values], part.offsets)
+            for part in (dataset.train, dataset.validation, dataset.test, *dataset.elsewhere)
         )
         cf = None if dataset.cf is None else dataset.cf[order]
         items = Catalog(dataset.catalog.items[order])
-        again = replace(dataset, catalog=items, train=train, validation=validation, test=test, cf=cf)
+        again = replace(
+            dataset, catalog=items, train=train, validation=validation, test=test, cf=cf, elsewhere=tuple(elsewhere)
+        )
         again.__dict__["frequency"] = np.pad(self.counts, (0, len(new)))
         return again
 

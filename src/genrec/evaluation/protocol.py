@@ -29,15 +29,17 @@ from genrec.types import PAD, Ranking
 GROUPS = 5
 
 
-def popularity_groups(frequency: np.ndarray) -> np.ndarray:
+def popularity_groups(frequency: np.ndarray, candidates: np.ndarray | None = None) -> np.ndarray:
     """The group 0..4 of every item: items sorted by training frequency, most frequent first, in five equal parts.
 
     Args:
         frequency: [N] counts in the training split. Items of equal frequency stay in row order.
+        candidates: bool [N]; the others are in no group, -1. None is all.
     """
-    order = np.argsort(-frequency, kind="stable")
-    groups = np.empty(len(frequency), dtype=np.int64)
-    groups[order] = np.arange(len(frequency)) * GROUPS // len(frequency)
+    among = np.arange(len(frequency)) if candidates is None else np.flatnonzero(candidates)
+    order = among[np.argsort(-frequency[among], kind="stable")]
+    groups = np.full(len(frequency), -1, dtype=np.int64)
+    groups[order] = np.arange(len(order)) * GROUPS // len(order)
     return groups
 
 
@@ -52,6 +54,7 @@ class RankingMetrics(Metric):
         sync: add up over all processes; False where one of several processes works alone.
         rankings: how many rankings of the same users are measured side by side.
         groups: `popularity_groups`, where they are known.
+        allowed: bool [N], the items that may be recommended; None is all.
 
     Attributes:
         settings: those that are measured: the candidate sets, in the order of ``allowed``, then the groups.
@@ -73,12 +76,14 @@ class RankingMetrics(Metric):
         sync: bool = True,
         rankings: int = 1,
         groups: np.ndarray | None = None,
+        allowed: np.ndarray | None = None,
     ) -> None:
         super().__init__(sync_on_compute=sync)
         self.ks = tuple(ks)
         warm = frequency > 0
-        self.groups = groups = popularity_groups(frequency) if groups is None else groups
-        candidates = {"all": np.ones_like(warm), "warm": warm, "cold": ~warm}
+        allowed = np.ones_like(warm) if allowed is None else allowed
+        self.groups = groups = popularity_groups(frequency, allowed) if groups is None else groups
+        candidates = {"all": allowed, "warm": warm & allowed, "cold": ~warm & allowed}
         # A data set may have no cold item, or hardly any; a ranking of k items needs k candidates.
         sizes = {name: int(items.sum()) for name, items in candidates.items()}
         self.left_out = {name: size for name, size in sizes.items() if name != "all" and 0 < size < max(self.ks)}

@@ -29,10 +29,13 @@ class ItemIdentifier(Tables, ABC):
     Attributes:
         progress: the share of the training that is done, 0 to 1, at the step that is being made; 0 where nothing is
             trained. It goes on where a resumed training does, and is no part of a checkpoint.
+        reads_text: whether an item that nobody in the training took is told by its text, so that those of other data
+            sets can be read.
         extras: what the batch at hand holds beside items; `extra` looks a name up.
     """
 
     progress: float = 0.0
+    reads_text: bool = True
     extras: Extras = Extras()
 
     def learn_from(self, negatives: Negatives) -> None:
@@ -106,6 +109,18 @@ class ItemIdentifier(Tables, ABC):
             f"there is no `{name}` with these histories: name it in `data.extras`; and histories that are no data "
             "set's, such as `recommend` takes, have none"
         )
+
+    def check_reads_text(self) -> None:
+        """Whether items can be read of which nothing is known but their text (`reads_text`).
+
+        Raises:
+            GenrecError: if not.
+        """
+        if not self.reads_text:
+            raise GenrecError(
+                f"{type(self).__name__} as it is configured reads no text, and of items of other data sets nothing "
+                "else is known: it cannot read them"
+            )
 
     @abstractmethod
     def rank(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor) -> Ranking:

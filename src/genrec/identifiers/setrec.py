@@ -75,6 +75,7 @@ class SETRec(ItemIdentifier):
             raise GenrecError(f"SETRec needs betas between 0 and 1, got {list(betas)}")
         at_least(0, "SETRec", alpha=alpha)
         self.n_semantic = n_semantic
+        self.reads_text = n_semantic > 0
         self.use_cf = use_cf
         self.alpha = alpha
         self.betas = tuple(betas) if use_cf and n_semantic else (0.5,)

@@ -45,7 +45,8 @@ class RankingModule(Measured):
         learns: whether there is anything to train.
         extends: whether items can come that it was not trained on.
         known: what of the data it was trained on; all, unless they have changed since.
-        catalog: what it can recommend: the items of the data, then those that were added.
+        catalog: what it can read: the items of the data, then those that were added.
+        candidates: bool [N], which of them it can recommend.
         identifier: how it names items; None if it names none.
         backbone: the language model; None without one.
         assets: where it takes the items' embeddings from; None if it takes none.
@@ -56,6 +57,7 @@ class RankingModule(Measured):
     extends = False
     known: Dataset
     catalog: Catalog
+    candidates: np.ndarray
     identifier: ItemIdentifier | None
     backbone: Backbone | None
     assets: Assets | None
@@ -90,7 +92,8 @@ class RankingModule(Measured):
         """Take the data set from the trainer's data module, and say which settings are too small to be measured.
 
         Raises:
-            GenrecError: if there is no such data module, or fewer items than the largest cut-off.
+            GenrecError: if there is no such data module, fewer items than the largest cut-off, or items of other data
+                sets that would be trained on, or cannot be read.
         """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, SequenceData):
@@ -99,11 +102,18 @@ class RankingModule(Measured):
                 "`datamodule=genrec.data.SequenceData(source)`"
             )
         self.dataset = data.dataset
+        if self.learns and self.dataset.foreign and not data.origin:
+            raise GenrecError(
+                f"`data.foreign` is for a recommender that was trained on `{self.dataset.name}` without it: give its "
+                "checkpoint to `genrec test` or `genrec predict`, and leave it out of other commands"
+            )
+        if self.dataset.foreign and self.identifier is not None:
+            self.identifier.check_reads_text()
         self.known = data.origin.known(data.dataset) if data.origin else data.dataset
         if not (self.extends and "catalog" in vars(self)):
             # Items that were added stay.
-            self.catalog = self.dataset.catalog
-        k, items = max(self.ks), len(self.dataset.catalog)
+            self.catalog, self.candidates = self.dataset.catalog, self.dataset.candidates
+        k, items = max(self.ks), int(self.dataset.candidates.sum())
         if k > items:
             raise GenrecError(
                 f"k = {k} is larger than the catalogue of `{self.dataset.name}` ({items} items): give smaller cut-offs "
@@ -115,16 +125,20 @@ class RankingModule(Measured):
                 candidates = "1 candidate" if size == 1 else f"{size} candidates"
                 print(f"{setting} is left out of the measuring: {candidates}, fewer than k = {k} (`ks` of the model)")
 
-    def add_items(self, items: pl.DataFrame) -> None:
+    def add_items(self, items: pl.DataFrame, candidates: bool | np.ndarray = True) -> None:
         """Make new items recommendable, without training.
 
         Args:
             items: columns as in `genrec.data.Catalog`; the new items get the next row numbers.
+            candidates: whether they may be recommended, all or each, bool [n]; the others stand in histories alone.
 
         Raises:
             GenrecError: if it knows nothing but the items that it was trained on, or as `Catalog.extend`.
         """
-        raise GenrecError(f"{self.method} knows nothing of items that it was not trained on: train it again")
+        if not self.extends:
+            raise GenrecError(f"{self.method} knows nothing of items that it was not trained on: train it again")
+        self.catalog = self.catalog.extend(items)
+        self.candidates = np.concatenate([self.candidates, np.broadcast_to(candidates, len(items))])
 
     def read(self, history: Tensor) -> Memory:
         """What the language model knows after the prompts of histories [B, T].

@@ -98,8 +98,11 @@ class Measured(L.LightningModule, ABC):
         # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.
         sync = self.trainer.world_size > 1
         if self._groups is None or self._groups[0] is not self.dataset:
-            self._groups = self.dataset, popularity_groups(self.dataset.frequency)
-        return RankingMetrics(self.dataset.frequency, self.ks, sync, rankings, self._groups[1]).to(self.device)
+            self._groups = self.dataset, popularity_groups(self.dataset.frequency, self.dataset.candidates)
+        metrics = RankingMetrics(
+            self.dataset.frequency, self.ks, sync, rankings, self._groups[1], self.dataset.candidates
+        )
+        return metrics.to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Remember a loss that is no number; whether there was one is looked at as often as the trainer logs."""
@@ -212,9 +215,9 @@ class Measured(L.LightningModule, ABC):
             self.log_dict({f"test/{setting}/{name}": float(value) for name, value in values.items()})
 
     def on_predict_epoch_start(self) -> None:
-        """Prepare the tables, and take every item as a candidate."""
+        """Prepare the tables, and take every item of the data set as a candidate."""
         self.bring_up_to_date()
-        self._everything = torch.ones(1, len(self.dataset.catalog), dtype=torch.bool, device=self.device)
+        self._everything = torch.from_numpy(self.dataset.candidates)[None].to(self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""

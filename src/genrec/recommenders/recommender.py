@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+import numpy as np
 import polars as pl
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -103,7 +104,8 @@ class Recommender(RankingModule):
         # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.
         self.train()
         if len(known) < len(self.catalog):
-            self.item_assets = self.item_assets.extend(self.catalog)
+            # Whoever tests again asks for the same ones.
+            self.item_assets = self.item_assets.extend(self.catalog, keep=True)
         self._created = True
         self._warns = stage != "predict"
 
@@ -225,9 +227,11 @@ class Recommender(RankingModule):
             warn_of_ties(codes[0])
             self._warns = False
 
-    def add_items(self, items: pl.DataFrame) -> None:
+    def add_items(self, items: pl.DataFrame, candidates: bool | np.ndarray = True) -> None:
         """See `RankingModule.add_items`."""
-        self.catalog = self.catalog.extend(items)
+        if not np.all(candidates):
+            self.identifier.check_reads_text()
+        super().add_items(items, candidates)
         self.item_assets = self.item_assets.extend(self.catalog)
         self.refresh()
 

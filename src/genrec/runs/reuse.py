@@ -159,10 +159,17 @@ def stand_in(arguments: Sequence[str], kept: Mapping[str, Any]) -> list[str]:
 def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """What a whole config has otherwise than the settings of a run, such as ``model.search.beams: 20 -> 50``.
 
-    Where things lie and how they are computed does not count, nor does a key that the run does not know.
+    Where things lie and how they are computed does not count, nor does a key that the run does not know. What was left
+    open has keys of its own once it is given, and the other way round.
     """
     old, new = flat(_sections(kept)), flat(_sections(config))
-    return changes(old, {key: new.get(key, value) for key, value in old.items()})
+    told = {key: value for key, value in new.items() if _known(key, old)}
+    return changes(old, {**{key: value for key, value in old.items() if not _known(key, new)}, **told})
+
+
+def _known(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a key, one above it or one below it is in a flat config."""
+    return any(f"{key}.".startswith(f"{other}.") or other.startswith(f"{key}.") for other in config)
 
 
 def of_part(run: Path, command: str, config: Mapping[str, Any]) -> list[str]:

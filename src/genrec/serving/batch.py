@@ -186,6 +186,7 @@ def fingerprint(served: Served) -> str:
     about = [served.config.get("model"), assets, served.data.max_history, origin.order, origin.splits]
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())
     digest.update(origin.counts.tobytes())
+    digest.update(model.candidates.tobytes())
     for part in served.catalog.items.iter_slices(SLICE):
         digest.update(part.write_ndjson().encode())
     for name, tensor in model.state_dict().items():

@@ -40,14 +40,18 @@ def read_history(text: str) -> list[str]:
     return [cell.strip() for cell in cells if cell.strip()]
 
 
-def read_items(path: Path) -> pl.DataFrame:
+def read_items(path: Path, option: str) -> pl.DataFrame:
     """New items from a file of one JSON object a line, with the fields of `genrec.data.Catalog`; others are dropped.
+
+    Args:
+        path: the file.
+        option: that names it, for errors.
 
     Raises:
         GenrecError: if the file is missing or empty; naming line and field of what cannot be used.
     """
     if not path.is_file():
-        raise GenrecError(f"there is no file `{path}` (--new-items)")
+        raise GenrecError(f"there is no file `{path}` ({option})")
     records = []
     for number, record in json_lines(path):
         if not _encodes(record):
@@ -58,7 +62,7 @@ def read_items(path: Path) -> pl.DataFrame:
             raise GenrecError(f"{path}, line {number}: `{wrong}` is {kind}, not {record.get(wrong)!r}")
         records.append({name: record.get(name) for name in SCHEMA})
     if not records:
-        raise GenrecError(f"`{path}` holds no items (--new-items)")
+        raise GenrecError(f"`{path}` holds no items ({option})")
     return pl.DataFrame(records, schema=SCHEMA)
 
 

@@ -33,7 +33,7 @@ class Lists:
         repeats: whether items of a user's history may be recommended to him again.
 
     Raises:
-        GenrecError: if k is no number of items.
+        GenrecError: if k is no number of items, or one that is allowed may not be recommended.
     """
 
     def __init__(
@@ -49,8 +49,11 @@ class Lists:
             raise GenrecError(f"k is the number of items per user, a whole number such as 10, not {k!r:.80}")
         self._model, self._data, self._index = model, data, index
         self._k, self._repeats = k, repeats
-        self._candidates = np.ones(len(model.catalog), bool)
+        self._candidates = model.candidates
         if allowed is not None:
+            foreign = allowed[~model.candidates[allowed]]
+            if len(foreign):
+                raise GenrecError(f"`{model.catalog.keys[foreign[0]]}` is read in histories, and never recommended")
             self._candidates = np.isin(np.arange(len(model.catalog)), allowed)
         self._named = model.catalog.items.select("item", pl.col("title").fill_null(""))
 

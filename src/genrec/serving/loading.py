@@ -30,7 +30,7 @@ from genrec.recommenders.alone import load_weights, set_up
 from genrec.runs.building import build, data_of
 from genrec.runs.trusted import checked
 from genrec.seeds import with_seed
-from genrec.serving.saving import ASSETS, COUNT, ITEMS, WEIGHTS
+from genrec.serving.saving import ASSETS, CANDIDATE, COUNT, ITEMS, WEIGHTS
 
 PACKED = 200
 """A table of items that is so many times as large in memory as in its file was made to fill the memory."""
@@ -104,7 +104,7 @@ def _build(folder: Path, about: dict[str, Any], trust: bool) -> tuple[RankingMod
         set_up(model, data)
     if len(added):
         # Before the weights: the identifiers that these items have are among them.
-        model.add_items(added)
+        model.add_items(added, added[CANDIDATE].to_numpy())
     load_weights(model, _read_weights(model, about["brought"], folder / WEIGHTS), folder / WEIGHTS)
     return model, data, config
 
@@ -121,7 +121,7 @@ def read_items(path: Path, known: int) -> pl.DataFrame:
     """
     import pyarrow.parquet as pq  # takes longer than most tables
 
-    wanted: dict[str, Any] = {**SCHEMA, COUNT: pl.Int64()}
+    wanted: dict[str, Any] = {**SCHEMA, COUNT: pl.Int64(), CANDIDATE: pl.Boolean()}
     try:
         about = pq.read_metadata(path)
         groups = (about.row_group(number) for number in range(about.num_row_groups))
@@ -142,6 +142,8 @@ def read_items(path: Path, known: int) -> pl.DataFrame:
         raise GenrecError(f"`{path}` is missing or damaged: get the folder again") from error
     if items.filter(pl.col(COUNT).is_null() | (pl.col(COUNT) < 0)).height:
         raise GenrecError(f"`{path}`: every item was taken 0 times or more: get the folder again")
+    if items[CANDIDATE].null_count() or not items[CANDIDATE].head(known).all():
+        raise GenrecError(f"`{path}`: what was trained on may be recommended: get the folder again")
     return items
 
 

@@ -40,16 +40,23 @@ def command(arguments: Sequence[str]) -> None:
         raise GenrecError("lists for a file of histories are written into another: give --output FILE")
     if chosen.histories and not Path(chosen.histories).is_file():
         raise GenrecError(f"there is no file `{chosen.histories}` (--histories)")
-    new = read_items(Path(chosen.new_items)) if chosen.new_items else None
+    added = [
+        (file, recommend, read_items(Path(file), option))
+        for file, recommend, option in (
+            (chosen.new_items, True, "--new-items"),
+            (chosen.read_items, False, "--read-items"),
+        )
+        if file
+    ]
     allowed = read_keys(Path(chosen.allow)) if chosen.allow else None
     histories = [read_history(history) for history in chosen.history or ()]
     if chosen.k < 1:
         raise GenrecError(f"--k is the number of items per user, at least 1, not {chosen.k}")
     quieten()
     served = load(chosen.run, chosen.data_root, chosen.trust, chosen.device)
-    if new is not None:
-        served.add_items(new)
-        print(f"added {len(new):,} {'item' if len(new) == 1 else 'items'} of {chosen.new_items}", file=sys.stderr)
+    for file, recommend, items in added:
+        served.add_items(items, recommend)
+        print(f"added {len(items):,} {'item' if len(items) == 1 else 'items'} of {file}", file=sys.stderr)
     if chosen.skip_unknown and histories:
         histories = served.known(histories)
     # Before what takes long.
@@ -98,6 +105,9 @@ def _options() -> Options:
     options.add_argument("--repeats", action="store_true", help="recommend items of a user's history too")
     options.add_argument(
         "--new-items", metavar="FILE.jsonl", help="add items before: an object a line, as the catalogue"
+    )
+    options.add_argument(
+        "--read-items", metavar="FILE.jsonl", help="the same, to be read in histories and never recommended"
     )
     options.add_argument(
         "--index",

@@ -2,7 +2,7 @@
 
 =================== =================================================================================
 ``recommender.json`` what it is made of: classes and arguments as in a config; every file, with its hash
-``items.parquet``   the catalogue, and how often every item was taken in training
+``items.parquet``   the catalogue, how often every item was taken in training, and whether it may be recommended
 ``model.safetensors`` the parameters, without those that the language model's own folder or name bring
 ``index/``          of an index of the items that was in use, what took long (`serving.kept_index`)
 ``assets/``         what was asked of the asset store, by the keys of the recipes, for items that are added later
@@ -45,7 +45,7 @@ from genrec.serving import kept_index
 from genrec.serving.kept_index import Place
 
 ITEMS, WEIGHTS, ASSETS, ADAPTER = "items.parquet", "model.safetensors", "assets", "adapter"
-COUNT = "count"
+COUNT, CANDIDATE = "count", "candidate"
 
 
 def save(
@@ -88,7 +88,8 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
     config = checked(config, folder)
     dataset, catalog = model.known, model.catalog
     counts = np.pad(dataset.frequency, (0, len(catalog) - len(dataset.catalog)))
-    catalog.items.with_columns(pl.Series(COUNT, counts)).write_parquet(folder / ITEMS)
+    columns = pl.Series(COUNT, counts), pl.Series(CANDIDATE, model.candidates)
+    catalog.items.with_columns(*columns).write_parquet(folder / ITEMS)
     folders: dict[str, str] = {}
     brought: list[str] = []
     if model.backbone is not None:
@@ -106,7 +107,7 @@ def _write(model: RankingModule, data: SequenceData, config: dict[str, Any], fol
         "brought": brought,
         "model": config["model"],
         "assets": {name: config["assets"].get(name) for name in ("text", "cf", "sources", "seed")},
-        "data": {name: value for name, value in config["data"].items() if name not in ("source", "root")},
+        "data": {name: value for name, value in config["data"].items() if name not in ("source", "root", "foreign")},
     }
     manifest.write(folder, about)
 

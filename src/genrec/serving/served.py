@@ -121,7 +121,7 @@ class Served:
 
     @property
     def catalog(self) -> Catalog:
-        """What it can recommend: the items of the data set, then those that were added."""
+        """What it can read: the items of the data set, then those that were added."""
         return self.model.catalog
 
     def to(self, device: str | torch.device) -> Served:
@@ -232,19 +232,20 @@ class Served:
             yield first, known.of(window) if known else window
             first += len(window)
 
-    def add_items(self, items: pl.DataFrame) -> None:
+    def add_items(self, items: pl.DataFrame, recommend: bool = True) -> None:
         """Make new items recommendable, and readable in histories, without training.
 
         Args:
             items: columns as in `genrec.data.Catalog`.
+            recommend: False has them read in histories alone: what users took elsewhere, known by its text.
 
         Raises:
             GenrecError: if a key is there already, a column is of the wrong kind, or the method knows nothing but the
-                items it was trained on.
+                items it was trained on, or, of those that are only read, nothing of their text.
         """
         if not isinstance(items, pl.DataFrame):
             raise GenrecError(f"new items come as a polars DataFrame with a column `item`, not as {items!r:.80}")
-        self.model.add_items(items)
+        self.model.add_items(items, recommend)
         if self.index is not None:
             self.index.grow(Indexing(self.model, self.data).items())
 

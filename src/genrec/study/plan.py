@@ -5,7 +5,7 @@ A yaml of a study::
     config: toys_setrec_small.yaml          # or `configs: [...]`, a row for each
     seeds: [42, 43, 44]
     set: {trainer.max_epochs: 1}            # for every cell, unless the command line says otherwise
-    variants:                               # or `sweep: {key: [values]}`, or `retest: {key: [values]}`
+    variants:                               # or `sweep: {key: [values]}`, or `retest` with either
       SETRec: {}
       w/o Sem: {model.init_args.identifier.init_args.n_semantic: 0}
 
@@ -197,13 +197,16 @@ def _variants(path: Path, axis: str | None, contents: Mapping[str, Any]) -> Iter
         yield "", {}, None
         return
     axes = _mapping(path, axis, contents[axis])
-    if axis == "variants":
+    named = axis == "retest" and any(isinstance(keys, dict) for keys in axes.values())
+    if named:
+        yield BASE, {}, None
+    if axis == "variants" or named:
         if not axes:
             raise GenrecError(f"{path}: `variants` names none: give a label and its keys, such as {{all: {{}}}}")
         for label, keys in axes.items():
             if not _names(slug(str(label))):
-                raise GenrecError(f"{path}: `variants`: a label has letters or digits, unlike `{label}`")
-            yield str(label), _mapping(path, f"variants: {label}", keys), None
+                raise GenrecError(f"{path}: `{axis}`: a label has letters or digits, unlike `{label}`")
+            yield str(label), _mapping(path, f"{axis}: {label}", keys), None
         return
     wrong = [f"`{key}: {values}`" for key, values in axes.items() if not isinstance(values, list) or not values]
     if wrong or not axes:
@@ -230,6 +233,8 @@ def _over(axis: str | None, contents: Mapping[str, Any]) -> str | None:
     if axis not in ("sweep", "retest") or len(contents[axis]) != 1:
         return None
     ((key, values),) = contents[axis].items()
+    if isinstance(values, dict):
+        return None
     plain = not any(isinstance(value, dict) or (isinstance(value, list) and len(value) != 1) for value in values)
     return key if plain else None
 

@@ -47,8 +47,8 @@ def record(
         "overrides": overrides,
         "training": fitted.get("training", []),
         "precision": str(trainer.precision),
-        "users": int((getattr(dataset, split).lengths > 0).sum()),
-        "items": len(dataset.catalog),
+        "users": int((dataset.targets(split).lengths > 0).sum()),
+        "items": int(dataset.candidates.sum()),
         "settings": model.results,
         "parameters": {
             "all": sum(part.numel() for part in model.parameters()),

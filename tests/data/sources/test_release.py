@@ -49,6 +49,19 @@ def test_a_folder(folder: Path) -> None:
     assert dataset.cf.shape == (4, 2)
 
 
+def test_who_the_users_are(folder: Path) -> None:
+    file = folder / "users.jsonl"
+    file.write_text('{"user_id": 8, "key": "A8"}\n{"user_id": 7, "key": "A7"}')
+    assert Release("tiny").load(folder.parent).users == ["A7", "A8"]
+    for text, complaint in (
+        ('{"user_id": 8, "key": "A8"}', "has no key of user 7, who is in training_dict.npy"),
+        ('{"user_id": 8, "key": "A"}\n{"user_id": 7, "key": "A"}', "1 users have the key of another one"),
+        ('{"user": 8, "key": "A"}', "needs the fields `user_id` and `key`; its fields are: user, key"),
+    ):
+        file.write_text(text)
+        assert complaint in error_of(folder.parent)
+
+
 def test_places_where_it_is_looked_for(folder: Path) -> None:
     assert len(Release("tiny").load(folder).users) == 2
     moved = folder.parent / "setrec" / "tiny"

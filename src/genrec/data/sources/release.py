@@ -20,7 +20,7 @@ from genrec.errors import GenrecError
 
 TRAINING, VALIDATION, TEST = "training_dict.npy", "validation_dict.npy", "testing_dict.npy"
 EMBEDDINGS = "SASRec_item_embed.pkl"
-ITEMS = "items.jsonl"
+ITEMS, USERS = "items.jsonl", "users.jsonl"
 LARGEST = 2**31
 """No id is as large: ids are rows of tables."""
 SPARSE, SMALL = 10, 1_000_000
@@ -34,7 +34,8 @@ class Release(Source):
     ``validation_dict.npy`` and ``testing_dict.npy`` (user id to list of item ids), and, where there are any,
     ``SASRec_item_embed.pkl`` (a tensor [N, d]) and ``items.jsonl`` (``item_id`` 0 to N-1 in order, ``asin``, ``title``,
     ``brand``, ``categories``, ``description``, ``tags``). Without ``items.jsonl`` the items have no text. A user's
-    repeated test items count once.
+    repeated test items count once. Users are called by their ids, which mean somebody else in every data set, unless
+    ``users.jsonl`` (``user_id``, ``key``) says who they are.
 
     Args:
         name: of the folder and of the data set.
@@ -66,7 +67,7 @@ class Release(Source):
             taken = np.unique(np.concatenate([lists.values for lists in (train, validation, test)]))
             catalog = _numbered(taken, cf, folder)
             findings.count("ids that nobody took, items without text like all", len(catalog) - len(taken))
-        keys = Texts(str(user) for user in users)
+        keys = Texts(str(user) for user in users) if not (folder / USERS).is_file() else _keys(users, folder / USERS)
         return Dataset(self.name, catalog, keys, train, validation, test.unique(), cf, notes=findings.notes())
 
     def _folder(self, root: Path) -> Path | None:
@@ -111,6 +112,24 @@ def _of_users(users: list[int], path: Path) -> Ragged:
     if unknown:
         raise GenrecError(f"`{path}`: user {min(unknown, key=str)} is not in {TRAINING} ({len(unknown)} such users)")
     return Ragged.from_lists(lists.get(user, []) for user in users)
+
+
+def _keys(users: list[int], path: Path) -> Texts:
+    """What users are called in a file.
+
+    Raises:
+        GenrecError: if it lacks one, or calls two by one name.
+    """
+    found = read_table(path)
+    if not {"user_id", "key"} <= set(found.columns):
+        raise GenrecError(f"`{path}` needs the fields `user_id` and `key`; its fields are: {', '.join(found.columns)}")
+    key_of = dict(found.select(pl.col("user_id", "key").cast(pl.String)).iter_rows())
+    keys = [key_of.get(str(user)) for user in users]
+    if None in keys:
+        raise GenrecError(f"`{path}` has no key of user {users[keys.index(None)]}, who is in {TRAINING}")
+    if len(set(keys)) < len(keys):
+        raise GenrecError(f"`{path}`: {len(keys) - len(set(keys))} users have the key of another one")
+    return Texts(key for key in keys if key)
 
 
 def _embeddings(path: Path) -> np.ndarray:

@@ -137,6 +137,14 @@ class RankingContract(ContractSetting):
         falling = by_item(before).gather(2, old)
         assert (falling.diff(dim=2) <= CLOSE).all()
 
+    def test_items_of_other_data_sets_are_told_by_their_text(self, model: TinyModel) -> None:
+        """If the method says so (`ItemIdentifier.reads_text`): a train is not read as a boat is."""
+        disturb(model)
+        model.add(model.catalog.items[[0, 11]].with_columns(pl.Series("item", ["train", "boat"])))
+        train, boat = (model.identifier.eval().embed(torch.tensor([[item]])) for item in (12, 13))
+        same = train.embeds.shape == boat.embeds.shape and torch.allclose(train.embeds, boat.embeds)
+        assert not (model.identifier.reads_text and same)
+
 
 def _assert_same(found: Ranking, expected: Ranking) -> None:
     """The same scores, and the same items but where scores are too close to tell."""

@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 		*) echo "installing into $(VENV), a few minutes: torch with CUDA where there is a build, 5.8 GB with all the rest ...";; \
 	esac; \
 	$$get torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,minilm,quantize]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,minilm,quantize,serve]'
 	touch $(STAMP)
 
 quickstart: install
@@ -44,7 +44,7 @@ test-fast: install
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet uv
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev,serve]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -m 'not slow'
 
 lint: install

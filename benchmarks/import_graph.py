@@ -29,6 +29,7 @@ ROOMS = (
     ("runs",),
     ("serving",),
     ("analysis",),
+    ("web",),
     ("training",),
     ("study",),
     ("testing",),

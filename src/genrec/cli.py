@@ -34,6 +34,7 @@ USAGE = """usage: genrec COMMAND --config CONFIG [--key value ...]
   inspect   what a run calls its items, and which it holds to be alike: genrec inspect RUN [--item KEY]
   recommend the best items for a history given by hand: genrec recommend --run RUN --history ITEM,ITEM --k 10
   export-ids  write what the items are called, for other engines: genrec export-ids RUN --output FILE.json
+  serve     answer over HTTP, with a page to look at it: genrec serve RUN_OR_FOLDER... [--port 8000]
 
 CONFIG is a file, or the name of a packaged config (below). Any key of it can be given on the command line:
   genrec fit --config toys_setrec_small.yaml --data.root DIR --trainer.max_epochs 3
@@ -50,6 +51,7 @@ COMMANDS = {
     "inspect": ("genrec.analysis.inspection.command", "command"),
     "recommend": ("genrec.serving.recommend", "command"),
     "export-ids": ("genrec.serving.ids", "command"),
+    "serve": ("genrec.web.command", "command"),
 }
 """Module and function of the commands that have no trainer; imported when they are called."""
 WITH_TRAINER = ("fit", "validate", "test", "predict", "prepare")

@@ -289,6 +289,12 @@ class SETRec(ItemIdentifier):
         """What the tokens of an item are called, in their order."""
         return ["collaborative"] * self.use_cf + [f"semantic {number}" for number in range(1, self.n_semantic + 1)]
 
+    def token_scores(self, backbone: Backbone, memory: Memory, items: Tensor) -> Tensor:
+        """What every token of items [B, k] adds to their scores, the summands of Eq. 7: [B, k, K]."""
+        written = backbone.write(memory, self._query()) * self._weights(self.beta)[:, None]
+        tokens = self.corpus[items] if self._whole else self._encode(items)
+        return torch.einsum("bsd,bksd->bks", written.float(), tokens.float())
+
     def describe(self, item: int) -> str:
         """How many tokens of which kind; the values themselves tell people nothing."""
         kinds = {"collaborative": int(self.use_cf), "semantic": self.n_semantic}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 PACKAGES = {
     "faiss": "faiss-cpu",
+    "fastapi": "'genrec[serve]'",
+    "litserve": "'genrec[serve]'",
     "matplotlib": "matplotlib",
     "optuna": "optuna",
     "peft": "peft",
+    "prometheus_client": "'genrec[serve]'",
     "sentence_transformers": "sentence-transformers",
     "sklearn": "scikit-learn",
     "tensorboard": "tensorboard",
+    "uvicorn": "'genrec[serve]'",
 }
 """What pip calls them, by the names they are imported by."""
 

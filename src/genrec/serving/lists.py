@@ -55,7 +55,7 @@ class Lists:
             if len(foreign):
                 raise GenrecError(f"`{model.catalog.keys[foreign[0]]}` is read in histories, and never recommended")
             self._candidates = np.isin(np.arange(len(model.catalog)), allowed)
-        self._named = model.catalog.items.select("item", pl.col("title").fill_null(""))
+        self._named = model.catalog.items.select("item", "title")
 
     def check(self, histories: Sequence[Sequence[str]], first: int) -> None:
         """Whether a window of users can be recommended anything.
@@ -85,7 +85,7 @@ class Lists:
             pl.Series("user", np.arange(first, first + len(lists)).repeat(k)),
             pl.Series("rank", np.tile(np.arange(1, k + 1), len(lists))),
             "item",
-            "title",
+            pl.col("title").fill_null(""),
             pl.Series("score", scores.ravel()),
         )
 

@@ -166,7 +166,7 @@ KEYS = {
 """Keys of the command line and their values, after `fit` of a small data set."""
 
 CLASSES = {
-    "model 5": "config key `model`: expected a class of RankingModule (ItemKNN, ... Recommender, SASRec), not `5`",
+    "model 5": "config key `model`: expected a class of RankingModule (BERT4Rec, ... Recommender, SASRec), not `5`",
     "model null": "no `model` is given: give a config file with --config, such as --config synthetic_setrec.yaml",
     "model foo.Bar": "config key `model`: there is no module `foo` for `foo.Bar`; ... put that folder into PYTHONPATH",
     "model.class_path Foo": "config key `model.class_path`: expected a class of RankingModule ... SASRec), not `Foo`",
@@ -381,8 +381,8 @@ CONFIGS = {
     "a: [1": "FILE, line 1: not valid YAML (expected ',' or ']', but got '<stream end>')",
     "a: 1\na: 2": "FILE, line 2: not valid YAML (the key `a` stands here again)",
     "a: {b: 1, b: 2}": "FILE, line 1: not valid YAML (the key `b` stands here again)",
-    "model: {class_path: SetRec}": "config key `model`: expected a class of RankingModule ... did you mean `SASRec`?",
-    "model: {class_path: 5}": "config key `model`: expected a class of RankingModule (ItemKNN, ... SASRec), not `5`",
+    "model: {class_path: SetRec}": "config key `model`: expected a class of RankingModule ... did you mean `BERT4Rec`?",
+    "model: {class_path: 5}": "config key `model`: expected a class of RankingModule (BERT4Rec, ... SASRec), not `5`",
     "model: {class_path: [a]}": "config key `model`: expected a class of RankingModule ... SASRec), not `['a']`",
     "data: {source: [a]}": "config key `data.source`: expected a class of Source (Amazon, ... Table), not `['a']`",
     "data: {max_hystory: 3}": "unknown config key `data.max_hystory`; did you mean `max_history`?",

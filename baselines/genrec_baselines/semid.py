@@ -1,7 +1,8 @@
 """SemID: an item becomes its path in the category tree, a token per category name, and a number among its equals.
 
 Hua et al., "How to Index Item IDs for Recommendation Foundation Models", SIGIR-AP 2023, arXiv 2305.06569 (semantic
-indexing). The authors published no code for it; this follows the paper.
+indexing). Reference implementation: github.com/Wenyueh/LLM-RecSys-ID, `item_rep_method.py`, `build_category_map` and
+`content_based_representation`. Unlike there, numbers begin with 0, names are cleaned, and a catalogue can grow.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ LONGEST = 60
 """A category name with more characters is a sentence that strayed into the list."""
 DEPARTMENT = 0.95
 """A first category that so many items share says nothing."""
-BASE = 256
+BASE = 1024
 """How many tokens there are for the numbers of items with the same path; beyond that a number has two."""
+SHUFFLE = 0
+"""The seed of the numbers' order."""
 
 UNKNOWN = 0
-ROW, NAME, FOLDED, LEVEL = "row", "name", "folded", "level"
+ROW, NAME, FOLDED, PLACE, LEVEL = "row", "name", "folded", "place", "level"
 """The columns of categories by item. A category is known by its level, or 0 for all, and its name in small letters."""
 
 
 class SemID(TokenSequence):
     """Items of the same categories begin with the same tokens: ``<Makeup><Lips><Lip Liners><5>``.
 
-    The numbers follow the order of the items' keys. Items that are added later get the next ones, and a category that
-    the data set does not have is left out of their paths.
+    The numbers of a path are shuffled: in the order of the keys they would tell, where keys are chronological, which
+    items are new. An item without a category is a token of its own. Items that are added later get the next numbers of
+    their paths, that of ``<unknown>`` among them, and a category that the data set does not have is left out.
 
     Args:
         order: categories are a path, "listed" from the widest to the narrowest, or labels without an order, such as
@@ -73,7 +77,7 @@ class SemID(TokenSequence):
         self.warm_first = warm_first
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
-        """``<unknown>``, a token per category, and those of the numbers.
+        """``<unknown>``, a token per category, those of the numbers, and one per item without a category.
 
         Raises:
             GenrecError: if no item has a category that tells it from others.
@@ -82,7 +86,8 @@ class SemID(TokenSequence):
         self.department = find_department(named)
         self.frequency = named.group_by(FOLDED).agg(count=pl.len())
         # Of several spellings the first in the alphabet is shown, whatever the order of the items.
-        spelled = self._levels(named).group_by(LEVEL, FOLDED).agg(pl.col(NAME).min()).sort(LEVEL, FOLDED)
+        levels = self._levels(named)
+        spelled = levels.group_by(LEVEL, FOLDED).agg(pl.col(NAME).min()).sort(LEVEL, FOLDED)
         if spelled.is_empty():
             beside = f" beside `{self.department}`" if self.department else ""
             raise GenrecError(
@@ -93,7 +98,11 @@ class SemID(TokenSequence):
         self.numbers = spelled.select(LEVEL, FOLDED, number=pl.int_range(1, pl.len() + 1))
         words = self.initial == "words"
         categories = [NewToken(f"<{name}>", name if words else "") for name in spelled[NAME]]
-        return [NewToken("<unknown>"), *categories, *(NewToken(f"<{number}>") for number in range(BASE))]
+        listed = catalog.items.select(pl.col(KEY), pl.int_range(pl.len()).alias(ROW))
+        without = listed.filter(~pl.col(ROW).is_in(levels[ROW].unique().implode())).sort(KEY)
+        self.nameless = without[ROW].to_numpy()
+        own = (NewToken(f"<{key}>") for key in without[KEY])
+        return [NewToken("<unknown>"), *categories, *(NewToken(f"<{number}>") for number in range(BASE)), *own]
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
@@ -107,6 +116,9 @@ class SemID(TokenSequence):
         numbers[order] = number_in_groups(ids[new][order])
         codes = digits(numbers + there[ids[new]], BASE, widths)
         codes = append(paths[new], np.where(codes == PAD, PAD, codes + 1 + len(self.numbers)))
+        if not len(known):
+            codes[self.nameless] = PAD
+            codes[self.nameless, 0] = 1 + len(self.numbers) + BASE + np.arange(len(self.nameless))
         return np.where(codes == PAD, PAD, codes + self.names.words)
 
     def _order(self, catalog: Catalog, assets: ItemAssets, known: int) -> np.ndarray:
@@ -116,18 +128,21 @@ class SemID(TokenSequence):
             counts = assets.built(Frequency())["counts"]
             late[:] = True
             late[: len(counts)] = counts == 0
-        frame = pl.DataFrame({"late": late[known:], KEY: catalog.items[KEY][known:]})
-        return frame.select(pl.arg_sort_by("late", KEY)).to_series().to_numpy().astype(np.int64)
+        by_key = catalog.items[KEY][known:].arg_sort().to_numpy().astype(np.int64)
+        shuffled = by_key[np.random.default_rng(SHUFFLE).permutation(len(by_key))]
+        return shuffled[np.argsort(late[known:][shuffled], kind="stable")]
 
     def _levels(self, named: pl.DataFrame) -> pl.DataFrame:
         """The items' paths: the rows of `clean` that count, in order, and the level that each is known by."""
-        named = named.filter(pl.col(FOLDED) != self.department)
+        if self.order == "listed" and self.department:
+            named = named.filter(pl.int_range(pl.len()).over(ROW) > 0)
         if self.order == "frequent":
+            named = named.filter(pl.col(FOLDED) != self.department)
             counted = named.join(self.frequency, on=FOLDED, how="left", maintain_order="left")
             named = counted.sort(ROW, -pl.col("count").cast(pl.Int64).fill_null(0), FOLDED, maintain_order=True)
         place = pl.int_range(pl.len()).over(ROW)
-        named = named.with_columns(place=place, level=place if self.by_level else pl.lit(0, pl.Int64))
-        return named if self.depth is None else named.filter(pl.col("place") < self.depth)
+        named = named.with_columns(place.alias(PLACE), (place if self.by_level else pl.lit(0, pl.Int64)).alias(LEVEL))
+        return named if self.depth is None else named.filter(pl.col(PLACE) < self.depth)
 
     def _paths(self, catalog: Catalog) -> np.ndarray:
         """The numbers of the items' category tokens, that of ``<unknown>`` where there is none, int64 [N, L]."""

@@ -104,7 +104,7 @@ def test_a_history_of_nothing_gives_zeros_and_no_nan(network: SASRecNetwork) -> 
 def test_softmax_loss_is_the_mean_over_real_positions(dataset: Dataset) -> None:
     model = model_of(dataset)
     target = torch.tensor([1, 6, 9])
-    loss = model.loss(batch_of(HISTORY, target))
+    loss = model.loss_of(batch_of(HISTORY, target))
     assert model.network is not None
     surprises = []
     for row, history in enumerate(HISTORY.tolist()):
@@ -122,7 +122,7 @@ def test_a_table_in_parts_gives_the_same_loss_and_gradients(dataset: Dataset, mo
     found = []
     for held in (devices.CACHED, 16):
         monkeypatch.setattr(devices, "CACHED", held)
-        loss = model.loss(batch_of(HISTORY, torch.tensor([1, 6, 9])))
+        loss = model.loss_of(batch_of(HISTORY, torch.tensor([1, 6, 9])))
         found.append((loss, torch.autograd.grad(loss, list(model.parameters()))))
     torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10)
 
@@ -130,15 +130,15 @@ def test_a_table_in_parts_gives_the_same_loss_and_gradients(dataset: Dataset, mo
 def test_drawn_negatives_give_the_softmax_loss_on_average_and_padding_is_no_negative(dataset: Dataset) -> None:
     model = model_of(dataset)
     batch = batch_of(HISTORY, torch.tensor([1, 6, 9]))
-    full = model.loss(batch)
+    full = model.loss_of(batch)
     counts = torch.from_numpy(dataset.frequency)
     model.sampler = NegativeSampler(Negatives("popularity", 20_000), counts)
-    torch.testing.assert_close(model.loss(batch), full, rtol=0.02, atol=0)
+    torch.testing.assert_close(model.loss_of(batch), full, rtol=0.02, atol=0)
     model.sampler = NegativeSampler(Negatives("in_batch"), counts)
     wider = batch._replace(history=torch.nn.functional.pad(HISTORY, (2, 0), value=PAD))
-    torch.testing.assert_close(model.loss(wider), model.loss(batch))
-    assert model.loss(batch) != full
-    assert model.eval().loss(batch) == full
+    torch.testing.assert_close(model.loss_of(wider), model.loss_of(batch))
+    assert model.loss_of(batch) != full
+    assert model.eval().loss_of(batch) == full
 
 
 def test_negatives_are_for_the_softmax_alone() -> None:
@@ -153,17 +153,17 @@ def test_binary_loss_has_a_positive_and_a_negative_term(dataset: Dataset) -> Non
     model.network.items.weight.data[:] = model.network.items.weight.data[0]
     scores = (model.network(HISTORY) @ model.network.items.weight[0])[HISTORY != PAD]
     expected = (torch.log(1 + torch.exp(-scores)) + torch.log(1 + torch.exp(scores))).sum() / 9
-    torch.testing.assert_close(model.loss(batch_of(HISTORY, torch.tensor([1, 6, 9]))), expected)
+    torch.testing.assert_close(model.loss_of(batch_of(HISTORY, torch.tensor([1, 6, 9]))), expected)
 
 
 def test_loss_ignores_users_without_a_position(dataset: Dataset) -> None:
     model = model_of(dataset)
     target = torch.tensor([1, 6, 9])
-    loss = model.loss(batch_of(HISTORY, target))
+    loss = model.loss_of(batch_of(HISTORY, target))
     longer = torch.cat([HISTORY, torch.full((1, 5), PAD)])
-    padded = model.loss(batch_of(longer, torch.cat([target, torch.tensor([3])])))
+    padded = model.loss_of(batch_of(longer, torch.cat([target, torch.tensor([3])])))
     torch.testing.assert_close(padded, loss)
-    nothing = model.loss(batch_of(longer[3:], torch.tensor([3])))
+    nothing = model.loss_of(batch_of(longer[3:], torch.tensor([3])))
     nothing.backward()
     assert nothing == 0
 
@@ -196,7 +196,7 @@ def test_binary_loss_leaves_cold_items_where_they_began(dataset: Dataset, loss: 
     train = torch.tensor([list(dataset.train[user]) for user in range(8)])
     for _ in range(5):
         optimizer.zero_grad()
-        model.loss(batch_of(train[:, :-1], train[:, -1])).backward()
+        model.loss_of(batch_of(train[:, :-1], train[:, -1])).backward()
         optimizer.step()
     moved = (model.network.items.weight != before).any(1).numpy()
     # A softmax over all items pushes the cold ones away; negatives that are warm leave them alone, to the last bit.

@@ -55,8 +55,8 @@ class SequenceData(L.LightningDataModule):
         empty_history: train on first items too, predicted from nothing.
         samples: "prefixes" predicts every position of the last `max_history` training items; "windows" gives the same
             targets as one sample per user, all his prefixes in one reading, to a language model that can do that (a
-            `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec,
-            which learns all positions from it.
+            `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec and
+            its like, which learn all positions from it.
         seed: decides the order of the training batches, and the users of `val_users`; None is that of
             `seed_everything`.
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.

@@ -6,7 +6,7 @@ github.com/kang205/SASRec. Block structure as there; the loss is a softmax over 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,19 +18,14 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from genrec.data import Dataset, InMemory, SequenceData
-from genrec.data.samples import last_positions
-from genrec.decoding import top_products
-from genrec.devices import shortens
 from genrec.errors import GenrecError, at_least
 from genrec.evaluation.metrics import main
-from genrec.identifiers.negatives import NegativeSampler
-from genrec.losses import Negatives, linear_cross_entropy, sampled_cross_entropy
-from genrec.recommenders.base import RankingModule
+from genrec.losses import Negatives
 from genrec.recommenders.epoch_lines import EpochLines
-from genrec.types import PAD, Batch, Ranking
+from genrec.recommenders.sequences import INIT_STD, ItemNetwork, ItemSequences, next_items, placed, share_width
+from genrec.types import PAD, Batch
 
 EPS = 1e-8
-INIT_STD = 0.02
 
 
 class Block(nn.Module):
@@ -60,7 +55,7 @@ class Block(nn.Module):
         return x + self.feed_forward(x)
 
 
-class SASRecNetwork(nn.Module):
+class SASRecNetwork(ItemNetwork):
     """The network: an item table, positions counted back from the most recent item, and causal blocks.
 
     Args:
@@ -83,13 +78,10 @@ class SASRecNetwork(nn.Module):
             nn.init.normal_(table.weight, std=INIT_STD)
 
     def forward(self, history: Tensor) -> Tensor:
-        """States [B, T, d] of histories [B, T], `PAD` on the left; zeros at padding."""
+        """See `ItemNetwork.forward`."""
         length = history.shape[1]
         real = history != PAD
-        # The most recent item is always in the last slot, however short the history.
-        slots = torch.arange(-length, 0, device=history.device) + self.positions.num_embeddings
-        x = self.items(history.clamp(min=0)) * self.items.embedding_dim**0.5 + self.positions(slots)
-        x = self.dropout(x) * real[..., None]
+        x = self.dropout(placed(self.items(history.clamp(min=0)), self.positions)) * real[..., None]
         causal = torch.ones(length, length, dtype=torch.bool, device=history.device).tril()
         itself = torch.eye(length, dtype=torch.bool, device=history.device)
         # A padded slot sees itself, so that no softmax is taken over nothing; its state is erased after every block.
@@ -99,7 +91,7 @@ class SASRecNetwork(nn.Module):
         return self.norm(x) * real[..., None]
 
 
-class SASRec(RankingModule):
+class SASRec(ItemSequences):
     """SASRec as a recommender; train it with ``SequenceData(samples="users")``.
 
     Args:
@@ -114,7 +106,7 @@ class SASRec(RankingModule):
         negatives: what an item is told from in training with "ce"; None is all items.
 
     Raises:
-        GenrecError: if there are negatives where the loss draws its own.
+        GenrecError: if there are negatives where the loss draws its own, or a number makes no sense.
     """
 
     def __init__(
@@ -129,89 +121,30 @@ class SASRec(RankingModule):
         ks: Sequence[int] = (5, 10),
         negatives: Negatives | None = None,
     ) -> None:
-        super().__init__(ks)
+        super().__init__(max_history, lr, ks, negatives)
         if negatives is not None and loss != "ce":
             raise GenrecError(f"SASRec's `loss: {loss}` draws its own negative: leave out `negatives`, or use `ce`")
-        at_least(1, "SASRec", dim=dim, blocks=blocks, heads=heads, max_history=max_history)
-        at_least(0, "SASRec", dropout=dropout, lr=lr)
-        self.sizes = (dim, blocks, heads, dropout)
-        self.max_history = max_history
-        self.objective = {"ce": self._softmax_loss, "bce": self._binary_loss}[loss]
-        self.lr = lr
-        self.negatives = negatives
-        self.sampler: NegativeSampler | None = None
-        self.network: SASRecNetwork | None = None
-        self._warm: Tensor | None = None
+        at_least(1, "SASRec", dim=dim, blocks=blocks, heads=heads)
+        at_least(0, "SASRec", dropout=dropout)
+        share_width("SASRec", dim, heads)
+        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
+        self.loss = loss
+        self.objective = {"ce": self.softmax, "bce": self._binary}[loss]
 
-    def setup(self, stage: str) -> None:
-        """Create the network for the catalogue.
+    def make_network(self, items: int) -> SASRecNetwork:
+        """See `ItemSequences.make_network`."""
+        return SASRecNetwork(items, self.dim, self.blocks, self.heads, self.dropout, self.max_history)
 
-        Raises:
-            GenrecError: if the data have samples that it cannot be trained with.
-        """
-        super().setup(stage)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if stage == "fit" and (data.samples is not last_positions or data.max_history > self.max_history):
-            raise GenrecError(
-                "SASRec learns from `data.samples: users` with a `data.max_history` that is no larger than its own "
-                f"`max_history`, {self.max_history}"
-            )
-        if self.network is None:
-            self.network = SASRecNetwork(len(self.dataset.catalog), *self.sizes, self.max_history)
-        if self.negatives is not None:
-            self.sampler = NegativeSampler(self.negatives, torch.from_numpy(self.dataset.frequency)).to(self.device)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SASRec:
-        if shortens(fn):
-            raise GenrecError(
-                "SASRec learns in full, and cannot with weights of 16 bits: use `trainer.precision: 32-true`"
-            )
-        super()._apply(fn, recurse)
-        return self
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Every position of the history predicts the item after it; the last one predicts the target."""
-        loss = self.loss(batch)
-        self.log("train/loss", loss.detach(), prog_bar=True)
-        return self.share_of_step(batch) * loss
-
-    def loss(self, batch: Batch) -> Tensor:
+    def loss_of(self, batch: Batch) -> Tensor:
         """The mean over all positions that have a history."""
-        following = torch.cat([batch.history[:, 1:], batch.target[:, None]], 1)
-        # A slot before the first item would predict it from nothing.
-        real = (batch.history != PAD).flatten()
-        weight = real / real.sum().clamp(min=1)
-        return self.objective(self._network(batch.history).flatten(0, 1), following.flatten().clamp(min=0), weight)
+        return self.objective(*next_items(self._network(batch.history), batch))
 
-    @property
-    def _network(self) -> SASRecNetwork:
-        assert self.network is not None, "setup creates the network"
-        return self.network
-
-    def _softmax_loss(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
-        items = self._network.items.weight
-        if self.training and self.sampler is not None:
-            drawn = self.sampler.draw(following, weight > 0)
-            return sampled_cross_entropy(states, items, following, weight.to(states), drawn)
-        return linear_cross_entropy(states, items, following, weight.to(states))
-
-    def _binary_loss(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
+    def _binary(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
         # A negative among the items of the training split, so that cold items keep their initial vectors. Unlike the
         # original, an item of the user's own may be drawn: rare in a real catalogue, and no user's list is searched.
-        if self._warm is None or self._warm.device != states.device:
-            self._warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(states.device)
-        negative = self._warm[torch.randint(len(self._warm), following.shape, device=states.device)]
+        negative = self.draw_warm(len(following))
         scores = [(states * self._network.items(items)).sum(-1) for items in (following, negative)]
         return ((F.softplus(-scores[0]) + F.softplus(scores[1])) * weight).sum()
-
-    def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
-        """See `RankingModule.rank`; a score is the inner product of the last state and an item's vector."""
-        state = self._network(history[:, -self.max_history :])[:, -1]
-        return top_products(state, self._network.items.weight, allowed, k)
-
-    def configure_optimizers(self) -> Any:
-        """Adam, betas as in the original."""
-        return torch.optim.Adam(self.parameters(), lr=self.lr, betas=(0.9, 0.98))
 
 
 def train_embeddings(

@@ -1,0 +1,98 @@
+"""gSASRec: SASRec that is told apart from many drawn items, with a loss that does not believe itself too sure.
+
+Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative Sampling",
+RecSys 2023, arXiv 2308.07192; reference implementation github.com/asash/gSASRec-pytorch. Unlike there, negatives are
+drawn among the items of the training split, so that cold items keep their initial vectors. An item of the user's own
+may be drawn, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from genrec.errors import GenrecError, at_least
+from genrec.recommenders.sasrec import SASRecNetwork
+from genrec.recommenders.sequences import ItemSequences, next_items, share_width
+from genrec.types import Batch
+
+
+def gbce(positive: Tensor, negative: Tensor, beta: float) -> Tensor:
+    """The generalised binary cross-entropy [R] (Eq. 9): the right item's probability counts to the power of beta.
+
+    Args:
+        positive: [R], the scores of the right items.
+        negative: [R, k], those of the items that were drawn.
+        beta: 1 is the ordinary binary cross-entropy, a mean over k + 1 items.
+    """
+    return (beta * F.softplus(-positive) + F.softplus(negative).sum(1)) / (1 + negative.shape[1])
+
+
+def calibrated(t: float, share: float) -> float:
+    """The beta of `gbce` (Eq. 17).
+
+    Args:
+        t: 0 leaves scores as sure as the drawing makes them, 1 makes a score's sigmoid the probability of its item.
+        share: of all wrong items, how many are drawn, called alpha there.
+    """
+    return 1 - t * (1 - share)
+
+
+class GSASRec(ItemSequences):
+    """gSASRec as a recommender; train it with ``SequenceData(samples="users")``.
+
+    A step holds R x `drawn` vectors, for R positions.
+
+    Args:
+        dim: d.
+        blocks: attention blocks.
+        heads: attention heads.
+        dropout: everywhere.
+        drawn: negatives of every position.
+        t: how far scores are calibrated, see `calibrated`.
+        lr: learning rate of Adam.
+        max_history: the longest history.
+        ks: the cut-offs of the metrics.
+
+    Raises:
+        GenrecError: if a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        dim: int = 64,
+        blocks: int = 2,
+        heads: int = 1,
+        dropout: float = 0.5,
+        drawn: int = 256,
+        t: float = 0.75,
+        lr: float = 1e-3,
+        max_history: int = 50,
+        ks: Sequence[int] = (5, 10),
+    ) -> None:
+        super().__init__(max_history, lr, ks)
+        at_least(1, "GSASRec", dim=dim, blocks=blocks, heads=heads, drawn=drawn)
+        at_least(0, "GSASRec", dropout=dropout)
+        if not 0 <= t <= 1:
+            raise GenrecError(f"GSASRec's `t` lies between 0 and 1, got {t}")
+        share_width("GSASRec", dim, heads)
+        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
+        self.drawn = drawn
+        self.t = t
+
+    def make_network(self, items: int) -> SASRecNetwork:
+        """See `ItemSequences.make_network`."""
+        return SASRecNetwork(items, self.dim, self.blocks, self.heads, self.dropout, self.max_history)
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """The mean over all positions that have a history."""
+        states, following, weight = next_items(self._network(batch.history), batch)
+        items = self._network.items
+        positive = (states * items(following)).sum(-1)
+        negative = (items(self.draw_warm(len(states), self.drawn)) @ states[..., None])[..., 0]
+        # With a catalogue smaller than what is drawn, items are drawn twice, and none is left out.
+        others = max(1, int((self.dataset.frequency > 0).sum()) - 1)
+        beta = calibrated(self.t, min(1.0, self.drawn / others))
+        return (gbce(positive, negative, beta) * weight).sum()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from importlib.resources import files
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, Query, Request, Response
@@ -12,14 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
 from genrec.io.versions import versions
 from genrec.web import bodies
 from genrec.web.answers import Answers
-from genrec.web.guard import PAGE, refused
+from genrec.web.guard import refused
 from genrec.web.limits import Limits
 from genrec.web.metrics import Metrics
+from genrec.web.page import add_page
 from genrec.web.refusals import BUSY, NOT_READY, UNKNOWN, Refusal
 from genrec.web.worker import Job
 
@@ -77,14 +76,7 @@ def make_app(server: Serving) -> FastAPI:
     _lists(app, server)
     _items(app, server)
     _about(app, server)
-    page = files("genrec.serving") / "explorer"
-    if page.is_dir():
-        app.mount(PAGE.rstrip("/"), StaticFiles(directory=str(page)), name="explorer")
-
-        @app.get("/", include_in_schema=False)
-        async def index() -> Response:
-            return Response((page / "index.html").read_text(encoding="utf-8"), media_type="text/html")
-
+    add_page(app)
     return app
 
 

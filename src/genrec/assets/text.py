@@ -24,7 +24,7 @@ TERMS = 50_000
 """The most frequent words and word pairs that TF-IDF looks at: the SVD's table has a column for each."""
 
 BATCHES = 4
-"""Batches that a sentence-transformers model is given at once; between them there is time for a word of progress."""
+"""Batches that an encoder is given at once; between them there is time for a word of progress."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def hash_model(folder: Path) -> str:
     """A hash of the weights, configurations and vocabularies in a model's folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.suffix in {".safetensors", ".bin", ".json", ".txt", ".model"}:
+        if path.suffix in {".safetensors", ".bin", ".gguf", ".json", ".txt", ".model"}:
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -136,11 +136,14 @@ class CausalTextEncoder(TextEncoder):
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TextEncoder.encode`."""
+        return self.states(ids, mask)[torch.arange(len(ids), device=ids.device), mask.sum(1) - 1]
+
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The last states [B, S, D] of all words, for the arguments of `encode`."""
         model = self.language_model
         length = ids.shape[1]
         before = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         place = torch.arange(length, device=ids.device).expand(len(ids), -1)
         seen = (mask[:, None, :] & before)[:, None]
         with without_adapters(model):
-            out = model(input_ids=ids, attention_mask=seen, position_ids=place, use_cache=False)
-        return out.last_hidden_state[torch.arange(len(ids), device=ids.device), mask.sum(1) - 1]
+            return model(input_ids=ids, attention_mask=seen, position_ids=place, use_cache=False).last_hidden_state

@@ -142,6 +142,18 @@ class Catalog:
         self.text_lengths()
         return list(chain.from_iterable(_texts(part).to_list() for part in self.items.iter_slices(PART)))
 
+    def fields(self, rows: np.ndarray) -> list[list[str]]:
+        """The texts of items [n] one by one, in the order of `texts`; what is missing is left out."""
+        parts = self.items[rows].select(pl.concat_list(_fields()).list.drop_nulls())
+        return parts.to_series().to_list()
+
+    def field_lengths(self) -> list[np.ndarray]:
+        """How many letters each of the `fields` has, int64 [N] for each; 0 where it is missing."""
+        lengths = self.items.select(
+            field.str.len_chars().fill_null(0).alias(str(n)) for n, field in enumerate(_fields())
+        )
+        return [column.to_numpy().astype(np.int64) for column in lengths]
+
     def text_lengths(self) -> np.ndarray:
         """How many letters the text of every item has, int64 [N].
 
@@ -188,9 +200,12 @@ class Catalog:
 
 def _texts(items: pl.DataFrame) -> pl.Series:
     """What is read of items, ``""`` where there is nothing."""
+    return items.select(pl.concat_str(_fields(), separator=". ", ignore_nulls=True)).to_series()
+
+
+def _fields() -> list[pl.Expr]:
     categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
-    parts = [pl.col(TITLE), pl.col(DESCRIPTION), categories, pl.col(BRAND)]
-    return items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True)).to_series()
+    return [pl.col(TITLE), pl.col(DESCRIPTION), categories, pl.col(BRAND)]
 
 
 def _conform(items: pl.DataFrame) -> pl.DataFrame:

@@ -54,6 +54,7 @@ KEYS = {
     "MODEL.identifier_lr -1": "`identifier_lr` of the model is -1.0: give 0 or more",
     "MODEL.identifier_lr .nan": "`model.identifier_lr` is nan, which is no number: give one",
     "MODEL.warmup_steps -1": "`warmup_steps` of the model is -1: give 0 or more",
+    "MODEL.frozen_steps -1": "`frozen_steps` of the model is -1: give 0 or more",
     "MODEL.warmup_steps 1.5": "config key `MODEL.warmup_steps`: expected a whole number, not `1.5`",
     "MODEL.schedule foo": "config key `MODEL.schedule`: expected cosine, linear, inverse_sqrt or constant, not `foo`",
     "MODEL.scheduler foo": "unknown config key `MODEL.scheduler`; did you mean `schedule`?",

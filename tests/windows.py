@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from genrec.data.samples import beginnings
-from genrec.recommenders.recommender import one_by_one
+from genrec.recommenders.packing import one_by_one
 from genrec.types import PAD, Batch
 
 

@@ -17,7 +17,7 @@ from genrec.assets.clusters import PATHS
 from genrec.assets.codes.groups import number_in_groups, row_ids
 from genrec.data import Catalog
 from genrec.errors import GenrecError
-from genrec.identifiers import NewToken, Search, TokenSequence
+from genrec.identifiers import NewRows, NewToken, Search, TokenSequence
 from genrec.types import PAD
 from genrec_baselines.numbering import append, digits, width_for
 
@@ -39,6 +39,7 @@ class CID(TokenSequence):
             identifier, ``<CI3>``, is the beginning of others, and there may be no token left for an item that is added.
         search: see `TokenSequence`.
         separator: see `TokenSequence`.
+        new_rows: see `TokenSequence`.
     """
 
     reads_text = False
@@ -51,8 +52,9 @@ class CID(TokenSequence):
         cold: Literal["branch", "reference"] = "branch",
         search: Search | None = None,
         separator: str = " ",
+        new_rows: NewRows = "matched",
     ) -> None:
-        super().__init__(search, separator)
+        super().__init__(search, separator, new_rows=new_rows)
         self.clusters = clusters or CooccurrenceClusters()
         self.vocabulary = vocabulary
         self.last = last

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genrec.assets import ItemAssets, ItemCodes, LETTERCodes
 from genrec.data import Catalog
-from genrec.identifiers import NewToken, Search, TokenSequence
+from genrec.identifiers import NewRows, NewToken, Search, TokenSequence
 from genrec_baselines.numbering import NUMBERS, code_tokens, grid_codes, numbered, read_numbered
 
 
@@ -27,12 +27,17 @@ class LETTER(TokenSequence):
         temperature: tau of the ranking-guided generation loss (Section 3.3), searched in {0.6, 0.8, 1.0}; 1 is plain
             cross-entropy, as in the authors' scripts.
         search: see `TokenSequence`.
+        new_rows: see `TokenSequence`.
     """
 
     def __init__(
-        self, codes: LETTERCodes | ItemCodes | None = None, temperature: float = 1.0, search: Search | None = None
+        self,
+        codes: LETTERCodes | ItemCodes | None = None,
+        temperature: float = 1.0,
+        search: Search | None = None,
+        new_rows: NewRows = "matched",
     ) -> None:
-        super().__init__(search, temperature=temperature)
+        super().__init__(search, temperature=temperature, new_rows=new_rows)
         self.codes: ItemCodes = codes or LETTERCodes()
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:

@@ -18,7 +18,7 @@ from genrec.assets.codes.groups import number_in_groups, row_ids
 from genrec.data import Catalog, Ragged
 from genrec.data.catalog import CATEGORIES, KEY
 from genrec.errors import GenrecError
-from genrec.identifiers import NewToken, Search, TokenSequence
+from genrec.identifiers import NewRows, NewToken, Search, TokenSequence
 from genrec.types import PAD
 from genrec_baselines.numbering import append, digits, width_for
 
@@ -52,6 +52,7 @@ class SemID(TokenSequence):
         warm_first: number the items of the training split before the others.
         search: see `TokenSequence`.
         separator: see `TokenSequence`.
+        new_rows: see `TokenSequence`.
 
     Raises:
         GenrecError: if ``depth`` is below 1.
@@ -66,8 +67,9 @@ class SemID(TokenSequence):
         warm_first: bool = False,
         search: Search | None = None,
         separator: str = " ",
+        new_rows: NewRows = "matched",
     ) -> None:
-        super().__init__(search, separator)
+        super().__init__(search, separator, new_rows=new_rows)
         if depth is not None and depth < 1:
             raise GenrecError(f"SemID needs at least one category of an item, got depth={depth}")
         self.order = order

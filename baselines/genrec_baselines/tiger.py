@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genrec.assets import ItemAssets, ItemCodes, RQVAECodes
 from genrec.data import Catalog
-from genrec.identifiers import NewToken, Search, TokenSequence
+from genrec.identifiers import NewRows, NewToken, Search, TokenSequence
 from genrec_baselines.numbering import NUMBERS, code_tokens, numbered, read_numbered
 
 
@@ -29,10 +29,16 @@ class TIGER(TokenSequence):
     Args:
         codes: how items become codes; None takes the defaults of `RQVAECodes`.
         search: see `TokenSequence`.
+        new_rows: see `TokenSequence`.
     """
 
-    def __init__(self, codes: RQVAECodes | ItemCodes | None = None, search: Search | None = None) -> None:
-        super().__init__(search)
+    def __init__(
+        self,
+        codes: RQVAECodes | ItemCodes | None = None,
+        search: Search | None = None,
+        new_rows: NewRows = "matched",
+    ) -> None:
+        super().__init__(search, new_rows=new_rows)
         self.codes: ItemCodes = codes or RQVAECodes()
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:

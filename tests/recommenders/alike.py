@@ -95,7 +95,11 @@ def run(
     torch.manual_seed(trainer.global_rank)
     data = SequenceData(InMemory(data_of(case)), batch_size=BATCH // trainer.world_size)
     assets = Assets(text=TfidfText(dim=8), root=str(folder / "assets"))
-    module = Recommender(SETRec(n_semantic=2, use_cf=False), backbone(case, folder), assets, warmup_steps=2)
+    # Adapters that stand still at first: processes wait for their gradients all the same.
+    frozen = 1 if case == "lora" else 0
+    module = Recommender(
+        SETRec(n_semantic=2, use_cf=False), backbone(case, folder), assets, warmup_steps=2, frozen_steps=frozen
+    )
     trainer.fit(module, data, ckpt_path=ckpt_path)
     logged = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
     trainer.save_checkpoint(folder / f"{name or strategy}-{case}.ckpt")

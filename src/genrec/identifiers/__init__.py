@@ -4,6 +4,16 @@ from genrec.identifiers.base import ItemIdentifier
 from genrec.identifiers.setrec import SETRec
 from genrec.identifiers.tables import table
 from genrec.identifiers.token_sequence import Search, TokenSequence
-from genrec.identifiers.vocabulary import NewToken, all_words, drawn_like
+from genrec.identifiers.vocabulary import NewRows, NewToken, all_words, drawn_like
 
-__all__ = ["ItemIdentifier", "NewToken", "SETRec", "Search", "TokenSequence", "all_words", "drawn_like", "table"]
+__all__ = [
+    "ItemIdentifier",
+    "NewRows",
+    "NewToken",
+    "SETRec",
+    "Search",
+    "TokenSequence",
+    "all_words",
+    "drawn_like",
+    "table",
+]

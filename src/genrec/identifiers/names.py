@@ -14,7 +14,7 @@ from torch import Tensor
 from genrec import devices
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import table
-from genrec.identifiers.vocabulary import Vocabulary
+from genrec.identifiers.vocabulary import NewRows, Vocabulary
 from genrec.types import PAD, Tokens
 
 
@@ -35,14 +35,15 @@ class ItemNames(Vocabulary):
 
     Args:
         separator: text between the items of a history.
+        new_rows: see `Vocabulary`.
 
     Attributes:
         codes: [N, L] long, the items' token ids, `PAD` behind shorter ones. They are saved with the parameters: a model
             that has learned identifiers keeps them.
     """
 
-    def __init__(self, separator: str = "") -> None:
-        super().__init__(separator)
+    def __init__(self, separator: str = "", new_rows: NewRows = "matched") -> None:
+        super().__init__(separator, new_rows)
         self._known: tuple[Tensor, _Lengths] | None = None
         self.codes = table(torch.empty(0, 0, dtype=torch.long), saved=True)
 

@@ -24,7 +24,7 @@ from genrec.identifiers.base import ItemIdentifier
 from genrec.identifiers.names import ItemNames
 from genrec.identifiers.negatives import NegativeSampler, sampler_of_tokens
 from genrec.identifiers.targets import mean_loss
-from genrec.identifiers.vocabulary import NewToken
+from genrec.identifiers.vocabulary import NewRows, NewToken
 from genrec.identifiers.writer import Normalize, TokenWriter
 from genrec.losses import Negatives
 from genrec.types import Ranking, Tokens
@@ -73,13 +73,20 @@ class TokenSequence(ItemIdentifier, ABC):
         search: how identifiers are decoded; None takes the defaults of `Search`.
         separator: text between the items of a history.
         temperature: of the softmax in training (LETTER's tau); it plays no role in ranking.
+        new_rows: what the embeddings of new tokens begin as, see `genrec.identifiers.vocabulary.first_rows`.
     """
 
-    def __init__(self, search: Search | None = None, separator: str = "", temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        search: Search | None = None,
+        separator: str = "",
+        temperature: float = 1.0,
+        new_rows: NewRows = "matched",
+    ) -> None:
         super().__init__()
         self.search = search or Search()
         self.temperature = temperature
-        self.names = ItemNames(separator)
+        self.names = ItemNames(separator, new_rows)
         self._trie: tuple[Tensor, Trie] | None = None
         self._negatives: Negatives | None = None
         self.sampler: NegativeSampler | None = None

@@ -7,7 +7,7 @@ put together from ids, never from text that is tokenised again: what a tokenizer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,16 @@ from genrec.devices import widen
 from genrec.errors import GenrecError
 from genrec.identifiers.tables import Tables
 
+NewRows = Literal["matched", "unit", "mean"]
+"""What the embeddings of new tokens begin as."""
+
 
 class NewToken(NamedTuple):
     """A token that the language model does not have.
 
     Args:
         name: what it is called where identifiers are shown.
-        like: text whose words' mean embedding it starts from; ``""`` draws it at random.
+        like: text whose words' mean embedding it starts from; ``""`` leaves it to `first_rows`.
     """
 
     name: str
@@ -53,11 +56,30 @@ def drawn_like(words: Tensor, *shape: int) -> Tensor:
     return words.mean(0) + words.std(0) * torch.randn(*shape, words.shape[1], device=words.device, dtype=words.dtype)
 
 
+@torch.no_grad()
+def first_rows(kind: NewRows, words: Tensor, count: int) -> Tensor:
+    """First values [count, D] of the rows of new tokens, float32 or more.
+
+    Args:
+        kind: "matched" to the model's words in mean and scale (`drawn_like`); "unit", drawn from a standard normal, as
+            a new table of PyTorch; or the "mean" of the words, the same for all.
+        words: [V, D], as for `drawn_like`.
+        count: of the new tokens.
+    """
+    if kind == "matched":
+        return drawn_like(words, count)
+    words = widen(words)
+    if kind == "mean":
+        return words.mean(0).repeat(count, 1)
+    return torch.randn(count, words.shape[1], device=words.device, dtype=words.dtype)
+
+
 class Vocabulary(Tables):
     """The language model's words and, behind them, new tokens.
 
     Args:
         separator: text between the items of a history.
+        new_rows: what the embeddings of new tokens begin as that are like no text, see `first_rows`.
 
     Attributes:
         words: V, the size of the model's own vocabulary; the first new token has this id.
@@ -68,16 +90,14 @@ class Vocabulary(Tables):
     separator: Tensor
     words: int
 
-    def __init__(self, separator: str = "") -> None:
+    def __init__(self, separator: str = "", new_rows: NewRows = "matched") -> None:
         super().__init__()
         self.separator_text = separator
+        self.new_rows: NewRows = new_rows
         self.tokens: list[NewToken] = []
 
     def setup(self, backbone: Backbone, tokens: Sequence[NewToken] = ()) -> None:
-        """Create the embeddings of new tokens: for reading, and for writing where the model does not tie the two.
-
-        Those that are like no text are `drawn_like` the model's own.
-        """
+        """Create the embeddings of new tokens: for reading, and for writing where the model does not tie the two."""
         self.tokens = list(tokens)
         # In a tuple: the language model is no part of the identifier.
         self._backbone = (backbone,)
@@ -92,7 +112,7 @@ class Vocabulary(Tables):
 
     @torch.no_grad()
     def _initial(self, backbone: Backbone, table: Tensor) -> Tensor:
-        rows = drawn_like(table, len(self.tokens))
+        rows = first_rows(self.new_rows, table, len(self.tokens))
         for row, token in zip(rows, self.tokens, strict=True):
             words = backbone.tokenizer(token.like, add_special_tokens=False)["input_ids"] if token.like else []
             if words:

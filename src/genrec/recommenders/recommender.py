@@ -12,20 +12,21 @@ import polars as pl
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from genrec.assets import Assets, ItemAssets
 from genrec.assets.codes.diagnostics import warn_of_ties
 from genrec.assets.kept import KeptStore
 from genrec.backbones import Backbone, Context, Memory, Read
-from genrec.data.extras import zero_where
 from genrec.data.samples import last_positions
 from genrec.errors import GenrecError, at_least
 from genrec.identifiers import ItemIdentifier
 from genrec.losses import Negatives
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
+from genrec.recommenders.packing import cut, one_by_one
 from genrec.recommenders.prompts import TEMPLATE, Prompt
-from genrec.types import PAD, USER, Batch, Extras, Prefixes, Ranking
+from genrec.types import USER, Batch, Extras, Prefixes, Ranking
 
 
 class Recommender(RankingModule):
@@ -45,6 +46,8 @@ class Recommender(RankingModule):
         identifier_lr: the learning rate of the identifier's own parameters; None is that of the language model.
         ks: the cut-offs of the metrics.
         negatives: what a target is told from in training; None is all items, or words.
+        frozen_steps: the first steps, in which the language model stands still: new tokens, and whatever else is the
+            identifier's own, learn alone.
     """
 
     extends = True
@@ -65,9 +68,10 @@ class Recommender(RankingModule):
         identifier_lr: float | None = None,
         ks: Sequence[int] = (5, 10),
         negatives: Negatives | None = None,
+        frozen_steps: int = 0,
     ) -> None:
         super().__init__(ks)
-        at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0)
+        at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0, frozen_steps=frozen_steps)
         # It refuses arguments that make no sense: now, and not after all that comes before the first step.
         optimizer([nn.Parameter(torch.zeros(1))])
         self.identifier = identifier
@@ -80,6 +84,7 @@ class Recommender(RankingModule):
         self.schedule: Schedule = schedule
         self.identifier_lr = identifier_lr
         self.negatives = negatives
+        self.frozen_steps = frozen_steps
         if negatives is not None:
             identifier.learn_from(negatives)
         self._created = False
@@ -139,6 +144,15 @@ class Recommender(RankingModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Tell the identifier how far the training is."""
         self.identifier.progress = share_done(self.trainer, batch_idx)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Let the language model stand still in the first steps: as if it had no gradient, before any is clipped.
+
+        It has one until then, so processes that wait for each other's gradients do as always.
+        """
+        if self.trainer.global_step < self.frozen_steps:
+            for parameter in self.backbone.parameters():
+                parameter.grad = None
 
     def optimizer_step(self, *args: Any, **options: Any) -> None:
         """Make a step, and let the identifier do what follows."""
@@ -255,7 +269,13 @@ class Recommender(RankingModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over everything trainable, and the schedule of its learning rate."""
         items = len(self.dataset.catalog)
-        groups = parameter_groups(self.backbone, items) + parameter_groups(self.identifier, items, self.identifier_lr)
+        own = parameter_groups(self.identifier, items, self.identifier_lr)
+        if self.frozen_steps and not own:
+            raise GenrecError(
+                f"`frozen_steps: {self.frozen_steps}` lets what is the identifier's own learn alone, and {self.method} "
+                "has nothing that learns: leave it out"
+            )
+        groups = parameter_groups(self.backbone, items) + own
         optimizer = self.optimizer(groups)
         steps = self.trainer.estimated_stepping_batches
         schedule = make_schedule(self.schedule, optimizer, self.warmup_steps, steps)
@@ -275,28 +295,3 @@ def share_done(trainer: L.Trainer, batch: int) -> float:
     if trainer.max_steps > 0:
         shares.append(trainer.global_step / trainer.max_steps)
     return min(max(shares), 1.0)
-
-
-def one_by_one(batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
-    """What is predicted from what: histories [R, T] and targets [R], as if the prefixes were rows of a batch."""
-    sequence = torch.cat([batch.history, batch.target[:, None]], 1)
-    users, stops = prefixes
-    columns = _columns(prefixes, batch.history.shape[1])
-    history = batch.history[users].gather(1, columns.clamp(min=0))
-    return torch.where(columns >= 0, history, PAD), sequence[users, stops]
-
-
-def cut(extras: Extras, prefixes: Prefixes, width: int) -> Extras:
-    """What histories [B, width] hold, as if the prefixes were rows of a batch: [R, ...] and [R, width, ...]."""
-    users, columns = prefixes.users, _columns(prefixes, width)
-    rows = users[:, None].expand_as(columns), columns.clamp(min=0)
-    items = {name: zero_where(numbers[rows], columns < 0) for name, numbers in extras.items.items()}
-    return Extras({name: numbers[users] for name, numbers in extras.users.items()}, items)
-
-
-def _columns(prefixes: Prefixes, width: int) -> Tensor:
-    """The columns of their histories that prefixes have, [R, width]; below 0 for padding.
-
-    Padded on the left again: the last item of a prefix stands in the last column.
-    """
-    return torch.arange(width, device=prefixes.stops.device) + prefixes.stops[:, None] - width

@@ -12,7 +12,7 @@ from torch import Tensor
 from genrec.backbones import Read
 from genrec.data.samples import beginnings
 from genrec.identifiers import ItemIdentifier
-from genrec.recommenders.recommender import one_by_one
+from genrec.recommenders.packing import one_by_one
 from genrec.testing.contract.setting import ContractSetting, without_chance
 from genrec.testing.tiny import HISTORY, TARGET, TinyModel
 from genrec.types import ORDERED, PAD, Batch

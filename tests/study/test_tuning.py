@@ -14,6 +14,7 @@ from optuna.trial import Trial, TrialState
 from genrec.config.files import PACKAGED, load_config
 from genrec.errors import GenrecError
 from genrec.study.journal import PRUNED, open_study, trial_of
+from genrec.study.plan import flags
 from genrec.study.tuning import tune
 
 from .fakes import resolve
@@ -133,6 +134,29 @@ def test_a_killed_trial_is_run_again(capsys: pytest.CaptureFixture[str]) -> None
     assert "killed" in capsys.readouterr().out
 
 
+GRID = f"""
+config: toys_setrec_small.yaml
+trials: all
+space:
+  {LR}: [1.0e-3, 3.0e-3]
+  {N}: [1, 2, 4]
+"""
+
+
+def test_every_combination_is_tried_once(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    fake.dies = lambda number: number == 2
+    with pytest.raises(SystemExit, match="130"):
+        go(fake, GRID)
+    fake.dies = lambda number: False
+    go(fake, GRID)
+    go(fake, GRID)
+    wanted = [(lr, n) for lr in (1e-3, 3e-3) for n in (1, 2, 4)]
+    assert sorted(fake.values) == sorted([*wanted, fake.values[2]])
+    assert "[0: 1/6] lr=0.001, n_semantic=1 ..." in capsys.readouterr().out
+    assert load_config(BEST)["model"]["init_args"]["identifier"]["init_args"]["n_semantic"] == 4
+
+
 def test_a_trial_that_was_stopped_early_is_not_the_best() -> None:
     fake = Fake(lambda lr, n: 0.5)
     fake.prunes = lambda number: number != 4
@@ -182,6 +206,15 @@ def test_packaged_searches(name: str) -> None:
         assert reduce(getitem, key.split("."), config) is not None
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (PACKAGED / "studies").glob("fair_*.yaml")))
+def test_fair_searches_have_as_many_trials(name: str) -> None:
+    contents = yaml.safe_load((PACKAGED / "studies" / name).read_text())
+    assert contents["trials"] == "all"
+    assert [len(values) for values in contents["space"].values()] == [4, 2]
+    last = {key: values[-1] for key, values in contents["space"].items()}
+    resolve(["--config", str(PACKAGED / contents["config"]), *flags(contents["set"]), *flags(last)])
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -191,6 +224,11 @@ def test_packaged_searches(name: str) -> None:
         (TEXT.replace("high: 1.0e-2", "high: 1.0e-9"), "is a list of values"),
         (TEXT.replace("[1, 2, 3]", "[[1], [2]]"), "is a list of values"),
         (TEXT.replace("trials: 6", "trials: 0"), "`trials` is a positive number"),
+        (TEXT.replace("trials: 6", "trials: every"), "or `all` for every combination, not `every`"),
+        (
+            TEXT.replace("trials: 6", "trials: all"),
+            r"every value, and `model\..*\.lr` has bounds: list its values",
+        ),
         (TEXT + "seeds: [1]", "no key `seeds`"),
     ],
 )

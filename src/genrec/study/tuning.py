@@ -10,7 +10,8 @@ A yaml of a search::
       model.init_args.optimizer.init_args.lr: {low: 1.0e-4, high: 1.0e-2, log: true}
       model.init_args.identifier.init_args.n_semantic: [1, 2, 3, 4, 5, 6]
 
-Values are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011). A trial is a ``genrec fit`` in a
+Values are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); with ``trials: all`` every
+combination of the lists is tried, in their order. A trial is a ``genrec fit`` in a
 process of its own, which ranks the validation users and never sees a test user; one that is behind the median of the
 others at the same validation is stopped. The search is kept in ``journal.log``, so that it goes on after it was killed.
 """
@@ -25,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
@@ -47,6 +49,7 @@ from genrec.study.processes import Execute, claim, claimed, execute, stoppable
 from genrec.study.settings import Resolve, full_config
 
 _KEYS = ("name", "config", "seed", "trials", "set", "space")
+ALL = "all"
 _KILLED, _SETTINGS, _SPACE, _ERROR = "killed", "settings", "space", "error"
 
 
@@ -59,7 +62,7 @@ class Search:
         config: the config's file.
         arguments: what every trial sets beside it.
         space: choices or bounds by key of the command line.
-        trials: how many.
+        trials: how many; None is every combination of the choices.
         seed: of the trainings and of the sampler.
         monitor: the metric of validation that checkpoints are kept by.
         mode: ``max`` or ``min``, which of its values is the best.
@@ -69,10 +72,20 @@ class Search:
     config: Path
     arguments: Sequence[str]
     space: Mapping[str, Any]
-    trials: int
+    trials: int | None
     seed: int
     monitor: str
     mode: str
+
+    @property
+    def count(self) -> int:
+        """How many trials are wanted."""
+        return len(self.combinations) if self.trials is None else self.trials
+
+    @property
+    def combinations(self) -> list[dict[str, Any]]:
+        """Of all choices, in their order."""
+        return [dict(zip(self.space, values, strict=True)) for values in product(*self.space.values())]
 
     @property
     def best(self) -> Path:
@@ -121,10 +134,12 @@ def _search(
     if not isinstance(space, dict) or not space or not isinstance(contents.get("config"), str):
         given = f"not `{contents.get('config')}` and `{space}`"
         raise GenrecError(f"{path}: a search has a `config` and a `space` of keys with choices or bounds, {given}")
-    if type(trials) is not int or trials < 1:
-        raise GenrecError(f"{path}: `trials` is a positive number, not `{trials}`")
+    if trials != ALL and (type(trials) is not int or trials < 1):
+        raise GenrecError(f"{path}: `trials` is a positive number, or `{ALL}` for every combination, not `{trials}`")
     for key, values in space.items():
         _check_values(path, key, values)
+        if trials == ALL and not isinstance(values, list):
+            raise GenrecError(f"{path}: `trials: {ALL}` tries every value, and `{key}` has bounds: list its values")
     seed, keys = contents.get("seed", 42), contents.get("set") or {}
     check_seed(path, "seed", seed)
     if not isinstance(keys, dict):
@@ -139,7 +154,8 @@ def _search(
         raise GenrecError(f"{path}: {error}") from error
     kept_by = settings["checkpoint"]
     folder = root / contents["name"]
-    return Search(folder, config, arguments, space, trials, seed, kept_by["monitor"], kept_by["mode"]), settings
+    number = None if trials == ALL else trials
+    return Search(folder, config, arguments, space, number, seed, kept_by["monitor"], kept_by["mode"]), settings
 
 
 def _check_values(path: Path, key: str, values: Any) -> None:
@@ -178,7 +194,7 @@ def _run_next(study: optuna.Study, search: Search, execute: Execute) -> bool:
         if trial is None:
             return False
         values = ", ".join(f"{short(key)}={_show(value)}" for key, value in trial.params.items())
-        print(f"[{trial.number}: {_count(study)}/{search.trials}] {values}", end=" ... ", flush=True)
+        print(f"[{trial.number}: {_count(study)}/{search.count}] {values}", end=" ... ", flush=True)
         start = time.perf_counter()
         log = search.folder / f"trial{trial.number}" / "fit.log"
         error = execute(_command(search, trial), log, lock)
@@ -205,11 +221,14 @@ def _begin(study: optuna.Study, search: Search) -> Iterator[tuple[optuna.Trial |
         # One process at a time: a trial that has been begun and is not claimed yet looks like one that was killed.
         with FileLock(search.folder / ".begin.lock"):
             _retry_killed(study, search)
-            if _count(study) >= search.trials:
+            if _count(study) >= search.count:
                 yield None, None
                 return
             # A seed for every trial: after a restart the sampler does not draw the first ones again.
             study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials))
+            if search.trials is None:
+                for values in search.combinations:
+                    study.enqueue_trial(values, skip_if_exists=True)
             trial = study.ask()
             for key, values in search.space.items():
                 _suggest(trial, key, values)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from genrec.assets import PQCodes
 from genrec.data import Dataset
+from genrec.decoding.any_order import AnyOrder
 from genrec.errors import GenrecError
 from genrec.testing import HISTORY, TARGET, TinyModel, tiny_assets, tiny_backbone
+from genrec.testing.tiny import by_item
 from genrec.types import PAD
 from genrec_baselines import DiffGRM
 
@@ -61,6 +63,22 @@ def test_ranking_is_its_definition(kind: str, steps: int, dataset: Dataset, tmp_
         assert sorted(items) == list(range(12))
         expected = torch.tensor([model.slowly(user, item, steps) for item in items])
         torch.testing.assert_close(ranking.scores[0, number], expected, atol=2e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["t5", "causal"])
+@torch.no_grad()
+def test_the_order_of_the_digits_moves_nothing(kind: str, dataset: Dataset, tmp_path: Path) -> None:
+    """If what reads and writes each of them is reordered as they are."""
+    model = Model(dataset, tmp_path, kind)
+    diffgrm, before = model.diffgrm, by_item(model.rank(HISTORY))
+    order = torch.tensor([2, 0, 1])
+    for parameter in (diffgrm.embeddings, diffgrm.hidden):
+        parameter.copy_(parameter[order].clone())
+    read = diffgrm.item[0].weight.unflatten(1, (SLOTS, -1))
+    diffgrm.item[0].weight.copy_(read[:, order].flatten(1))
+    diffgrm.codes = diffgrm.codes[:, order]
+    diffgrm.any_order = AnyOrder(diffgrm.codes, CODES.size)
+    torch.testing.assert_close(by_item(model.rank(HISTORY)), before, atol=1e-4, rtol=0)
 
 
 def test_every_set_is_ranked_whole_however_few_the_beams(dataset: Dataset, tmp_path: Path) -> None:

@@ -2,9 +2,20 @@
 
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.cf import SASRecCF
+from genrec.recommenders.given import GivenRanking
 from genrec.recommenders.prompts import Prompt
 from genrec.recommenders.recommender import Recommender
 from genrec.recommenders.references import ItemKNN, Popularity, Random
 from genrec.recommenders.sasrec import SASRec
 
-__all__ = ["ItemKNN", "Popularity", "Prompt", "Random", "RankingModule", "Recommender", "SASRec", "SASRecCF"]
+__all__ = [
+    "GivenRanking",
+    "ItemKNN",
+    "Popularity",
+    "Prompt",
+    "Random",
+    "RankingModule",
+    "Recommender",
+    "SASRec",
+    "SASRecCF",
+]

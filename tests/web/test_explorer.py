@@ -261,7 +261,7 @@ def test_the_keyboard_is_enough(opened: Open) -> None:
 @needs_browser
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_the_window(opened: Open, width: int, scheme: str) -> None:
+def test_everything_has_its_place(opened: Open, width: int, scheme: str) -> None:
     page = opened("#took=item-3&beside=tiger&item=item-3", width, color_scheme=scheme)
     page.locator(".near li").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -270,6 +270,12 @@ def test_nothing_is_wider_than_the_window(opened: Open, width: int, scheme: str)
     )
     light, dark = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (paper, ink))
     assert (light > dark) == (scheme == "light")
+    narrowest = page.locator("#lists .title").evaluate_all("all => Math.min(...all.map(title => title.clientWidth))")
+    assert narrowest > 100, "a title has room for words"
+    row = page.locator("#lists .row").first
+    marks = [row.locator(part).bounding_box() for part in (".rank", ".title", ".score", ".tool")]
+    assert [mark["x"] for mark in marks] == sorted(mark["x"] for mark in marks)
+    assert max(mark["y"] for mark in marks) - min(mark["y"] for mark in marks) < 12, "one line"
     places = [page.locator(f"#{name}").bounding_box() for name in ("history", "recommended", "item")]
     assert len({place["y" if width == 1400 else "x"] for place in places}) == 1
 

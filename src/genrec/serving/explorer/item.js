@@ -53,7 +53,7 @@ function called(run, { identifier, codes, error }, answer, key) {
     { class: "called" },
     el("h4", {}, `${run.method} calls it`),
     el("p", { class: error ? "trouble" : "name" }, words),
-    codes ? el("p", { class: "quiet" }, `codes ${codes.join(" ")}`) : null,
+    codes && !words.includes(codes.join(" ")) ? el("p", { class: "quiet" }, `codes ${codes.join(" ")}`) : null,
     ranked ? slotTable(ranked, answer.slots) : null,
   );
 }

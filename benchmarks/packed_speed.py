@@ -26,8 +26,8 @@ from genrec.backbones import CausalBackbone
 from genrec.data import Catalog
 from genrec.data.samples import beginnings
 from genrec.identifiers import SETRec
+from genrec.recommenders.packing import one_by_one
 from genrec.recommenders.prompts import Prompt
-from genrec.recommenders.recommender import one_by_one
 from genrec.types import Batch, Prefixes
 
 SIZES = {

@@ -12,6 +12,7 @@ from genrec_baselines.gru4rec import GRU4Rec
 from genrec_baselines.gsasrec import GSASRec
 from genrec_baselines.hstu import HSTU
 from genrec_baselines.idgenrec import IDGenRec
+from genrec_baselines.lcrec import LCRec
 from genrec_baselines.letter import LETTER
 from genrec_baselines.rpg import RPG
 from genrec_baselines.semid import SemID
@@ -33,5 +34,6 @@ __all__ = [
     "GRU4Rec",
     "GSASRec",
     "IDGenRec",
+    "LCRec",
     "SemID",
 ]

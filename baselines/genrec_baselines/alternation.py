@@ -71,13 +71,16 @@ class AlternatingTraining(L.Callback):
         """Load the writer.
 
         Raises:
-            GenrecError: if the model is no `IDGenRec`, there are several processes, or the writer cannot be had.
+            GenrecError: if the model is no `IDGenRec`, there are other tasks or several processes, or no writer can be
+                had.
         """
         self.fits = stage == "fit"
         if not self.fits:
             return
         if not isinstance(pl_module, Recommender) or not isinstance(pl_module.identifier, IDGenRec):
             raise GenrecError("AlternatingTraining writes the names of an IDGenRec: train a Recommender with one")
+        if trainer.datamodule.tasks:  # type: ignore[attr-defined]
+            raise GenrecError("AlternatingTraining learns names from what comes next alone: leave out `data.tasks`")
         if trainer.world_size > 1:
             raise GenrecError("AlternatingTraining runs in one process: give `trainer.devices: 1`")
         # Imported late: models of transformers take a second.

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,7 +22,7 @@ from genrec.assets.recipe import EMBEDDINGS, WithoutUsers, hash_texts
 from genrec.backbones import Backbone, Context, Memory
 from genrec.backbones.encoder import TextEncoder
 from genrec.data import Catalog, Dataset, Ragged
-from genrec.data.catalog import BRAND, CATEGORIES, KEY, TITLE
+from genrec.data.catalog import KEY, called
 from genrec.decoding.free import free_search
 from genrec.decoding.grounding import items_at_once, top_k_of_each
 from genrec.errors import GenrecError
@@ -280,12 +279,10 @@ def titles(catalog: Catalog) -> list[str]:
     Raises:
         GenrecError: if no item has anything but its key.
     """
-    categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
-    other = pl.concat_str([pl.col(BRAND), categories], separator=", ", ignore_nulls=True).replace("", None)
-    named = catalog.items.select(pl.coalesce(TITLE, other).alias(TITLE), KEY)
-    if named[TITLE].null_count() == len(named):
+    named = called(catalog.items)
+    if named.null_count() == len(named):
         raise GenrecError(
             f"none of the {len(named)} items has a title, a brand or a category, and BIGRec writes titles: give a data "
             "set with item text, or choose a method that does without, such as CID, E4SRec or DreamRec"
         )
-    return named.select(pl.coalesce(TITLE, KEY)).to_series().to_list()
+    return named.zip_with(named.is_not_null(), catalog.items[KEY]).to_list()

@@ -15,7 +15,7 @@ from torch import Tensor
 from genrec.assets import ItemAssets, ItemCodes, LETTERCodes
 from genrec.data import Catalog
 from genrec.identifiers import NewRows, NewToken, Search, TokenSequence
-from genrec_baselines.numbering import NUMBERS, code_tokens, grid_codes, numbered, read_numbered
+from genrec_baselines.numbering import named_by_codes, read_codes, tokens_of
 
 
 class LETTER(TokenSequence):
@@ -42,21 +42,12 @@ class LETTER(TokenSequence):
 
     def new_tokens(self, catalog: Catalog, assets: ItemAssets) -> list[NewToken]:
         """A token for every code of every level, and those of the numbers where there are any."""
-        return code_tokens(self._sizes + [NUMBERS] * (not self.codes.unique))
+        return tokens_of(self.codes)
 
     def name_items(self, catalog: Catalog, assets: ItemAssets, known: np.ndarray) -> np.ndarray:
         """See `TokenSequence.name_items`."""
-        codes = assets.codes(self.codes).numpy()
-        if not self.codes.unique:
-            return numbered("LETTER", codes, self.codes.size, known, self.names.words)
-        return (codes + np.arange(codes.shape[1]) * self.codes.size + self.names.words)[len(known) :]
+        return named_by_codes("LETTER", self.codes, assets, known, self.names.words)
 
     def item_codes(self) -> tuple[Tensor, Sequence[int]]:
         """See `ItemIdentifier.item_codes`."""
-        if not self.codes.unique:
-            return read_numbered(self.names, self.codes.length, self.codes.size)
-        return grid_codes(self.names, self._sizes), self._sizes
-
-    @property
-    def _sizes(self) -> list[int]:
-        return [self.codes.size] * self.codes.length
+        return read_codes(self.names, self.codes)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.assets import ItemAssets, ItemCodes
 from genrec.assets.codes.groups import number_equals
 from genrec.identifiers import NewToken
 from genrec.identifiers.names import ItemNames
@@ -81,6 +82,39 @@ def grid_codes(names: ItemNames, sizes: Sequence[int]) -> Tensor:
     """What items are called by the tokens of `code_tokens`, as codes: long [N, L], each from 0 on."""
     first = torch.tensor([0, *sizes[:-1]], device=names.codes.device).cumsum(0)
     return names.codes - names.words - first
+
+
+def tokens_of(recipe: ItemCodes) -> list[NewToken]:
+    """The tokens that items are named with by the codes of a recipe: numbers too, where items may share theirs."""
+    return code_tokens([recipe.size] * recipe.length + [NUMBERS] * (not recipe.unique))
+
+
+def named_by_codes(who: str, recipe: ItemCodes, assets: ItemAssets, known: np.ndarray, words: int) -> np.ndarray:
+    """The tokens of items that are called by their codes; where items may share theirs, a number follows (`numbered`).
+
+    Args:
+        who: the method.
+        recipe: of the codes.
+        assets: of N items.
+        known: int64 [n, .], the tokens of items that have theirs, `PAD` behind shorter ones.
+        words: the first of the tokens.
+
+    Returns:
+        [N - n, .], `PAD` behind shorter ones.
+    """
+    codes = assets.codes(recipe).numpy()
+    if not recipe.unique:
+        return numbered(who, codes, recipe.size, known, words)
+    named: np.ndarray = codes + np.arange(codes.shape[1]) * recipe.size + words
+    return named[len(known) :]
+
+
+def read_codes(names: ItemNames, recipe: ItemCodes) -> tuple[Tensor, list[int]]:
+    """What `named_by_codes` made tokens of, see `genrec.identifiers.ItemIdentifier.item_codes`."""
+    if not recipe.unique:
+        return read_numbered(names, recipe.length, recipe.size)
+    sizes = [recipe.size] * recipe.length
+    return grid_codes(names, sizes), sizes
 
 
 def numbered(who: str, codes: np.ndarray, size: int, known: np.ndarray, words: int) -> np.ndarray:

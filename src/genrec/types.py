@@ -16,7 +16,7 @@ An item id IS a row number ``0 .. N-1`` of the catalogue; padding is ``PAD`` (-1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -131,7 +131,7 @@ class Packed:
 
     Args:
         trunk: [B, S, D], the users' sequences.
-        suffix: [1, U, D], ordered tokens that follow in every branch.
+        suffix: ordered tokens that follow: [1, U, D] in every branch, or [R, U, D] for each its own.
         users: [R] long, rising, the trunk of every branch.
         cuts: [R] long, how many columns of the trunk a branch sees, padding included.
         slots: no trunk has more branches.
@@ -180,6 +180,48 @@ class Extras(NamedTuple):
     items: Mapping[str, Tensor] = MappingProxyType({})
 
 
+class Wording(NamedTuple):
+    """What stands around the items of a batch's prompts where they are of several tasks, and what is to be answered.
+
+    The prompts that are answered with an item's identifier come first.
+
+    Args:
+        before: [B] texts, in front of the items of each row's history.
+        after: [R] texts, behind them; R is B, or as many as there are prefixes.
+        answers: [R] texts; None where the answer is the target's identifier.
+        writes: whether there are tasks with texts as answers, in this batch or in another.
+    """
+
+    before: Sequence[str]
+    after: Sequence[str]
+    answers: Sequence[str | None]
+    writes: bool
+
+
+class Asked(NamedTuple):
+    """Prompts of several tasks in token ids: those of a batch whose answers are all items, or all texts.
+
+    Args:
+        before: [B, P] long, the words in front of the items, `PAD` behind shorter ones.
+        history: [B, T] long, the items, `PAD` on the left.
+        target: [B] long.
+        prefixes: see `Batch`.
+        slots: no row of ``history`` has more prefixes.
+        after: [R, U] long, the words behind the items, `PAD` behind fewer.
+        answers: [R, A] long, the words to be written and the one that closes them; [R, 0] where answers are items.
+        share: of the batch's targets. Those without any keep a process in step with others.
+    """
+
+    before: Tensor
+    history: Tensor
+    target: Tensor
+    prefixes: Prefixes | None
+    slots: int
+    after: Tensor
+    answers: Tensor
+    share: float
+
+
 class Batch(NamedTuple):
     """What the data module hands over: ids, and extras by name; no embeddings, no prompts.
 
@@ -194,6 +236,9 @@ class Batch(NamedTuple):
             keeps a process in step with others, and counts for nothing.
         step_examples: how many the optimiser's step has that this batch belongs to, over all its batches and processes.
         extras: what the data module was asked for beside.
+        wording: the texts of prompts and answers, where there are several tasks; a row's history are then the items
+            that its prompt names, and its user is `PAD` where it is of none.
+        asked: what a recommender has made of them before they are sent to a device.
     """
 
     users: Tensor
@@ -204,3 +249,5 @@ class Batch(NamedTuple):
     examples: int = 0
     step_examples: int = 0
     extras: Extras = Extras()
+    wording: Wording | None = None
+    asked: tuple[Asked, ...] = ()

@@ -14,7 +14,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from genrec.assets import Assets, GeneratedTags, KeywordTags
 from genrec.backbones import T5Backbone
 from genrec.backbones.words import load_tokenizer
-from genrec.data import Dataset, InMemory, SequenceData
+from genrec.data import Dataset, InMemory, SequenceData, Task
 from genrec.errors import GenrecError
 from genrec.recommenders.prompts import Prompt
 from genrec.recommenders.recommender import Recommender
@@ -214,3 +214,10 @@ def test_another_vocabulary_is_refused(dataset: Dataset, tmp_path: Path, writer:
 def test_another_method_is_refused(dataset: Dataset, tmp_path: Path, writer: str) -> None:
     with pytest.raises(GenrecError, match="train a Recommender with one"):
         Fit(dataset, tmp_path, AlternatingTraining(writer), CID()).begin()
+
+
+def test_other_tasks_are_refused(dataset: Dataset, tmp_path: Path, writer: str) -> None:
+    made = Fit(dataset, tmp_path, AlternatingTraining(writer))
+    made.data = SequenceData(InMemory(dataset), tasks={"next": Task(["<history>"])})
+    with pytest.raises(GenrecError, match=r"leave out `data\.tasks`"):
+        made.begin()

@@ -25,7 +25,7 @@ class Sizes:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sizes(self, rows: np.ndarray, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
         return self.lengths[rows], self.targets[rows]
 
 
@@ -189,7 +189,7 @@ class Endless:
     def __len__(self) -> int:
         return 10**9
 
-    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sizes(self, rows: np.ndarray, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
         self.asked += len(rows)
         return rows % 50, np.ones_like(rows)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from genrec.data import Ragged
 from genrec.data.samplers import Draw
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
-from genrec.recommenders.recommender import one_by_one
+from genrec.recommenders.packing import one_by_one
 from genrec.types import PAD
 
 LISTS = st.lists(st.lists(st.integers(0, 30), max_size=9), min_size=1, max_size=6)

@@ -13,7 +13,7 @@ from genrec.assets import LETTERCodes, PQCodes, RQVAECodes, Training
 from genrec.identifiers import ItemIdentifier
 from genrec.testing.contract import IdentifierContract
 from genrec.testing.contract.setting import Factory
-from genrec_baselines import LETTER, RPG, TIGER, CodeSet, DiffGRM, DreamRec
+from genrec_baselines import LETTER, RPG, TIGER, CodeSet, DiffGRM, DreamRec, LCRec
 from genrec_baselines.diffusion import Diffusion
 
 
@@ -34,6 +34,7 @@ FACTORIES: dict[type[ItemIdentifier], Factory] = {
     CodeSet: lambda: CodeSet(SMALL, replace(SMALL, source="cf", fit_items="warm"), residual=True),
     DiffGRM: lambda: DiffGRM(replace(SMALL, digits=3)),
     DreamRec: lambda: DreamRec(diffusion=Diffusion(steps=20)),
+    LCRec: lambda: LCRec(RQVAECodes(levels=4, epsilon=0.003, training=QUICK)),
     LETTER: lambda: LETTER(LETTERCodes(training=QUICK)),
     RPG: lambda: RPG(SMALL),
     TIGER: lambda: TIGER(RQVAECodes(training=QUICK)),

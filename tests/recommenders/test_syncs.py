@@ -10,7 +10,7 @@ import torch
 
 from genrec.assets import Assets, ReleasedCF, TfidfText
 from genrec.backbones import CausalBackbone, T5Backbone
-from genrec.data import Dataset, InMemory, SequenceData
+from genrec.data import Dataset, InMemory, SequenceData, Task
 from genrec.identifiers import ItemIdentifier, SETRec
 from genrec.losses import Negatives
 from genrec.recommenders.recommender import Recommender
@@ -76,6 +76,17 @@ def test_drawing_negatives_waits_for_nothing(
     assert not run(identifier(), "packed", dataset, root, negatives).training.places
 
 
+@pytest.mark.parametrize("kind", ["t5", "packed"])
+@pytest.mark.parametrize("identifier", [SETRec, SemID], ids=lambda cls: cls.__name__)
+def test_several_tasks_wait_for_nothing(
+    identifier: type[ItemIdentifier], kind: str, dataset: Dataset, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
+    monkeypatch.setattr("genrec.types.columns", lambda mask: mask.shape[1])
+    tasks = {"next": Task(["after <history>"]), "name": Task(["<item>"], "<title>"), "told": Task(["after <titles>"])}
+    assert not run(identifier(), kind, dataset, root, tasks=tasks).training.places
+
+
 def test_a_catalogue_in_parts_waits_for_nothing(dataset: Dataset, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrec.devices.exact_sizes", lambda device: False)
     monkeypatch.setattr("genrec.devices.WHOLE", 0)
@@ -86,12 +97,17 @@ def test_a_catalogue_in_parts_waits_for_nothing(dataset: Dataset, root: Path, mo
 
 
 def run(
-    identifier: ItemIdentifier, kind: str, dataset: Dataset, root: Path, negatives: Negatives | None = None
+    identifier: ItemIdentifier,
+    kind: str,
+    dataset: Dataset,
+    root: Path,
+    negatives: Negatives | None = None,
+    tasks: dict[str, Task] | None = None,
 ) -> Counting:
     """A step of training and one of validation."""
     backbone, samples = KINDS[kind]
     assets = Assets(text=TfidfText(dim=8), cf=ReleasedCF(), root=str(root))
     module = Counting(identifier, backbone(), assets, ks=(1, 2), negatives=negatives)
-    data: Any = SequenceData(InMemory(dataset), batch_size=8, samples=samples, max_history=5)  # type: ignore[arg-type]
+    data: Any = SequenceData(InMemory(dataset), batch_size=8, samples=samples, max_history=5, tasks=tasks)  # type: ignore[arg-type]
     quiet_trainer(max_steps=1, val_check_interval=1).fit(module, data)
     return module

@@ -211,7 +211,11 @@ class Backbone(nn.Module, ABC):
         """
         if isinstance(context, Packed):
             users, cuts = (part.repeat_interleave(times) for part in (context.users, context.cuts))
-            return Packed(context.trunk, context.suffix, users, cuts, context.slots * times)
+            suffix = context.suffix
+            if len(suffix.mask) > 1:
+                parts = (part.repeat_interleave(times, 0) for part in (suffix.embeds, suffix.mask, suffix.sets))
+                suffix = Tokens(*parts)
+            return Packed(context.trunk, suffix, users, cuts, context.slots * times)
         memory = context.memory if isinstance(context, Read) else self.read(context)
         rows = torch.arange(len(memory.mask), device=memory.mask.device)
         return Read(memory.select(rows.repeat_interleave(times)))

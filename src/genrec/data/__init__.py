@@ -13,6 +13,7 @@ from genrec.data.sources.sequences import Sequences
 from genrec.data.sources.synthetic import Synthetic
 from genrec.data.sources.table import Table
 from genrec.data.splits import DateSplit, GivenSplit, LeaveOneOut, QuantileSplit, Split
+from genrec.data.tasks import Task
 from genrec.data.texts import Texts
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "Steam",
     "Synthetic",
     "Table",
+    "Task",
     "Texts",
 ]
 

@@ -198,6 +198,13 @@ class Catalog:
         return Catalog(pl.concat([self.items, new]))
 
 
+def called(items: pl.DataFrame) -> pl.Series:
+    """What items are called: their titles, or else brand and categories; null where there is nothing but a key."""
+    categories = pl.col(CATEGORIES).list.drop_nulls().list.join(", ")
+    other = pl.concat_str([pl.col(BRAND), categories], separator=", ", ignore_nulls=True).replace("", None)
+    return items.select(pl.coalesce(TITLE, other).alias(TITLE)).to_series()
+
+
 def _texts(items: pl.DataFrame) -> pl.Series:
     """What is read of items, ``""`` where there is nothing."""
     return items.select(pl.concat_str(_fields(), separator=". ", ignore_nulls=True)).to_series()

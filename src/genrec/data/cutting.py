@@ -20,8 +20,8 @@ class Sized(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of samples [B], int64 [B] each: how long they are, and how many targets they have."""
+    def sizes(self, rows: np.ndarray, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Of an epoch's samples [B], int64 [B] each: how long they are, and how many targets they have."""
 
 
 class Geometry(NamedTuple):
@@ -137,7 +137,7 @@ class Cut:
 
     def _made(self, chunk: int) -> list[Rows]:
         rows = self.rest.rows(self._samples_before(chunk), self._samples_before(chunk + 1))
-        lengths, targets = self.samples.sizes(rows)
+        lengths, targets = self.samples.sizes(rows, self.epoch)
         # A stable sort by length: samples of equal length stay shuffled.
         order = np.argsort(lengths, kind="stable")
         number = self._begin(chunk + 1) - self._begin(chunk)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import lightning as L
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
@@ -18,10 +19,12 @@ from genrec.data.dataset import Dataset, Source
 from genrec.data.extras import Extra, Gather
 from genrec.data.files import FINDINGS
 from genrec.data.foreign import Foreign
+from genrec.data.mixture import Mixture, mixture
 from genrec.data.origin import Origin
 from genrec.data.ragged import Joined, Lists, Ragged
 from genrec.data.samplers import BalancedByLength, Draw, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
+from genrec.data.tasks import Task, Wordings, checked
 from genrec.errors import GenrecError
 from genrec.seeds import seed_of_run
 from genrec.types import Batch
@@ -64,13 +67,16 @@ class SequenceData(L.LightningDataModule):
             all of them. What validation decides is then decided by them.
         extras: what batches hold beside items, by name; an identifier asks for it (`ItemIdentifier.extra`).
         foreign: other data sets whose items are read in the histories of a test or prediction, and never recommended.
+        tasks: what a language model is asked in training, by name; None asks for the next item alone, with the prompt
+            that is ranked with. An epoch is then as long as their weights make it.
 
     Attributes:
         origin: what the checkpoint in use was trained on, if `dataset` has changed since (`runs.restoring.adopt`).
         compared: whether it was looked for what has changed.
+        words: what makes token ids of the texts of tasks; whoever is trained gives it.
 
     Raises:
-        GenrecError: if a number is too small.
+        GenrecError: if a number is too small, or tasks do not go together with the rest.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class SequenceData(L.LightningDataModule):
         val_users: int | None = None,
         extras: dict[str, Extra] | None = None,
         foreign: Foreign | None = None,
+        tasks: dict[str, Task] | None = None,
     ) -> None:
         super().__init__()
         if val_users is not None and val_users < 1:
@@ -100,6 +107,7 @@ class SequenceData(L.LightningDataModule):
             raise GenrecError(f"data.num_workers is {num_workers}, each a process: give {MOST_WORKERS} or fewer")
         if foreign and extras:
             raise GenrecError("`data.extras` are of this data set's histories: leave out `data.foreign`, or them")
+        self._listed = False
         self.told = False  # whether what the reading found out was said: by `setup`, or on a data card
         self.source = source
         self.root = Path(root)
@@ -113,8 +121,13 @@ class SequenceData(L.LightningDataModule):
         self.val_users = val_users
         self.extras = extras or {}
         self.foreign = foreign
+        self.tasks = checked(tasks or {})
+        if self.tasks and (self.extras or samples == "users"):
+            other = "extras" if self.extras else "samples: users"
+            raise GenrecError(f"`data.tasks` and `data.{other}` do not go together: leave one of them out")
         self.origin: Origin | None = None
         self.compared = False
+        self.words: Callable[[Batch], Batch] | None = None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -134,19 +147,35 @@ class SequenceData(L.LightningDataModule):
             print(f"{self.dataset.name}: {said}", file=sys.stderr)
         self.told = True
 
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Texts become token ids on the host, where their lengths are known."""
+        return self.words(batch) if self.words else batch
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training samples in a new order every epoch.
 
         Raises:
             GenrecError: if there are none.
         """
-        samples = self.samples(self.dataset.train, self.max_history, self.empty_history)
-        if not len(samples):
+        of_users = self.samples(self.dataset.train, self.max_history, self.empty_history)
+        if not len(of_users):
             raise GenrecError(f"{self.dataset.name}: no user has taken enough in training for anything to be learned")
+        samples = self._mixture(of_users) if self.tasks else of_users
         share = self._share
         accumulation = self.trainer.accumulate_grad_batches if self.trainer else 1
         geometry = Geometry(self.batch_size, share.world, accumulation, self.seed)
         return self._loader(samples, BalancedByLength(samples, geometry, share.rank))
+
+    def _mixture(self, samples: Samples) -> Mixture:
+        """The samples of all tasks; says once how many each has."""
+        each = prefixes(self.dataset.train, self.max_history, self.empty_history)
+        warm, wordings = np.flatnonzero(self.dataset.warm), Wordings(self.dataset.catalog)
+        found, pools = mixture(self.tasks, samples, each, warm, wordings, self.seed)
+        if not self._listed and (self.trainer is None or self.trainer.is_global_zero):
+            listed = (f"{name} {pool.number:,} of {len(pool.samples):,}" for name, pool in pools.items())
+            print(f"{self.dataset.name}: {len(found):,} samples an epoch: {', '.join(listed)}", file=sys.stderr)
+        self._listed = True
+        return found
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Users with validation items, each once; `val_users` of them."""
@@ -179,11 +208,13 @@ class SequenceData(L.LightningDataModule):
         sampler = LongestFirst(samples, self.rank_batch_size, self._share, most, self.seed)
         return self._loader(samples, sampler)
 
-    def _loader(self, samples: Samples, sampler: Sampler[Draw]) -> Batches:
+    def _loader(self, samples: Samples | Mixture, sampler: Sampler[Draw]) -> Batches:
+        if self.extras and isinstance(samples, Samples):
+            samples = replace(samples, extras=Gather(self.dataset, self.extras))
         # `batch_size=None`: a draw picks a whole batch. A generator of its own: a loader seeds its workers whenever it
         # starts, and how often it does is not to decide what the model's dropout draws.
         return Batches(
-            replace(samples, extras=Gather(self.dataset, self.extras)) if self.extras else samples,
+            samples,
             sampler=sampler,
             batch_size=None,
             generator=torch.Generator(),

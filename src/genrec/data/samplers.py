@@ -32,11 +32,12 @@ class Share(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """A batch: the rows of its samples, and how many examples it and its step have (`genrec.types.Batch`)."""
+    """A batch of an epoch: the rows of its samples, and how many examples it and its step have (see `Batch`)."""
 
     rows: np.ndarray
     examples: int = 0
     step_examples: int = 0
+    epoch: int = 0
 
 
 class BalancedByLength(DistributedSampler[Draw]):
@@ -97,7 +98,8 @@ class BalancedByLength(DistributedSampler[Draw]):
             for rows, targets in step:
                 mine = slice(self.rank, None, self.geometry.world)
                 # A process that gets nothing keeps in step with the others; what it learns weighs nothing.
-                yield Draw(rows[mine] if len(rows) > self.rank else rows[:1], int(targets[mine].sum()), total)
+                own = rows[mine] if len(rows) > self.rank else rows[:1]
+                yield Draw(own, int(targets[mine].sum()), total, self.epoch)
 
     def _left(self, legs: Sequence[Leg]) -> tuple[Cut, int]:
         """How the samples that are left of an epoch are cut, and how many of its batches are done."""

@@ -66,7 +66,7 @@ class Samples(torch.utils.data.Dataset[Batch]):
             return self
         return replace(self, chosen=np.sort(Permutation(len(self), (seed,))(np.arange(count))))
 
-    def sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sizes(self, rows: np.ndarray, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Of samples [B], int64 [B] each: the length of the history, and how many targets are learned."""
         _, spans = self._found(rows)
         return spans.widths, spans.learned

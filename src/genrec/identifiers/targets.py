@@ -1,4 +1,4 @@
-"""Items as targets: how their token sequences are learned."""
+"""What is to be written: how items' token sequences are learned, and texts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from genrec.backbones import Backbone, Context
 from genrec.identifiers.names import ItemNames
 from genrec.identifiers.negatives import NegativeSampler
 from genrec.identifiers.rows import take_rows
+from genrec.identifiers.vocabulary import Vocabulary
 from genrec.losses import linear_cross_entropy, sampled_cross_entropy
 from genrec.types import PAD, Tokens
 
@@ -43,11 +44,7 @@ def mean_loss(
     """
     closed = levels is None or names.lengths.ragged
     labels = names.cut(names.closed(names.codes[target]) if closed else names.codes[target])
-    start = torch.full_like(labels[:, :1], backbone.start)
-    ids = torch.cat([start, labels[:, :-1]], 1)
-    tokens = Tokens.ordered(names.look_up(ids.clamp(min=0)))
-    real = labels != PAD
-    states = backbone(context, Tokens(tokens.embeds, real, tokens.sets))
+    states, real = _states(names, backbone, context, labels)
     # The states are divided, not the logits: those are as many as the vocabulary has words.
     states = backbone.head_scale / temperature * states
     weight = real / ((names.lengths.mean + closed) * len(target))
@@ -65,3 +62,27 @@ def mean_loss(
         part = take_rows(head, level)
         parts.append(linear_cross_entropy(states[:, place], part, right, weight[:, place].to(states)))
     return torch.stack(parts).sum()
+
+
+def text_loss(words: Vocabulary, backbone: Backbone, context: Context, labels: Tensor) -> Tensor:
+    """The mean over texts of the mean cross-entropy of their tokens: a long text counts as a short one does.
+
+    Args:
+        words: what a token is told from: the language model's words, and an identifier's own tokens where it has any.
+        backbone: the language model.
+        context: the prompts.
+        labels: [R, A] long, the texts' tokens with the closing word, `PAD` behind shorter ones.
+    """
+    states, real = _states(words, backbone, context, labels)
+    weight = real / (real.sum(1, keepdim=True) * len(labels))
+    states, right = (backbone.head_scale * states).flatten(0, 1), labels.clamp(min=0).flatten()
+    return linear_cross_entropy(states, words.head(backbone), right, weight.to(states).flatten())
+
+
+def _states(words: Vocabulary, backbone: Backbone, context: Context, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The states that each token is written from, [R, A, D], and which tokens there are, [R, A]."""
+    start = torch.full_like(labels[:, :1], backbone.start)
+    ids = torch.cat([start, labels[:, :-1]], 1)
+    tokens = Tokens.ordered(words.look_up(ids.clamp(min=0)))
+    real = labels != PAD
+    return backbone(context, Tokens(tokens.embeds, real, tokens.sets)), real

@@ -101,6 +101,8 @@ class RankingModule(Measured):
                 f"{self.method} takes its catalogue from the data module, not from loaders: give the trainer "
                 "`datamodule=genrec.data.SequenceData(source)`"
             )
+        if data.tasks and self.backbone is None and stage == "fit":
+            raise GenrecError(f"{self.method} has no language model to be asked anything: leave out `data.tasks`")
         self.dataset = data.dataset
         if self.learns and self.dataset.foreign and not data.origin:
             raise GenrecError(

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from genrec.data.extras import zero_where
-from genrec.types import PAD, Batch, Extras, Prefixes
+from genrec.types import PAD, Asked, Batch, Extras, Prefixes
 
 
-def one_by_one(batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
+def one_by_one(batch: Batch | Asked, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
     """What is predicted from what: histories [R, T] and targets [R], as if the prefixes were rows of a batch."""
     sequence = torch.cat([batch.history, batch.target[:, None]], 1)
     users, stops = prefixes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -26,6 +27,7 @@ from genrec.recommenders.base import RankingModule
 from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
 from genrec.recommenders.packing import cut, one_by_one
 from genrec.recommenders.prompts import TEMPLATE, Prompt
+from genrec.recommenders.tasks import losses_of_tasks, said_in, with_words, words_for
 from genrec.types import USER, Batch, Extras, Prefixes, Ranking
 
 
@@ -96,6 +98,7 @@ class Recommender(RankingModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data.samples is last_positions and stage == "fit":
             raise GenrecError("`data.samples: users` is for SASRec: a language model takes `prefixes` or `windows`")
+        data.words = partial(with_words, self.backbone)
         if self._created:
             return
         if data.origin:
@@ -103,9 +106,11 @@ class Recommender(RankingModule):
         # Items that came since the training get their rows filled when its parameters are there.
         known = self.known.catalog
         self.item_assets = self.assets.bind(self.known)
-        self.backbone.setup(self.identifier.texts(known, self.item_assets), self.prompt.texts)
+        said = (*self.prompt.texts, *said_in(data.tasks))
+        self.backbone.setup(self.identifier.texts(known, self.item_assets), said)
         self.prompt.setup(self.backbone)
         self.identifier.setup(known, self.item_assets, self.backbone)
+        self.words = words_for(data.tasks, self.identifier, self.backbone)
         # A model that comes with weights comes in evaluation mode, and Lightning trains in the mode that it finds.
         self.train()
         if len(known) < len(self.catalog):
@@ -135,7 +140,8 @@ class Recommender(RankingModule):
     @contextmanager
     def holding(self, batch: Batch) -> Iterator[None]:
         """See `RankingModule.holding`: the identifier may ask for it (`ItemIdentifier.extra`)."""
-        self.identifier.extras = Extras({USER: batch.users, **batch.extras.users}, batch.extras.items)
+        if not batch.asked:  # whose rows are put together anew
+            self.identifier.extras = Extras({USER: batch.users, **batch.extras.users}, batch.extras.items)
         try:
             yield
         finally:
@@ -163,7 +169,10 @@ class Recommender(RankingModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The identifier's loss for the next item of every history, as a part of the step's mean over its targets."""
         with self.holding(batch):
-            losses = self._packed_losses(batch, batch.prefixes) if batch.prefixes else self._losses(batch)
+            if batch.asked:
+                losses = losses_of_tasks(batch.asked, self.backbone, self.identifier, self.words, self._losses_of)
+            else:
+                losses = self._packed_losses(batch, batch.prefixes) if batch.prefixes else self._losses(batch)
         for name, value in losses.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss")
         return self.share_of_step(batch) * losses["loss"]

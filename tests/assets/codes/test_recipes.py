@@ -143,6 +143,19 @@ def test_five_items_of_the_same_text_get_letter_codes_of_their_own(tmp_path: Pat
     np.testing.assert_array_equal(*arrays["codes"][[3, 14], :2])
 
 
+def test_an_even_last_level_gives_tigers_codes_to_one_item_each(tmp_path: Path) -> None:
+    even = replace(TIGER, epsilon=0.003)
+    built = build(even, tmp_path, five_alike(), five_alike(), 40)
+    assert even.unique
+    assert not TIGER.unique
+    assert distinct(built.arrays["codes"])
+    assert built.told["nearest"]["largest_group"] >= 5
+    assert (encode(built.arrays, five_alike()) != built.arrays["codes"]).any(1).sum() >= 4
+    new = five_alike()[:9]
+    codes = even.encode({"text": new}, built.arrays)
+    assert distinct(np.concatenate([built.arrays["codes"], codes]))
+
+
 def test_letters_codes_differ_from_the_nearest_only_where_those_collide(letter: Built) -> None:
     nearest = encode(letter.arrays, letter.text)
     told, changed = letter.told, (nearest != letter.arrays["codes"]).any(1)
@@ -162,6 +175,10 @@ def test_letter_takes_collaborative_embeddings_of_any_width(tmp_path: Path, proj
 def test_letter_needs_a_level_to_repair() -> None:
     with pytest.raises(GenrecError, match="at least 2 levels"):
         LETTERCodes(levels=1)
+    with pytest.raises(GenrecError, match="at least 2 levels"):
+        RQVAECodes(levels=1, epsilon=0.003)
+    with pytest.raises(GenrecError, match="`epsilon` of RQVAECodes is -1: give 0 or more"):
+        RQVAECodes(epsilon=-1)
 
 
 def test_diversity_does_not_cost_the_first_level_its_evenness(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from genrec.assets.codes.repair import assign, settle, spread
 from genrec.assets.codes.rqvae import RQVAE, Reduction
 from genrec.assets.recipe import CF, TEXT, ItemCodes, hash_arrays
 from genrec.data import Dataset
+from genrec.errors import at_least
 from genrec.seeds import number
 
 CODES = "codes"
@@ -27,7 +28,7 @@ REFRESH = 50
 
 @dataclass(frozen=True)
 class RQVAECodes(ItemCodes):
-    """Codes of a residual-quantised auto-encoder of text embeddings (TIGER, Section 3.1). Items may share theirs.
+    """Codes of a residual-quantised auto-encoder of text embeddings (TIGER, Section 3.1).
 
     Args:
         levels: L, codes of an item.
@@ -36,6 +37,9 @@ class RQVAECodes(ItemCodes):
         reduction: how squared errors are added up; "sum" is the paper's formula.
         residual_grad: let all levels' commitment terms reach the encoder; the public implementations do not.
         fit_items: "warm" trains on the items of the training split alone, and encodes the others as if they were new.
+        epsilon: above 0, the last level is shared out evenly in training, by a transport of this softness, and so is
+            it among items with the same codes; those that still share theirs move to free ones: every item's are its
+            own (LC-Rec, Section III-B). With 0 items may share theirs.
         training: for how long.
     """
 
@@ -45,10 +49,13 @@ class RQVAECodes(ItemCodes):
     reduction: Reduction = "sum"
     residual_grad: bool = False
     fit_items: FitItems = "all"
+    epsilon: float = 0.0
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
-        check_grid("RQVAECodes", self.levels, self.size, 1)
+        at_least(0, "RQVAECodes", epsilon=self.epsilon)
+        # With one level there is nothing to make codes unique with.
+        check_grid("RQVAECodes", self.levels, self.size, 2 if self.epsilon else 1)
 
     @property
     def name(self) -> str:
@@ -60,6 +67,11 @@ class RQVAECodes(ItemCodes):
         """See `ItemCodes.length`."""
         return self.levels
 
+    @property
+    def unique(self) -> bool:
+        """See `ItemCodes.unique`."""
+        return self.epsilon > 0
+
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `FromEmbeddings.fingerprint`."""
         return {**asdict(self), **hash_fitted(self.fit_items, dataset)}
@@ -70,17 +82,21 @@ class RQVAECodes(ItemCodes):
 
         def objective() -> Objective:
             network = RQVAE(text.shape[1], self.levels, self.size, self.dim)
-            return Objective(network, self.reduction, self.residual_grad, gradient=self.training.gradient)
+            gradient = self.training.gradient
+            return Objective(network, self.reduction, self.residual_grad, self.epsilon, gradient=gradient)
 
         fitted = torch.from_numpy(embeddings[TEXT][self.training.sample(fitted_rows(self.fit_items, dataset))])
         network, trained = fit(objective, fitted, self.training, balanced=False)
         codes = network.codes(text)
+        if self.unique:
+            codes, repair = parted(network, text, codes, self.epsilon)
+            trained.update(repair)
         report(f"{self.name} of {dataset.name}", folder, codes, self.size, trained)
         return {CODES: codes.numpy(), **network.arrays()}
 
     def encode(self, embeddings: Mapping[str, np.ndarray], built: Mapping[str, np.ndarray]) -> np.ndarray:
-        """See `ItemCodes.encode`: the nearest codes."""
-        return encode(built, embeddings[TEXT])
+        """See `ItemCodes.encode`: the nearest codes, or the nearest free ones where every item's are its own."""
+        return settled(built, embeddings[TEXT]) if self.unique else encode(built, embeddings[TEXT])
 
 
 @dataclass(frozen=True)
@@ -144,15 +160,7 @@ class LETTERCodes(ItemCodes):
         rows = self.training.sample(np.arange(len(text)))
         fitted, cf, warm = text[torch.from_numpy(rows)], embeddings[CF][rows], dataset.warm[rows]
         network, trained = fit(lambda: self._objective(fitted, cf, warm), fitted, self.training, balanced=True)
-        latents, codebooks, nearest = network.latents(text), network.codebooks.detach(), network.codes(text)
-        parted = spread(nearest, latents, codebooks, self.epsilon) if self.epsilon else nearest
-        codes = assign(parted, latents, codebooks)
-        repair = {
-            "nearest": diagnose(nearest, [self.size] * self.levels),
-            "moved_by_transport": _moved(nearest, parted),
-            "moved_to_free_codes": _moved(parted, codes),
-            "moved_to_another_prefix": _moved(nearest[:, :-1], codes[:, :-1]),
-        }
+        codes, repair = parted(network, text, network.codes(text), self.epsilon)
         report(f"{self.name} of {dataset.name}", folder, codes, self.size, {**trained, **repair})
         return {CODES: codes.numpy(), **network.arrays()}
 
@@ -176,14 +184,39 @@ class LETTERCodes(ItemCodes):
 
         They follow the text alone: nothing is known yet of who takes a new item.
         """
-        network, new = RQVAE.load(built), torch.from_numpy(embeddings[TEXT])
-        there = torch.from_numpy(built[CODES])
-        return settle(network.codes(new), network.latents(new), network.codebooks.detach(), there).numpy()
+        return settled(built, embeddings[TEXT])
 
 
 def encode(built: Mapping[str, np.ndarray], text: np.ndarray) -> np.ndarray:
     """Nearest codes, int64 [n, L], of text embeddings [n, d] in the arrays of either recipe."""
     return RQVAE.load(built).codes(torch.from_numpy(text)).numpy()
+
+
+def parted(network: RQVAE, text: Tensor, nearest: Tensor, epsilon: float) -> tuple[Tensor, dict[str, object]]:
+    """Codes [N, L] that no two items share, and what it took to make them of the nearest ones, as json.
+
+    Args:
+        network: a trained quantiser.
+        text: [N, text_dim], embeddings as they come.
+        nearest: [N, L] long, the nearest codes.
+        epsilon: of the transport; with 0 items go to free codes at once.
+    """
+    latents, codebooks = network.latents(text), network.codebooks.detach()
+    carried = spread(nearest, latents, codebooks, epsilon) if epsilon else nearest
+    codes = assign(carried, latents, codebooks)
+    return codes, {
+        "nearest": diagnose(nearest, [codebooks.shape[1]] * len(codebooks)),
+        "moved_by_transport": _moved(nearest, carried),
+        "moved_to_free_codes": _moved(carried, codes),
+        "moved_to_another_prefix": _moved(nearest[:, :-1], codes[:, :-1]),
+    }
+
+
+def settled(built: Mapping[str, np.ndarray], text: np.ndarray) -> np.ndarray:
+    """Nearest codes that are free, int64 [n, L], of text embeddings [n, d] that come to what either recipe built."""
+    network, new = RQVAE.load(built), torch.from_numpy(text)
+    there = torch.from_numpy(built[CODES])
+    return settle(network.codes(new), network.latents(new), network.codebooks.detach(), there).numpy()
 
 
 def _moved(before: Tensor, after: Tensor) -> int:

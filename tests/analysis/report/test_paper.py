@@ -37,6 +37,20 @@ def test_the_size_decides_where_it_was_published() -> None:
     assert fallback["backbone"] == "Qwen2.5-1.5B", "the nearest there is"
 
 
+def test_leave_one_out_is_a_protocol_of_its_own() -> None:
+    found = paper.published("beauty_loo", "TIGER", "new t5")
+    assert found is not None
+    assert found["settings"] == {"all": {"recall@10": 0.0648, "ndcg@10": 0.0384}}
+    tuned = paper.published("beauty_loo", "SASRec", None)
+    assert tuned is not None
+    both = paper.note([found, tuned, paper.published("toys", "SETRec", "t5-small") or {}])
+    assert [line[:30] for line in both.splitlines()] == [
+        "published: leave-one-out: TIGE",
+        "published: SETRec, SIGIR 2025 ",
+    ]
+    assert paper.published("beauty_loo", "SETRec", "t5-small") is None
+
+
 def test_what_was_not_published() -> None:
     assert paper.published("games", "SETRec", "t5-small") is None
     assert paper.published("toys", "SASRec", "t5-small") is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.data import Dataset, Release, Source
+from genrec.data import Dataset, LeaveOneOut, Release, Source
 from genrec.errors import GenrecError
 
 
@@ -47,6 +47,31 @@ def test_a_folder(folder: Path) -> None:
     assert [items.tolist() for items in dataset.test] == [[], [3, 1]]  # once each, in order
     assert dataset.cf is not None
     assert dataset.cf.shape == (4, 2)
+
+
+def test_every_users_last_items_can_be_left_out(folder: Path) -> None:
+    save(folder / "validation_dict.npy", {7: [2, 0]})
+    dataset = Release("tiny", split=LeaveOneOut(min_train=1)).load(folder.parent)
+    assert dataset.name == "tiny_loo"
+    assert dataset.users == ["7", "8"]
+    parts = (dataset.train, dataset.validation, dataset.test)
+    # What a user takes again counts once, where it was first.
+    assert [[items.tolist() for items in part] for part in parts] == [[[0], [1]], [[1], [0]], [[2], [3]]]
+    assert dataset.cf is None
+    assert "users who had too little" in str(dataset.notes)
+    save(folder / "testing_dict.npy", {7: [3], 8: []})
+    dataset = Release("tiny", split=LeaveOneOut()).load(folder.parent)
+    assert dataset.users == ["7"]
+    assert dataset.notes["findings"]["users left out, with fewer than 2 training interactions"] == 1
+    assert dataset.train[0].tolist() == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "users"), [("toys", 15_000), ("beauty", 17_000)])
+def test_released_lists_left_out(shared: Path, name: str, users: int) -> None:
+    whole, cut = (Release(name, split=split).load(shared / "data" / "setrec") for split in (None, LeaveOneOut()))
+    assert users < len(cut.users) <= len(whole.users)
+    assert set(cut.validation.lengths) == set(cut.test.lengths) == {1}
 
 
 def test_who_the_users_are(folder: Path) -> None:

@@ -73,7 +73,7 @@ def report(arguments: Sequence[str]) -> None:
     ours = [rows(same) for same in data]
     shown = [with_published(made) if options.paper else made for made in ours]
     tables = [table(made, settings) for made in shown]
-    note = paper.note(any(row.published for made in shown for row in made)) if options.paper else ""
+    note = paper.note(row.results[0] for made in shown for row in made if row.published) if options.paper else ""
     _show(tables, note, options.format, options.output)
     if options.plots:
         from genrec.analysis.report import plots  # matplotlib takes a second

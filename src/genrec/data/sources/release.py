@@ -15,6 +15,7 @@ from genrec.data.dataset import Dataset, Source
 from genrec.data.files import Findings, read_table
 from genrec.data.ragged import Ragged
 from genrec.data.sources.safe_pickle import load_npy, load_pickle
+from genrec.data.splits import LeaveOneOut
 from genrec.data.texts import Texts
 from genrec.errors import GenrecError
 
@@ -40,11 +41,14 @@ class Release(Source):
     Args:
         name: of the folder and of the data set.
         otherwise: makes the data set where there is no such folder.
+        split: cuts every user's whole list anew; the data set is called by the name and ``_loo``. The folder's
+            collaborative embeddings, of another training split, are left out then.
     """
 
-    def __init__(self, name: str, otherwise: Source | None = None) -> None:
+    def __init__(self, name: str, otherwise: Source | None = None, split: LeaveOneOut | None = None) -> None:
         self.name = name
         self.otherwise = otherwise
+        self.split = split
 
     def load(self, root: str | Path) -> Dataset:
         """Read the folder.
@@ -68,7 +72,11 @@ class Release(Source):
             catalog = _numbered(taken, cf, folder)
             findings.count("ids that nobody took, items without text like all", len(catalog) - len(taken))
         keys = Texts(str(user) for user in users) if not (folder / USERS).is_file() else _keys(users, folder / USERS)
-        return Dataset(self.name, catalog, keys, train, validation, test.unique(), cf, notes=findings.notes())
+        if self.split is None:
+            return Dataset(self.name, catalog, keys, train, validation, test.unique(), cf, notes=findings.notes())
+        findings["cut anew, for leave-one-out"] = "users who had too little before the release's first cut are missing"
+        lists = train.join(validation).join(test).unique()
+        return _cut(f"{self.name}_loo", catalog, keys, lists, self.split.min_train, findings)
 
     def _folder(self, root: Path) -> Path | None:
         return next((place for place in self._places(root) if (place / TRAINING).is_file()), None)
@@ -85,6 +93,17 @@ class Release(Source):
             return self.otherwise.load(root)
         except GenrecError as error:
             raise GenrecError(f"{absent}, and it cannot be made from raw files: {error}") from error
+
+
+def _cut(name: str, catalog: Catalog, keys: Texts, lists: Ragged, min_train: int, findings: Findings) -> Dataset:
+    """Every user's last item for test, the one before for validation; users with fewer than `min_train` others go."""
+    kept = lists.lengths >= min_train + 2
+    findings.count(f"users left out, with fewer than {min_train} training interactions", int((~kept).sum()))
+    rows, number_of = lists.rows, np.cumsum(kept) - 1
+    labels = np.maximum(2 - (lists.offsets[rows + 1] - 1 - np.arange(len(rows))), 0)
+    parts = [kept[rows] & (labels == number) for number in range(3)]
+    cut = [Ragged.from_rows(number_of[rows[part]], lists.values[part], int(kept.sum())) for part in parts]
+    return Dataset(name, catalog, Texts(keys.column.filter(pl.Series(kept))), *cut, notes=findings.notes())
 
 
 def _lists(path: Path) -> dict[int, list[int]]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def published(dataset: str, method: str, backbone: str | None) -> dict[str, Any]
     """What was published for a method, in the form of a run's ``metrics.json``, and where.
 
     Args:
-        dataset: `toys`, `beauty`, `sports` or `steam`; `toys_loo` and its like where every user's last item is the test.
+        dataset: `toys`, `beauty`, `sports` or `steam`; `toys_loo` and its like where users' last items are the test.
         method: the identifier's name.
         backbone: a description of the language model, whose family decides which numbers are meant.
     """
@@ -51,7 +51,7 @@ def published(dataset: str, method: str, backbone: str | None) -> dict[str, Any]
     return None
 
 
-def note(found: Iterable[dict[str, Any]]) -> str:
+def note(found: Iterable[Mapping[str, Any]]) -> str:
     """What is to be said below tables that published numbers were asked for.
 
     Args:

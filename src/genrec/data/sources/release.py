@@ -102,8 +102,11 @@ def _cut(name: str, catalog: Catalog, keys: Texts, lists: Ragged, min_train: int
     rows, number_of = lists.rows, np.cumsum(kept) - 1
     labels = np.maximum(2 - (lists.offsets[rows + 1] - 1 - np.arange(len(rows))), 0)
     parts = [kept[rows] & (labels == number) for number in range(3)]
-    cut = [Ragged.from_rows(number_of[rows[part]], lists.values[part], int(kept.sum())) for part in parts]
-    return Dataset(name, catalog, Texts(keys.column.filter(pl.Series(kept))), *cut, notes=findings.notes())
+    train, validation, test = (
+        Ragged.from_rows(number_of[rows[part]], lists.values[part], int(kept.sum())) for part in parts
+    )
+    users = Texts(keys.column.filter(pl.Series(kept)))
+    return Dataset(name, catalog, users, train, validation, test, notes=findings.notes())
 
 
 def _lists(path: Path) -> dict[int, list[int]]:

@@ -23,7 +23,7 @@ from genrec.training.arguments import Stopping
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
-MODULES = ("data", "data.module", "assets", "backbones", "identifiers", "losses", "recommenders")
+MODULES = ("data", "data.module", "assets", "backbones", "identifiers", "losses", "evaluation.protocol", "recommenders")
 
 
 COMMAND_LINE = {("Trainer", "devices"): 1}

@@ -142,6 +142,10 @@ class DiffGRM(ItemIdentifier):
                 self._again(backbone, memory, k, some, Ranking(*(part[place] for part in ranking)))
         return ranking
 
+    def reach(self, k: int, more: int) -> int:
+        """See `ItemIdentifier.reach`: as many as there are beams."""
+        return min(k + more, max(k, self.beams))
+
     def _search(self, backbone: Backbone, memory: Memory, k: int, allowed: Tensor | None, beams: int) -> Ranking:
         """The k best of the items that count, as far as they are found, [B, k]."""
 

@@ -58,7 +58,7 @@ class Case:
         items = torch.from_numpy(self.items[:, part])
         users, targets = self.users[part], torch.from_numpy(self.targets.padded(self.users[part]))
         self.metrics.update(Ranking(items, items.float()), targets)
-        collected.update(Ranking(items, items.float()), torch.from_numpy(users), targets)
+        collected.update(items, torch.from_numpy(users), targets)
 
     def frame(self, folder: Path, *parts: slice) -> pl.DataFrame:
         """What processes that rank these users leave together."""
@@ -69,9 +69,7 @@ class Case:
             collected.close()
         # Without users a process ranks one who is not counted.
         idle = TargetRanks(folder, len(parts))
-        idle.update(
-            Ranking(torch.arange(4).expand(3, 1, 4), torch.zeros(3, 1, 4)), torch.tensor([0]), torch.tensor([[PAD]])
-        )
+        idle.update(torch.arange(4).expand(3, 1, 4), torch.tensor([0]), torch.tensor([[PAD]]))
         idle.close()
         write_ranks(folder / "ranks.parquet", folder, self.metrics, self.dataset)
         return pl.read_parquet(folder / "ranks.parquet")
@@ -136,9 +134,9 @@ def test_a_user_is_ranked_once(tmp_path: Path) -> None:
 def test_what_is_held_does_not_grow_with_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "HELD", 1_000)
     collected, most = TargetRanks(tmp_path), 0
-    ranking = Ranking(torch.arange(5).expand(1, 4, 5), torch.zeros(1, 4, 5))
+    lists = torch.arange(5).expand(1, 4, 5)
     for batch in range(100):
-        collected.update(ranking, torch.arange(4) + 4 * batch, torch.tensor([[3, 7]] * 4))
+        collected.update(lists, torch.arange(4) + 4 * batch, torch.tensor([[3, 7]] * 4))
         most = max(most, sum(frame.estimated_size() for frame in collected._spool._held))
     collected.close()
     assert most < 1_000

@@ -18,7 +18,7 @@ from genrec.analysis.report import results_table
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics, ranks
 from genrec.evaluation.metrics import hits, ndcg, recall
-from genrec.evaluation.protocol import RankingMetrics
+from genrec.evaluation.protocol import Measure, RankingMetrics
 from genrec.training.arguments import check_monitors
 from genrec.types import PAD, Ranking
 
@@ -75,13 +75,14 @@ def _first_hit(hit: torch.Tensor, n_targets: torch.Tensor, k: int) -> torch.Tens
 
 
 TOY = metrics.Metric("First", "F", _first_hit, lambda rank, k: (rank.is_between(1, k) / rank).fill_nan(0).max())
-"""The inverse of the first hit's place: MRR, as somebody would add it."""
+"""The inverse of the first hit's place, as somebody would add it."""
 
 
 def test_another_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(metrics.METRICS, "first", TOY)
+    chosen = Measure(("recall", "ndcg", "first"))
     # On a batch,
-    measure = RankingMetrics(np.array([2, 1, 1, 0]), (2, 3))
+    measure = RankingMetrics(np.array([2, 1, 1, 0]), (2, 3), measure=chosen)
     one = torch.tensor([[[2, 3, 0], [1, 0, 2]]]).repeat(len(measure.allowed), 1, 1)
     measure.update(Ranking(one, torch.zeros(one.shape)), torch.tensor([[0, 1], [0, PAD]]))
     found = measure.compute()["all"]
@@ -99,7 +100,9 @@ def test_another_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics.main_of(list(found)[:-1]) == "ndcg@3"
     # and as a monitor.
     model = Namespace(class_path="genrec.recommenders.Popularity", init_args=Namespace(ks=(2, 3)))
-    config = Namespace(model=model, trainer=Namespace(callbacks=None), checkpoint=Namespace(monitor="val/first@3"))
+    config = Namespace(
+        model=model, trainer=Namespace(callbacks=None), measure=chosen, checkpoint=Namespace(monitor="val/first@3")
+    )
     check_monitors(config)
     config.checkpoint.monitor = "val/first@5"
     with pytest.raises(GenrecError, match=r"val/first@2, .*val/first@3, val/warm/ndcg@3"):
@@ -111,8 +114,9 @@ def test_every_metric_follows_from_the_ranks_of_a_test() -> None:
     ranked = torch.tensor([[2, 3, 0], [1, 0, 2]])
     wanted = torch.tensor([[0, 1], [0, PAD]])
     hit, count = hits(ranked, wanted), torch.tensor([2, 1])
-    for name in metrics.names((1, 2, 3)):
+    for name in metrics.of_ranks(metrics.names((1, 2, 3), list(metrics.METRICS))):
         metric, k = metrics.parse(name)
+        assert isinstance(metric, metrics.Metric)
         assert ranks.user_metrics(FRAME, "all", [name])[:, 0] == pytest.approx(metric.of_hits(hit, count, k).numpy())
 
 

@@ -49,7 +49,7 @@ def test_means_are_over_the_users_of_a_setting() -> None:
 
 
 def test_other_metrics_do_not_follow() -> None:
-    for name in ("mrr@5", "recall", "recall@x"):
+    for name in ("precision@5", "recall", "recall@x", "coverage@5", "diversity@5"):
         with pytest.raises(GenrecError, match=name):
             ranks.user_metrics(FRAME, "all", [name])
 

@@ -34,6 +34,7 @@ GROUNDED = {**BIGREC, "init_args": {**BIGREC["init_args"], "grounding": "backbon
 REFERENCES = (
     "genrec.recommenders.references.Popularity",
     "genrec.recommenders.references.ItemKNN",
+    "genrec.recommenders.content.ContentKNN",
     "genrec.recommenders.sasrec.SASRec",
 )
 MODELS = {

@@ -218,6 +218,30 @@ def test_loggers_by_name_have_the_config(here: Path) -> None:
     assert list((the_run() / "tensorboard").glob("events.*"))
 
 
+def test_what_is_measured_is_a_key_of_an_evaluation(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = "test --config synthetic_contentknn.yaml --measure"
+    assert "unknown config key `measure.metric`; did you mean `metrics`?" in complaint(capsys, f"{test}.metric [map]")
+    assert "`precision` is no metric that is measured: those are" in complaint(capsys, f"{test}.metrics [precision]")
+    kept_by = "--measure.metrics [recall,ndcg,mrr] --checkpoint.monitor val/mrr@10"
+    genrec(f"fit --config tiny.yaml --trainer.max_steps 1 {kept_by}")
+    genrec("test --config tiny.yaml --measure.metrics [ndcg,recall,map,coverage,gini,popularity,diversity]")
+    genrec("test --config synthetic_contentknn.yaml --data.source.users 60 --data.source.items 120 --measure.new true")
+    first = json.loads((the_run() / "metrics.json").read_text())
+    assert first["overrides"] == [], "the training was the same"
+    assert list(first["settings"]["all"])[::2] == [
+        *(f"{name}@5" for name in ("recall", "ndcg", "map", "coverage", "gini", "popularity", "diversity")), "users"
+    ]  # fmt: skip
+    shown = capsys.readouterr().out
+    assert " MAP@10 " in shown
+    assert " Gini@10 " in shown
+    assert re.search("│ all-new +│ ContentKNN", shown)
+    genrec("test --config tiny.yaml")
+    again = json.loads((the_run() / "metrics.json").read_text())["settings"]["all"]
+    assert list(again) == ["recall@5", "recall@10", "ndcg@5", "ndcg@10", "users"], (
+        "the usual, unless it is asked for more"
+    )
+
+
 # Stopped and started again
 
 

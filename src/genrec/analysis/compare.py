@@ -10,6 +10,9 @@ Both runs rank the same users, so what counts are the users' own differences: a 
   with translated data, Section 16.4; in retrieval: Sakai, Evaluating evaluation metrics based on the bootstrap, SIGIR
   2006, who divides by the standard error besides). The observation counts as one more sample, so p is never 0.
 
+What does not follow from where a user's targets stand, such as the coverage of the catalogue, is set side by side
+without an interval.
+
 The samples are of users: the luck of a training (its seed) is not in them. Many comparisons at once find a "p < .05" by
 chance; the p-values are not corrected for that.
 """
@@ -27,6 +30,7 @@ from rich.table import Table
 from genrec.config.options import Options
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
+from genrec.evaluation.metrics import of_ranks
 from genrec.io.console import wide_console
 from genrec.runs.results import Run, load_run, measured
 
@@ -48,7 +52,8 @@ class Difference:
         users: how many are counted.
         a: the mean of the first run.
         b: the mean of the second.
-        low: the lower end of the confidence interval of ``b - a``; NaN for fewer than `FEWEST` users.
+        low: the lower end of the confidence interval of ``b - a``; NaN for fewer than `FEWEST` users, and for what
+            does not follow from their targets' ranks.
         high: its upper end.
         p: the two-sided p-value.
     """
@@ -111,6 +116,7 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
             f"the runs have different metrics ({', '.join(names)} and {', '.join(others)}): test them with "
             "the same `ks`"
         )
+    names = of_ranks(names)
     a, b = _ranks(first, names), _ranks(second, names)
     _check_same(first, second, a, b)
     found = []
@@ -122,11 +128,15 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
             ends = np.stack(paired_bootstrap(values_b - values_a, samples, np.random.default_rng(seed)))
         if users:
             means = np.stack([values_a.mean(0), values_b.mean(0)])
-            found += [
-                Difference(setting, name, users, *numbers)
-                for name, numbers in zip(names, np.concatenate([means, ends]).T.tolist(), strict=True)
-            ]
+            numbers = dict(zip(names, np.concatenate([means, ends]).T.tolist(), strict=True))
+            numbers |= {name: _beside(first, second, setting, name) for name in others if name not in names}
+            found += [Difference(setting, name, users, *numbers[name]) for name in others]
     return found
+
+
+def _beside(first: Run, second: Run, setting: str, name: str) -> list[float]:
+    """What two runs wrote down of a metric, and nothing about the difference."""
+    return [*(run.results["settings"][setting][name] for run in (first, second)), *[np.nan] * 3]
 
 
 def _ranks(run: Run, names: Sequence[str]) -> pl.DataFrame:
@@ -193,8 +203,8 @@ def _table(dataset: str, differences: Sequence[Difference]) -> Table:
     for number, found in enumerate(differences):
         if number and found.setting != differences[number - 1].setting:
             table.add_section()
-        bounds = f"{found.low:+.4f} to {found.high:+.4f}" if found.users >= FEWEST else "-"
-        p = f"{found.p:.4f}" if found.users >= FEWEST else "-"
+        bounds = "-" if np.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
+        p = "-" if np.isnan(found.p) else f"{found.p:.4f}"
         means = f"{found.a:.4f}", f"{found.b:.4f}", f"{found.b - found.a:+.4f}"
         table.add_row(found.setting, found.metric, f"{found.users:,}", *means, bounds, p)
     return table

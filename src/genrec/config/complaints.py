@@ -19,11 +19,13 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from genrec.assets import Assets
 from genrec.config.signatures import all_subclasses, cause, find_class, looked_for, named_classes, nearest, parameters
 from genrec.data import SequenceData
+from genrec.evaluation.protocol import Measure
 from genrec.recommenders import RankingModule
 
 SECTIONS: dict[str, type] = {
     "data": SequenceData,
     "assets": Assets,
+    "measure": Measure,
     "checkpoint": ModelCheckpoint,
     "early_stopping": EarlyStopping,
 }

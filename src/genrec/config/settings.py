@@ -11,6 +11,8 @@ IGNORED = (
     "data.rank_batch_size",
     "data.num_workers",
     "assets.root",
+    "measure.metrics",
+    "measure.new",
     "runs",
     "output",
     "checkpoint.dirpath",

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from genrec.data import Dataset
 from genrec.errors import GenrecError
-from genrec.evaluation.protocol import RankingMetrics
-from genrec.evaluation.ranks import GROUP, ITEM, RANK, USER
+from genrec.evaluation.protocol import RankingMetrics, among
+from genrec.evaluation.ranks import GROUP, ITEM, NEW, RANK, USER
 from genrec.io.spool import Spool, in_order, processes, write_frames
-from genrec.types import PAD, Ranking
+from genrec.types import PAD
+
+AGAIN = "again"
+"""Whether a user had taken his target before."""
 
 
 def target_ranks(ranked: Tensor, targets: Tensor) -> Tensor:
@@ -48,20 +51,23 @@ class TargetRanks:
         self._spool = Spool(folder, process)
         self.close = self._spool.close
 
-    def update(self, ranking: Ranking, users: Tensor, targets: Tensor) -> None:
+    def update(self, lists: Tensor, users: Tensor, targets: Tensor, own: Tensor | None = None) -> None:
         """Take in a batch of users.
 
         Args:
-            ranking: items [C, B, k].
+            lists: items [lists, B, k], as from `RankingMetrics.lists`.
             users: [B] rows.
             targets: [B, M], what they took, each item once, padded on the right.
+            own: [B, H], what they took before, where it is taken out of some lists.
         """
         real = (targets != PAD).numpy(force=True)
         whose = np.broadcast_to(users.numpy(force=True)[:, None], real.shape)[real]
         columns = {USER: whose, ITEM: targets.numpy(force=True)[real]}
-        for number, items in enumerate(ranking.items):
+        before = torch.zeros_like(targets, dtype=torch.bool) if own is None else among(targets, own)
+        for number, items in enumerate(lists):
             columns[str(number)] = target_ranks(items, targets).numpy(force=True)[real]
-        self._spool.add(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int32)))
+        again = pl.Series(AGAIN, before.numpy(force=True)[real])
+        self._spool.add(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int32)).with_columns(again))
 
 
 def named(rows: pl.DataFrame, metrics: RankingMetrics, dataset: Dataset) -> pl.DataFrame:
@@ -80,8 +86,10 @@ def named(rows: pl.DataFrame, metrics: RankingMetrics, dataset: Dataset) -> pl.D
         GROUP: pl.Series(metrics.groups[items] + 1, dtype=pl.UInt8),
     }
     wanted = torch.tensor(items, dtype=torch.long)
-    for number, (name, allowed) in enumerate(zip(metrics.settings, metrics.allowed, strict=False)):
-        counted = pl.Series(allowed[wanted.to(allowed.device)].numpy(force=True))
+    for number, name in enumerate(metrics.ranked):
+        counted = pl.Series(metrics.counted[number][wanted.to(metrics.counted.device)].numpy(force=True))
+        if name.endswith(NEW):
+            counted &= ~rows[AGAIN]
         frame[RANK + name] = rows[str(number)].zip_with(counted, pl.Series([None], dtype=pl.Int32))
     return pl.DataFrame(frame)
 

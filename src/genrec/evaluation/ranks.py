@@ -11,10 +11,12 @@ rank_warm its place in the ranking of the warm items; null for a cold target, wh
 rank_cold its place in the ranking of the cold items; null for a warm target
 ========= ==========================================================================================================
 
-A ranking of fewer items than the largest cut-off is not measured, and its column is missing.
+Where rankings without the users' own items are measured too, ``rank_all-new`` and its like are the places in them, null
+for a target that the user had taken before. A ranking of fewer items than the largest cut-off is not measured, and its
+column is missing.
 
-Every metric of ``metrics.json`` follows from it (`means`), and so does every paired comparison of two runs
-(`genrec.analysis.compare`).
+Every metric of ``metrics.json`` that is about targets follows from it (`means`), and so does every paired comparison of
+two runs (`genrec.analysis.compare`).
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ import numpy as np
 import polars as pl
 
 from genrec.errors import GenrecError
-from genrec.evaluation.metrics import parse
+from genrec.evaluation.metrics import Metric, parse
 from genrec.io.files import write_new
 
 USER, ITEM, GROUP, RANK = "user", "item", "group", "rank_"
 GROUPS = range(1, 6)
+NEW = "-new"
+"""Behind the name of a setting: without the user's own items."""
 
 
 def write(path: Path, ranks: pl.LazyFrame) -> None:
@@ -78,7 +82,12 @@ def user_metrics(ranks: pl.DataFrame, setting: str, names: Sequence[str]) -> np.
     grouped = setting.startswith("G")
     column = pl.col(RANK + ("all" if grouped else setting))
     counted = pl.col(GROUP) == int(setting[1:]) if grouped else column.is_not_null()
-    of_ranks = {name: metric.of_ranks(column, k) for name in names for metric, k in [parse(name)]}
+    of_ranks = {}
+    for name in names:
+        metric, k = parse(name)
+        if not isinstance(metric, Metric):
+            raise GenrecError(f"`{name}` is of what is in the lists: it does not follow from where targets stand")
+        of_ranks[name] = metric.of_ranks(column, k)
     users = ranks.filter(counted).group_by(USER, maintain_order=True).agg(**of_ranks)
     return users.select(names).to_numpy()
 

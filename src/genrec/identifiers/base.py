@@ -139,6 +139,13 @@ class ItemIdentifier(Tables, ABC):
             GenrecError: if a candidate set holds fewer than k items.
         """
 
+    def reach(self, k: int, more: int) -> int:
+        """How long a ranking may be, k and up to so many more, whose first k are those of a ranking of k.
+
+        A search that does not look at every item finds others when more are wanted of it than it keeps in sight.
+        """
+        return k + more
+
     def after_step(self) -> None:
         """Called after every step of the optimiser, however many batches it was made of; without gradients.
 

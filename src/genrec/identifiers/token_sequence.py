@@ -156,6 +156,10 @@ class TokenSequence(ItemIdentifier, ABC):
         found = beam_search(writer, self.trie, allowed, k, self.search.beams, self.search.length_penalty)
         return exact_search(writer, self.trie, allowed, k, found).ranking if self.search.exact else found
 
+    def reach(self, k: int, more: int) -> int:
+        """See `ItemIdentifier.reach`: as many as there are beams, which more items would be more of."""
+        return k + more if self.search.exact else min(k + more, max(k, self.search.beams))
+
     def token_sequences(self) -> ItemNames:
         """See `ItemIdentifier.token_sequences`."""
         return self.names

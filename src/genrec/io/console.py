@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from genrec.errors import printable
 
-WIDTH = 160
+WIDTH = 320
 """Characters of a line that no terminal breaks."""
 
 

@@ -2,6 +2,7 @@
 
 from genrec.recommenders.base import RankingModule
 from genrec.recommenders.cf import SASRecCF
+from genrec.recommenders.content import ContentKNN, CopyLast
 from genrec.recommenders.given import GivenRanking
 from genrec.recommenders.prompts import Prompt
 from genrec.recommenders.recommender import Recommender
@@ -9,6 +10,8 @@ from genrec.recommenders.references import ItemKNN, Popularity, Random
 from genrec.recommenders.sasrec import SASRec
 
 __all__ = [
+    "ContentKNN",
+    "CopyLast",
     "GivenRanking",
     "ItemKNN",
     "Popularity",

@@ -6,21 +6,24 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import lightning as L
-import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
 
 from genrec.data import Dataset
+from genrec.data.ragged import Joined
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics
 from genrec.evaluation.collecting import CollectedRanks
+from genrec.evaluation.known import Known
 from genrec.evaluation.lists import refuse_flaws, refuse_shape
-from genrec.evaluation.protocol import RankingMetrics, popularity_groups
+from genrec.evaluation.protocol import Measure, RankingMetrics
 from genrec.evaluation.watch import Watch, refuse_nan
+from genrec.recommenders.deep import ranked_deep
 from genrec.types import PAD, Batch, Ranking
 
 
@@ -43,6 +46,7 @@ class Measured(L.LightningModule, ABC):
         ks: the cut-offs of the metrics; the largest is the length of every ranking.
 
     Attributes:
+        measure: what is measured; the usual, unless it is set before an evaluation.
         dataset: the data, there from `setup` on.
         results: the means of the last validation or test by setting (`RankingMetrics.compute`).
         ranks: where every target stood in the last test, a row per user and target (`genrec.evaluation.ranks`), in a
@@ -61,9 +65,10 @@ class Measured(L.LightningModule, ABC):
         if not ks or min(ks) < 1:
             raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks or ())}")
         self.ks = tuple(sorted(ks))
+        self.measure = Measure()
         self.search: Callable[[Tensor, int, Tensor], Ranking] | None = None
         self._watch = Watch()
-        self._groups: tuple[Dataset, np.ndarray] | None = None
+        self._known: Known | None = None
 
     @property
     @abstractmethod
@@ -84,6 +89,13 @@ class Measured(L.LightningModule, ABC):
         """`rank` for every value of a weight that validation chooses; one value where there is nothing to choose."""
         return {0.0: self.rank(history, k, allowed)}
 
+    def reach(self, k: int, more: int) -> int:
+        """How long a ranking may be, k and up to so many more, whose first k are those of a ranking of k.
+
+        A search that does not look at every item finds others when more are wanted of it than it keeps in sight.
+        """
+        return k + more
+
     def choose(self, value: float) -> None:
         """Keep the value that validation found best."""
 
@@ -94,15 +106,14 @@ class Measured(L.LightningModule, ABC):
         """The large parts of the model that are used one after another, through ``forward`` alone."""
         return []
 
-    def _new_metrics(self, rankings: int = 1) -> RankingMetrics:
+    def _new_metrics(self, rankings: int = 1, new: bool = False) -> RankingMetrics:
         # A trainer of one process may run inside one of several: a SASRec that is an asset, built by one for all.
         sync = self.trainer.world_size > 1
-        if self._groups is None or self._groups[0] is not self.dataset:
-            self._groups = self.dataset, popularity_groups(self.dataset.frequency, self.dataset.candidates)
-        metrics = RankingMetrics(
-            self.dataset.frequency, self.ks, sync, rankings, self._groups[1], self.dataset.candidates
-        )
-        return metrics.to(self.device)
+        known, data = self._known, self.dataset
+        if known is None or known.dataset is not data or known.measure is not self.measure:
+            known = self._known = Known.of(data, self.measure)
+        about = (known.groups, data.candidates, replace(self.measure, new=new), known.texts)
+        return RankingMetrics(data.frequency, self.ks, sync, rankings, *about).to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Remember a loss that is no number; whether there was one is looked at as often as the trainer logs."""
@@ -191,19 +202,30 @@ class Measured(L.LightningModule, ABC):
         start = self._clock()
         self.bring_up_to_date()
         self._watch.forget()
-        self._metrics = self._new_metrics()
+        self._metrics = self._new_metrics(new=self.measure.new)
         self._metrics.seconds += self._clock() - start
+        self._before = Joined((self.dataset.train, self.dataset.validation))
         self._ranks = CollectedRanks(self.trainer)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Rank the test users."""
-        start = self._clock()
+        own = self._own(batch) if self.measure.new else None
+        start, k = self._clock(), max(self.ks)
+        depth = k if own is None else self.reach(k, own.shape[1])
         with self.holding(batch):
-            ranking = self._ranked(batch.history, self._metrics.allowed)
-        refuse_shape(ranking, len(self._metrics.allowed), len(batch.history), max(self.ks), self.method)
-        self._watch.ranking(ranking, self._metrics.allowed, self.method)
-        self._metrics.update(ranking, _wanted(batch), self._clock() - start)
-        self._ranks.update(ranking, batch.users, _wanted(batch))
+            ranking = ranked_deep(self.search or self.rank, self._look, batch.history, depth, self._metrics.allowed)
+        self._metrics.update(ranking, _wanted(batch), self._clock() - start, own)
+        self._ranks.update(self._metrics.lists(ranking, own), batch.users, _wanted(batch), own)
+
+    def _own(self, batch: Batch) -> Tensor:
+        """All that the users of a test took before, [B, H], however much of it they are ranked by."""
+        own = self._before.padded(batch.users.numpy(force=True))
+        return torch.from_numpy(own).to(batch.history)
+
+    def _look(self, ranking: Ranking, allowed: Tensor, users: int, k: int) -> None:
+        """Look at what was ranked; see `genrec.evaluation.lists`."""
+        refuse_shape(ranking, len(allowed), users, k, self.method)
+        self._watch.ranking(ranking, allowed, self.method)
 
     def on_test_epoch_end(self) -> None:
         """Keep ``results`` and ``ranks``, and log the means as ``test/<setting>/<metric>``."""
@@ -222,15 +244,12 @@ class Measured(L.LightningModule, ABC):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The best items of every user: ``users`` [B], ``items`` and ``scores`` [B, k]."""
         with self.holding(batch):
-            ranking = self._ranked(batch.history, self._everything)
+            ranking = (self.search or self.rank)(batch.history, max(self.ks), self._everything)
         refuse_shape(ranking, 1, len(batch.history), max(self.ks), self.method)
         refuse_nan(ranking.scores)
         refuse_flaws(ranking, self._everything, self.method)
         found = {"users": batch.users, "items": ranking.items[0], "scores": ranking.scores[0]}
         return {name: rows[: batch.examples] for name, rows in found.items()}
-
-    def _ranked(self, history: Tensor, allowed: Tensor) -> Ranking:
-        return (self.search or self.rank)(history, max(self.ks), allowed)
 
     def bring_up_to_date(self) -> None:
         """`refresh` without gradients, but not in the inference mode of Lightning's evaluations.

@@ -238,6 +238,10 @@ class Recommender(RankingModule):
         """See `RankingModule.rank_each`."""
         return self.identifier.rank_each(self.backbone, self.read(history), k, allowed)
 
+    def reach(self, k: int, more: int) -> int:
+        """See `RankingModule.reach`."""
+        return self.identifier.reach(k, more)
+
     def choose(self, value: float) -> None:
         """See `RankingModule.choose`."""
         self.identifier.choose(value)

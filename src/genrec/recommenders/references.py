@@ -39,7 +39,7 @@ class _OneList(Tables, RankingModule):
     def setup(self, stage: str) -> None:
         """Score the items."""
         super().setup(stage)
-        self.scores = table(self.score(self.dataset) + _ties(len(self.dataset.catalog), self.seed))
+        self.scores = table(self.score(self.dataset) + random_order(len(self.dataset.catalog), self.seed))
 
     def rank(self, history: Tensor, k: int, allowed: Tensor) -> Ranking:
         """See `RankingModule.rank`."""
@@ -115,7 +115,7 @@ class ItemKNN(Tables, RankingModule):
         self.rows = table(torch.from_numpy(counted.indptr), saved=True)
         self.columns = table(torch.from_numpy(counted.indices), saved=True)
         self.values = table(torch.from_numpy(counted.data), saved=True)
-        self.ties = table(1e-6 * _ties(len(self.dataset.catalog), self.seed))
+        self.ties = table(1e-6 * random_order(len(self.dataset.catalog), self.seed))
 
     @property
     def similarity(self) -> scipy.sparse.csr_array:
@@ -159,6 +159,6 @@ def similarities(lists: Ragged, items: int, window: int) -> scipy.sparse.csr_arr
     return scipy.sparse.csr_array((scaled, (counts.row, counts.col)), shape=(items, items))
 
 
-def _ties(items: int, seed: int) -> Tensor:
+def random_order(items: int, seed: int) -> Tensor:
     """A number in [0, 1) for every item."""
     return torch.rand(items, generator=torch.Generator().manual_seed(seed))

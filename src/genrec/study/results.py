@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from genrec.analysis.report.command import MAIN_SETTINGS
+from genrec.analysis.report.command import usual
 from genrec.analysis.report.formats import long_csv, markdown, rich_table
 from genrec.analysis.report.rows import Row, by_data, computed_alike, grouped, names, rows
 from genrec.analysis.report.table import table
@@ -30,12 +30,13 @@ def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
     note = "" if whole else f"{len(done)} of {len(jobs)} cells are done."
     data = by_data(run for _, run in done)
     made = [_rows(done, same) for same in data]
-    tables = [table(each, MAIN_SETTINGS) for each in made]
+    settings = usual(run.results for _, run in done)
+    tables = [table(each, settings) for each in made]
     for shown in tables:
         wide_console().print(rich_table(shown))
     write_text(folder / "results.md", f"# {plan.name}\n\n{markdown(tables, note)}")
     write_text(folder / "results.csv", long_csv(tables, note))
-    swept = [_draw(plan, done, each, folder, name) for each, name in zip(made, names(data), strict=True)]
+    swept = [_draw(plan, done, each, folder, name, settings) for each, name in zip(made, names(data), strict=True)]
     if plan.over and len(data) > 1 and not any(swept):
         print(f"no figure over `{plan.over}`: with every value the data are others")
     told = f"all {len(jobs)} cells are done" if whole else note.rstrip(".")
@@ -60,7 +61,14 @@ def _rows(done: Sequence[tuple[Job, Run]], same: Sequence[Run]) -> list[Row]:
     return made
 
 
-def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], folder: Path, name: str) -> bool:
+def _draw(
+    plan: Plan,
+    done: Sequence[tuple[Job, Run]],
+    made: Sequence[Row],
+    folder: Path,
+    name: str,
+    settings: Sequence[str],
+) -> bool:
     """The figures of `genrec report --plots`; those of an earlier time are replaced. Whether a sweep is among them."""
     from genrec.analysis.report import plots  # matplotlib takes a second
 
@@ -70,6 +78,6 @@ def _draw(plan: Plan, done: Sequence[tuple[Job, Run]], made: Sequence[Row], fold
     over = plan.over if len(points) > 1 else None
     (folder / FIGURES).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".figures") as new:
-        for path in plots.draw(made, swept, MAIN_SETTINGS, over, Path(new) / name):
+        for path in plots.draw(made, swept, settings, over, Path(new) / name):
             path.replace(folder / FIGURES / path.name)
     return over is not None

@@ -50,7 +50,7 @@ _AMOUNTS = {
     "predict": ("limit_predict_batches",),
 }
 
-_SECTIONS = ("trainer", "data", "assets", "checkpoint", "last")
+_SECTIONS = ("trainer", "data", "assets", "measure", "checkpoint", "last")
 
 SECTIONS.update(trainer=Trainer, last=LastCheckpoint)
 
@@ -173,7 +173,7 @@ def check_monitors(config: Namespace) -> None:
     if not ks:
         return
     main = metrics.main(ks)
-    measured = [f"val/{name}" for k in sorted(ks) for name in metrics.names([k])]
+    measured = [f"val/{name}" for k in sorted(ks) for name in metrics.names([k], config.measure.metrics)]
     measured += [f"val/{setting}/{main}" for setting in ("warm", "cold")]
     names = {key: str(config[key]) for key in _monitors(config)}
     logged = re.compile("val/(?!.*@)|val_sweep/|train/" if _may_log(config) else "val/(loss|chosen)$|val_sweep/|train/")

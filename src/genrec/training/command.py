@@ -46,6 +46,7 @@ class GenrecCLI(Interface):
         """Make model, data and trainer; what their constructors refuse is told in their own words."""
         try:
             super().instantiate_classes()
+            self.model.measure = self.config_init[self.subcommand].measure
         except Exception as error:
             if said := constructing(error):
                 raise GenrecError(said) from error

@@ -18,6 +18,7 @@ from genrec.config.signatures import cause, was_imported
 from genrec.data import SequenceData
 from genrec.decoding.vector_index import Kind
 from genrec.errors import GenrecError
+from genrec.evaluation.protocol import Measure
 from genrec.recommenders import RankingModule
 from genrec.recommenders.base import learns
 from genrec.runs import layout, reuse
@@ -87,6 +88,7 @@ class Interface(LightningCLI):
         """The options that every command has beside model, data and trainer."""
         parser.add_class_arguments(Assets, "assets")
         parser.link_arguments("assets", "model.init_args.assets", apply_on="instantiate")
+        parser.add_class_arguments(Measure, "measure")
         parser.add_argument("--runs", type=str, default="runs", help="where the folders of runs are made")
         parser.add_argument(
             "--output", type=str | None, default=None, help="predict: .parquet, .jsonl; export: a folder"

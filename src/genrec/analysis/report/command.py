@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,30 @@ from genrec.analysis.report.rows import Row, by_data, names, rows, with_publishe
 from genrec.analysis.report.table import Table, table
 from genrec.config.options import Options
 from genrec.errors import GenrecError
+from genrec.evaluation.ranks import NEW
 from genrec.io.console import wide_console
 from genrec.io.files import write_new
 from genrec.runs.results import Run, load_run
 
 MAIN_SETTINGS = ("all", "warm", "cold")
+NEW_SETTINGS = tuple(f"{name}{NEW}" for name in MAIN_SETTINGS)
 
 
-def results_table(results: Sequence[Mapping[str, Any]], settings: Sequence[str] = MAIN_SETTINGS) -> rich.table.Table:
+def usual(results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The settings of a table that nobody chose any for: the main ones, and those without own items if measured."""
+    measured = {name for result in results for name in result["settings"]}
+    return (*MAIN_SETTINGS, *(name for name in NEW_SETTINGS if name in measured))
+
+
+def results_table(results: Sequence[Mapping[str, Any]]) -> rich.table.Table:
     """A table with a row per setting and run: metrics, users counted, seconds of ranking."""
     made = [Row(result["method"], result.get("backbone"), [result]) for result in results]
-    return rich_table(table(made, settings))
+    return rich_table(table(made, usual(results)))
 
 
-def print_table(results: Sequence[Mapping[str, Any]], settings: Sequence[str] = MAIN_SETTINGS) -> None:
+def print_table(results: Sequence[Mapping[str, Any]]) -> None:
     """Print `results_table`, wide enough when the output is a file."""
-    wide_console().print(results_table(results, settings))
+    wide_console().print(results_table(results))
 
 
 def results_frame(runs: Sequence[str | Path], settings: Sequence[str] = MAIN_SETTINGS) -> pl.DataFrame:
@@ -68,7 +76,8 @@ def report(arguments: Sequence[str]) -> None:
     if options.plot_over and not options.plots:
         raise GenrecError("--plot-over draws a figure: say where with --plots DIR")
     runs = [load_run(path) for path in options.runs]
-    settings = _settings([name for name in options.settings.split(",") if name], runs)
+    named = ",".join(usual(run.results for run in runs)) if options.settings is None else options.settings
+    settings = _settings([name for name in named.split(",") if name], runs)
     data = by_data({run.ranks.resolve(): run for run in runs}.values())
     ours = [rows(same) for same in data]
     shown = [with_published(made) if options.paper else made for made in ours]
@@ -105,7 +114,7 @@ def _options() -> Options:
     )
     options.add_argument("--format", choices=FORMATS, default="terminal", help="csv: long form, unrounded")
     options.add_argument("--output", metavar="FILE", help="write the tables instead of printing them")
-    options.add_argument("--settings", default=",".join(MAIN_SETTINGS), help="such as all,warm,cold,G1 (%(default)s)")
+    options.add_argument("--settings", help="such as all,warm,cold,all-new,G1 (all,warm,cold, and -new if measured)")
     options.add_argument("--paper", action="store_true", help="the published numbers below ours")
     options.add_argument("--plots", metavar="DIR", help="draw figures, as png and pdf")
     options.add_argument("--plot-over", metavar="KEY", help="draw a metric against this key of the runs' configs")
@@ -116,6 +125,10 @@ def _settings(settings: Sequence[str], runs: Sequence[Run]) -> Sequence[str]:
     known = {name for run in runs for name in run.results["settings"]}
     # A data set may have no cold items; what is named wrongly is in no run and none of the usual ones.
     unknown = [name for name in settings if name not in known and name not in MAIN_SETTINGS]
+    if unknown and unknown[0] in NEW_SETTINGS:
+        raise GenrecError(
+            f"--settings {','.join(settings)}: no run measured `{unknown[0]}`: `genrec test --measure.new true` does"
+        )
     if unknown or not settings:
         raise GenrecError(f"--settings {','.join(settings)}: the settings of these runs are {', '.join(sorted(known))}")
     return settings

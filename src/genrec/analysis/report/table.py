@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from genrec.analysis.report.rows import Row
+from genrec.evaluation.metrics import parse
 
 Mark = Literal["best", "second"]
 
@@ -114,7 +115,8 @@ def _column(rows: Sequence[Row], setting: str, metric: str) -> list[Cell]:
     # The paper's experiment was another one: ours are compared with ours. A single row is the best of nothing, and
     # where nobody hits anything nobody is the best.
     ours = [mean for mean, row in zip(means, rows, strict=True) if mean is not None and not row.published]
-    order = sorted(set(ours) - {0.0}, reverse=True) if len(ours) > 1 else []
+    high = parse(metric)[0].best == "high"
+    order = sorted(set(ours) - ({0.0} if high else set()), reverse=high) if len(ours) > 1 else []
     marks: dict[float, Mark] = dict(zip(order, ("best", "second"), strict=False))
     return [
         Cell(

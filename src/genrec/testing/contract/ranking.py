@@ -46,6 +46,17 @@ class RankingContract(ContractSetting):
         with pytest.raises(GenrecError):
             model.rank(HISTORY, 4, allowed)
 
+    def test_a_longer_ranking_begins_as_a_shorter_one(self, model: TinyModel) -> None:
+        """As long as `ItemIdentifier.reach` says: settings without a user's own items are measured in it."""
+        disturb(model)
+        allowed = torch.ones(2, 12, dtype=torch.bool)
+        allowed[1, ::3] = False
+        depth = model.identifier.reach(2, 6)
+        assert 2 <= depth <= 8
+        _assert_same(
+            Ranking(*(part[..., :2] for part in model.rank(HISTORY, depth, allowed))), model.rank(HISTORY, 2, allowed)
+        )
+
     def test_a_ranking_depends_on_no_padding_and_on_no_other_user(self, model: TinyModel) -> None:
         """Whatever else is in the batch."""
         disturb(model)

@@ -177,9 +177,10 @@ def main(arguments: list[str] | None = None) -> None:
     options.given = sys.argv[1:] if arguments is None else arguments
     if options.cell:
         name, items, folder = options.cell
-        print(
-            json.dumps(measure(name, *(made_up(Path(folder), int(items)) if folder else toys(options.root)), options))
-        )
+        # What a data set tells of itself is no part of the answer.
+        with redirect_stdout(sys.stderr):
+            data = made_up(Path(folder), int(items)) if folder else toys(options.root)
+        print(json.dumps(measure(name, *data, options)))
         return
     if options.tiny:
         options.items, options.most, options.steps = [300, 400, 500], 400, 5

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 from benchmarks import quantisers
 
@@ -16,6 +21,21 @@ def test_quantisers_are_measured_and_what_is_beyond_is_computed(capsys: pytest.C
     assert list(cells) == [(name, items) for name in names for items in ("300", "400", "500")]
     for (_, items), rest in cells.items():
         assert any("computed" in part for part in rest) == (items == "500")
+
+
+def test_a_cell_of_a_data_set_says_nothing_but_its_numbers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def toys(root: str) -> tuple[Any, dict[str, np.ndarray]]:
+        print("building something first ...")
+        table = np.random.default_rng(0).standard_normal((30, 8), np.float32)
+        return SimpleNamespace(name="toys", catalog=range(30), warm=np.ones(30, bool)), {"text": table}
+
+    monkeypatch.setattr(quantisers, "toys", toys)
+    quantisers.main(["--cell", "RQ-KMeans", "0", ""])
+    said = capsys.readouterr()
+    assert json.loads(said.out)["items"] == 30
+    assert "building something first" in said.err
 
 
 def test_what_is_not_measured_grows_as_before() -> None:

@@ -14,7 +14,7 @@ import torch
 
 from genrec.analysis.inspection import Inspection
 from genrec.analysis.inspection.command import command
-from genrec.assets import Assets, ReleasedCF, TfidfText
+from genrec.assets import Assets, FSQCodes, ItemCodes, PQCodes, ReleasedCF, RQKMeansCodes, RVQCodes, TfidfText
 from genrec.backbones import T5Backbone
 from genrec.cli import main
 from genrec.data import Catalog, Dataset, InMemory, SequenceData
@@ -24,7 +24,7 @@ from genrec.recommenders.alone import set_up
 from genrec.recommenders.recommender import Recommender
 from genrec.recommenders.references import Popularity
 from genrec.serving.served import Served
-from genrec_baselines import CID, E4SRec
+from genrec_baselines import CID, TIGER, E4SRec
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4}
 
@@ -109,6 +109,31 @@ def test_codes(dataset: Dataset, tmp_path: Path, loaded: Any, capsys: pytest.Cap
     assert "9 of 12 items share all of their codes with another; up to 9 the same" in printed
     assert "75.0%" in printed
     assert "vectors of" in printed, "and all else as before"
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [RQKMeansCodes(2, 4), RVQCodes(2, 4, steps=5), PQCodes(2, 4, rotate=False), FSQCodes(2, (3, 4), steps=5)],
+    ids=lambda codes: codes.name,
+)
+def test_codes_of_any_recipe(
+    codes: ItemCodes, dataset: Dataset, tmp_path: Path, loaded: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if isinstance(codes, RVQCodes | FSQCodes):
+        pytest.importorskip("vector_quantize_pytorch")
+    loaded.served = serve(TIGER(codes), dataset, tmp_path, TfidfText(dim=8))
+    output = tmp_path / "numbers.json"
+    capsys.readouterr()
+    command(["run", "--items", "0", "--output", str(output)])
+    found = json.loads(output.read_text())
+    assert found["codes"]["sizes"] == [codes.size, codes.size, 256]
+    ((name, told),) = found["assets"].items()
+    assert name.startswith(codes.name)
+    assert told["used"] == found["codes"]["used"][:2]
+    bits = ", ".join(f"{entropy:.2f}" for entropy in told["entropy"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{name}: {told['reconstruction']:.1%} of the variance lost; " in printed
+    assert f"in use, with an entropy of {bits} bits" in printed
 
 
 def test_items_that_were_added_are_cold(dataset: Dataset, tmp_path: Path) -> None:

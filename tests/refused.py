@@ -101,6 +101,7 @@ KEYS = {
     "data.max_history -1": "data.max_history is -1: give 1 or more",
     "data.num_workers -1": "data.num_workers is -1: give 0 or more",
     "data.num_workers 1000000000000": "data.num_workers is 1000000000000, each a process: give 1024 or fewer",
+    "data.few_shot 0": "`few_shot` is a positive number, or null for all samples, not 0",
     "data.val_users 0": "`val_users` is a positive number, or null for all users, not 0",
     "data.samples foo": "config key `data.samples`: expected prefixes, windows or users, not `foo`",
     "data.seed -1": "`data.seed` is a whole number from 0 to 4294967295, not -1",

@@ -66,6 +66,21 @@ def test_some_users_stand_for_all_in_a_validation() -> None:
         SequenceData(InMemory(many(4)), val_users=0)
 
 
+def test_a_few_samples_are_all_that_is_learned_from() -> None:
+    def learned(loader) -> list[tuple[int, int]]:
+        return sorted((user, len(row)) for batch in loader for user, row in zip(batch.users.tolist(), batch.history))
+
+    data = SequenceData(InMemory(many(400)), batch_size=8, few_shot=50)
+    loader = data.train_dataloader()
+    first, then = learned(loader), learned(loader)
+    assert len(first) == 50
+    assert [user for user, _ in first] == [user for user, _ in then], "the same in every epoch"
+    other = SequenceData(InMemory(many(400)), batch_size=8, few_shot=50, seed=1).train_dataloader()
+    assert [user for user, _ in learned(other)] != [user for user, _ in first]
+    with pytest.raises(GenrecError, match="null for all samples, not 0"):
+        SequenceData(InMemory(many(4)), few_shot=0)
+
+
 @pytest.mark.parametrize("limit", [{"limit_val_batches": 2}, {"limit_val_batches": 0.08}, {"fast_dev_run": 2}])
 def test_a_limited_validation_looks_at_random_users(tmp_path: Path, limit: dict[str, float]) -> None:
     lengths: list[int] = []

@@ -60,11 +60,12 @@ class SequenceData(L.LightningDataModule):
             targets as one sample per user, all his prefixes in one reading, to a language model that can do that (a
             `CausalBackbone`); "users" gives a user's last training item and the `max_history` before it, to SASRec and
             its like, which learn all positions from it.
-        seed: decides the order of the training batches, and the users of `val_users`; None is that of
+        seed: decides the order of the training batches, and who is drawn by `val_users` and `few_shot`; None is that of
             `seed_everything`.
         num_workers: processes that make batches ahead of time; 0 makes them in the training's own.
         val_users: so many of the users with validation items, drawn at random, are looked at in a validation; None is
             all of them. What validation decides is then decided by them.
+        few_shot: so many of the training samples, drawn at random once, are all that is learned from; None is all.
         extras: what batches hold beside items, by name; an identifier asks for it (`ItemIdentifier.extra`).
         foreign: other data sets whose items are read in the histories of a test or prediction, and never recommended.
         tasks: what a language model is asked in training, by name; None asks for the next item alone, with the prompt
@@ -91,13 +92,15 @@ class SequenceData(L.LightningDataModule):
         seed: int | None = None,
         num_workers: int = 0,
         val_users: int | None = None,
+        few_shot: int | None = None,
         extras: dict[str, Extra] | None = None,
         foreign: Foreign | None = None,
         tasks: dict[str, Task] | None = None,
     ) -> None:
         super().__init__()
-        if val_users is not None and val_users < 1:
-            raise GenrecError(f"`val_users` is a positive number, or null for all users, not {val_users}")
+        for key, count, whole in (("val_users", val_users, "all users"), ("few_shot", few_shot, "all samples")):
+            if count is not None and count < 1:
+                raise GenrecError(f"`{key}` is a positive number, or null for {whole}, not {count}")
         least = {"batch_size": 1, "rank_batch_size": 1, "max_history": 1, "num_workers": 0, "seed": 0}
         given = (batch_size, rank_batch_size, max_history, num_workers, 0 if seed is None else seed)
         for (key, smallest), value in zip(least.items(), given, strict=True):
@@ -119,11 +122,13 @@ class SequenceData(L.LightningDataModule):
         self.seed = seed_of_run() if seed is None else seed
         self.num_workers = num_workers
         self.val_users = val_users
+        self.few_shot = few_shot
         self.extras = extras or {}
         self.foreign = foreign
         self.tasks = checked(tasks or {})
-        if self.tasks and (self.extras or samples == "users"):
-            other = "extras" if self.extras else "samples: users"
+        others = {"extras": self.extras, "samples: users": samples == "users", "few_shot": few_shot}
+        other = next((key for key, given in others.items() if given), None)
+        if self.tasks and other:
             raise GenrecError(f"`data.tasks` and `data.{other}` do not go together: leave one of them out")
         self.origin: Origin | None = None
         self.compared = False
@@ -160,7 +165,7 @@ class SequenceData(L.LightningDataModule):
         of_users = self.samples(self.dataset.train, self.max_history, self.empty_history)
         if not len(of_users):
             raise GenrecError(f"{self.dataset.name}: no user has taken enough in training for anything to be learned")
-        samples = self._mixture(of_users) if self.tasks else of_users
+        samples = self._mixture(of_users) if self.tasks else of_users.some(self.few_shot, self.seed)
         share = self._share
         accumulation = self.trainer.accumulate_grad_batches if self.trainer else 1
         geometry = Geometry(self.batch_size, share.world, accumulation, self.seed)

@@ -169,7 +169,7 @@ def test_the_published_numbers_on_demand(tmp_path: Path, capsys: pytest.CaptureF
     assert "| cold | SETRec (published) | T5-small | 0.0443 | 0.0445 |  |  |" in lines
     assert lines[-1].startswith("published: SETRec, SIGIR 2025")
     report([written(tmp_path / "popularity", result("Popularity")), "--paper"])
-    assert "has no numbers for these" in capsys.readouterr().out
+    assert "there are no published numbers for these" in capsys.readouterr().out
 
 
 def test_hardware_and_versions_are_said() -> None:

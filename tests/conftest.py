@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from genrec.data import Dataset
+from genrec.data import Dataset, Release
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)
@@ -35,6 +36,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder `shared` with real data is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def released(shared: Path) -> Callable[[str], Dataset]:
+    """A released data set by its name, read once."""
+    return cache(lambda name: Release(name).load(shared / "data" / "setrec"))
 
 
 @pytest.fixture(scope="session")

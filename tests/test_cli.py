@@ -265,6 +265,7 @@ def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("embedded")
 def test_a_killed_fit_leaves_whole_files_and_goes_on(here: Path) -> None:
     command = ["fit", "--config", "synthetic_setrec.yaml", *QUICK]
     command += ["--trainer.max_epochs=6", "--early_stopping.patience=6"]

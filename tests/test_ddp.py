@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from genrec.cli import main
 from genrec.evaluation import ranks
 from genrec.runs import layout
 
-from . import forks
+from .pair import run_pair
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -26,8 +27,11 @@ def test_two_processes_train_and_count_as_one(tmp_path: Path, monkeypatch: pytes
     curves, results, tables = [], [], []
     for name, batch, devices in (("one", 32, ["--trainer.accelerator=cpu"]), ("two", 16, two)):
         command = ["--config=synthetic_setrec.yaml", f"--runs={name}", *SMALL, *QUIET, *EXACT, *devices]
-        forks.genrec("fit", *command, "--trainer.max_epochs=2", f"--data.batch_size={batch}")
-        forks.genrec("test", *command)
+        for words in (["fit", *command, "--trainer.max_epochs=2", f"--data.batch_size={batch}"], ["test", *command]):
+            if devices is two:
+                assert run_pair("-m", "genrec", *words) == [0, 0]
+            else:
+                main(words)
         (run,) = (tmp_path / name / "synthetic_setrec").iterdir()
         curves.append(pl.read_csv(run / "logs" / "version_0" / "metrics.csv").filter(pl.col("val/loss").is_not_null()))
         results.append(json.loads((run / "metrics.json").read_text())["settings"])

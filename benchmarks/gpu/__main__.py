@@ -103,7 +103,7 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if part == "devices":
-            small = devices.source()
+            small = devices.source(size)
             for backbone in ("T5", "causal"):
                 keep(f"flex and dense, {backbone}", lambda b=backbone: devices.attention(small, scratch, b))
             for backbone in devices.BACKBONES:

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 
 from benchmarks.gpu import shop
-from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, normal
+from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, Size, normal
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, RQVAECodes, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone
@@ -40,9 +40,9 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 STEPS = 3
 
 
-def source() -> Dataset:
+def source(size: Size) -> Dataset:
     """The built-in shop, small, with random collaborative vectors."""
-    made_up = Synthetic(users=200, items=150).load("")
+    made_up = Synthetic(users=60 if size.tiny else 200, items=150).load("")
     return replace(made_up, cf=normal(len(made_up.catalog), CF_WIDTH))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from genrec.assets import AssetStore, ReleasedCF
-from genrec.data import Dataset, Ragged, Release
+from genrec.data import Dataset, Ragged
 from genrec.errors import GenrecError
 from genrec.recommenders import SASRecCF
 
@@ -100,8 +101,10 @@ def cosines(table: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     return float((unit[first] * unit[second]).sum(1).mean())
 
 
-def test_neighbours_in_the_released_toys_lists_are_close_in_its_table(shared: Path) -> None:
-    toys = Release("toys").load(shared / "data" / "setrec")
+def test_neighbours_in_the_released_toys_lists_are_close_in_its_table(
+    shared: Path, released: Callable[[str], Dataset]
+) -> None:
+    toys = released("toys")
     table = ReleasedCF().build(toys, shared)["embeddings"]
     assert table.shape == (11_908, 64)
     values = toys.train.values

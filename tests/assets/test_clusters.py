@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from genrec.assets import AssetStore, CooccurrenceClusters
 from genrec.assets.clusters import cluster_paths, cooccurrences, diagnose, split
-from genrec.data import Dataset, Ragged, Release, Synthetic
+from genrec.data import Dataset, Ragged, Synthetic
 from genrec.errors import GenrecError
 
 LISTS = st.lists(st.lists(st.integers(0, 29), max_size=6), min_size=1, max_size=40)
@@ -198,8 +199,8 @@ def test_what_the_tree_looks_like_is_told_and_kept(
 
 
 @pytest.mark.slow
-def test_a_shallow_tree_over_the_released_toys(shared: Path, tmp_path: Path) -> None:
-    toys = Release("toys").load(shared / "data" / "setrec")
+def test_a_shallow_tree_over_the_released_toys(released: Callable[[str], Dataset], tmp_path: Path) -> None:
+    toys = released("toys")
     paths = AssetStore(tmp_path).get(CooccurrenceClusters(), toys)["paths"]
     assert (paths[~toys.warm] == -1).all()
     check_tree(paths[toys.warm], 20, 500)

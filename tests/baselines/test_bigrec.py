@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from genrec import devices
 from genrec.backbones import Backbone, T5Backbone
 from genrec.backbones.encoder import CausalTextEncoder
-from genrec.data import Dataset, Release
+from genrec.data import Dataset
 from genrec.errors import GenrecError
 from genrec.testing import tiny_backbone
 from genrec.testing.tiny import T5
@@ -395,14 +396,13 @@ def test_bad_arguments(options: dict[str, Any], said: str) -> None:
         BIGRec(**options)
 
 
-def test_real_titles(shared: Path, tmp_path: Path) -> None:
+def test_real_titles(shared: Path, released: Callable[[str], Dataset], tmp_path: Path) -> None:
     backbone = T5Backbone(sizes=T5, tokenizer=str(shared / "data" / "tokenizers" / "t5"))
     backbone.setup([])
-    data = shared / "data" / "setrec"
-    model = Textual(BIGRec(), Release("toys").load(data), tmp_path, backbone)
+    model = Textual(BIGRec(), released("toys"), tmp_path, backbone)
     assert max(map(len, codes(model))) == 34
     assert model.identifier.longest == 36
     assert model.identifier.names.show(2) == '"Rory\'s Story Cubes"'
     assert len(model.identifier.titles) < 11_908, "some items share a title"
     with pytest.raises(GenrecError, match="none of the 14330 items has a title"):
-        Textual(BIGRec(), Release("steam").load(data), tmp_path, backbone)
+        Textual(BIGRec(), released("steam"), tmp_path, backbone)

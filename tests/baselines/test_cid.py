@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from genrec.assets import CooccurrenceClusters
-from genrec.data import Dataset, Ragged, Release, Synthetic
+from genrec.data import Dataset, Ragged, Synthetic
 from genrec.errors import GenrecError
 from genrec.testing import HISTORY
 from genrec_baselines import CID
@@ -179,8 +180,8 @@ def test_it_learns(dataset: Dataset, tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["toys", "beauty"])
-def test_released_data(shared: Path, tmp_path: Path, name: str) -> None:
-    data = Release(name).load(shared / "data" / "setrec")
+def test_released_data(released: Callable[[str], Dataset], tmp_path: Path, name: str) -> None:
+    data = released(name)
     model = Indexed(CID(), data, tmp_path)
     model.check()
     assert not begins_another(model.codes)

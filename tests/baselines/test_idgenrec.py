@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from genrec.assets import Assets, CatalogTags, KeywordTags
 from genrec.backbones import T5Backbone
-from genrec.data import Dataset, Ragged, Release
+from genrec.data import Dataset, Ragged
 from genrec.decoding.trie import ROOT
 from genrec.errors import GenrecError
 from genrec.identifiers import Search
@@ -229,8 +230,8 @@ def test_without_text_there_are_no_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["toys", "beauty", "sports"])
-def test_real_items(shared: Path, tmp_path: Path, name: str) -> None:
-    dataset = Release(name).load(shared / "data" / "setrec")
+def test_real_items(shared: Path, released: Callable[[str], Dataset], tmp_path: Path, name: str) -> None:
+    dataset = released(name)
     backbone = T5Backbone(sizes=T5, tokenizer=str(shared / "data" / "tokenizers" / "t5"))
     backbone.setup([])
     model: Any = Textual(IDGenRec(), dataset, tmp_path, backbone)

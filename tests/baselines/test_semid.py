@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.data import Catalog, Dataset, Ragged, Release
+from genrec.data import Catalog, Dataset, Ragged
 from genrec.errors import GenrecError
 from genrec.testing import HISTORY
 from genrec_baselines import SemID
@@ -239,8 +240,8 @@ def test_it_learns(dataset: Dataset, tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "categories"), [("toys", 453), ("beauty", 247)])
-def test_released_data(shared: Path, tmp_path: Path, name: str, categories: int) -> None:
-    data = Release(name).load(shared / "data" / "setrec")
+def test_released_data(released: Callable[[str], Dataset], tmp_path: Path, name: str, categories: int) -> None:
+    data = released(name)
     model = Indexed(SemID(), data, tmp_path)
     model.check()
     lists = data.catalog.items["categories"].to_list()
@@ -258,6 +259,6 @@ def test_released_data(shared: Path, tmp_path: Path, name: str, categories: int)
     assert sum(cold) / len(cold) > 0.95
 
 
-def test_the_released_steam_has_no_categories(shared: Path, tmp_path: Path) -> None:
+def test_the_released_steam_has_no_categories(released: Callable[[str], Dataset], tmp_path: Path) -> None:
     with pytest.raises(GenrecError, match="none of the 14330 items has a category"):
-        Indexed(SemID(), Release("steam").load(shared / "data" / "setrec"), tmp_path)
+        Indexed(SemID(), released("steam"), tmp_path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import names_scale, order_scale
+from benchmarks import names_scale, order_scale, prepare_scale
+
+from .. import forks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,10 +21,7 @@ def rows(out: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_killed_embedding_goes_on_where_it_was(tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/embed_scale.py", "--tiny", "--folder", str(tmp_path)]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=300)
-    found = rows(done.stdout)
+    found = rows(forks.run(f"{ROOT}/benchmarks/embed_scale.py", "--tiny", "--folder", str(tmp_path)))
     assert int(found["shards made twice"]) <= 1
     assert 2 <= int(found["shards there when it was killed"]) <= int(found["shards"]) == 4
     assert found["the same to the last bit"] == "yes"
@@ -38,10 +35,13 @@ def test_all_kinds_of_names_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 @pytest.mark.slow
-def test_a_log_is_prepared_found_again_and_shared(tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/prepare_scale.py", "--tiny", "--folder", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
-    head, _, line = ([cell.strip() for cell in line.strip("| ").split("|")] for line in done.stdout.splitlines())
+def test_a_log_is_prepared_found_again_and_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["prepare_scale.py", "--tiny", "--folder", str(tmp_path)])
+    prepare_scale.main()
+    out = capsys.readouterr().out
+    head, _, line = ([cell.strip() for cell in line.strip("| ").split("|")] for line in out.splitlines())
     found = dict(zip(head, line, strict=True))
     assert found["users / items / interactions left"].startswith("1,000 / 500 / ")
     assert float(found["peak GiB (ru_maxrss)"]) < 2

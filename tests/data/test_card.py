@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import polars as pl
 import pytest
 
-from genrec.data import Catalog, Dataset, Ragged, Release, log
+from genrec.data import Catalog, Dataset, Ragged, log
 from genrec.data.card import card, print_card
 from genrec.data.folder import load, save
 
@@ -81,9 +82,16 @@ def test_times_are_dates_or_whole_numbers(
     ],
 )
 def test_the_releases_own_counts(
-    shared, name: str, users: int, items: int, train: int, validation: int, test: int, cold: int
+    released: Callable[[str], Dataset],
+    name: str,
+    users: int,
+    items: int,
+    train: int,
+    validation: int,
+    test: int,
+    cold: int,
 ) -> None:
-    found = card(Release(name).load(shared / "data" / "setrec"))
+    found = card(released(name))
     counts = {"train": train, "validation": validation, "test": test, "total": train + validation + test}
     assert (found["users"], found["items"], found["cold"]) == (users, items, cold)
     assert found["interactions"] == counts

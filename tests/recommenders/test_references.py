@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from genrec.data import Dataset, InMemory, Ragged, Release, SequenceData
+from genrec.data import Dataset, InMemory, Ragged, SequenceData
 from genrec.errors import GenrecError
 from genrec.recommenders import RankingModule
 from genrec.recommenders.references import ItemKNN, Popularity, Random, similarities
@@ -116,10 +116,10 @@ def test_random_is_one_order_for_all_and_another_for_another_seed(dataset: Datas
     ],
 )
 def test_the_known_level_on_the_released_splits(
-    shared: Path, method: type[RankingModule], name: str, recall: float, ndcg: float
+    released: Callable[[str], Dataset], method: type[RankingModule], name: str, recall: float, ndcg: float
 ) -> None:
     module = method()
-    evaluate(module, Release(name).load(shared / "data" / "setrec"))
+    evaluate(module, released(name))
     found = module.results["all"]
     if method is Popularity:
         assert (round(found["recall@10"], 4), round(found["ndcg@10"], 4)) == (recall, ndcg)

@@ -149,3 +149,17 @@ def test_what_counts_as_another_setting() -> None:
     assert reuse.overrides(kept, kept) == []
     assert reuse.overrides(kept, {**kept, "seed_everything": 1}) == ["data.seed: 42 -> 1", "assets.seed: 42 -> 1"]
     assert reuse.overrides(closed(kept, kept), kept) == []
+
+
+def test_a_config_agrees_with_the_run_if_nothing_of_the_run_would_change_it() -> None:
+    kept = {"model": {"class_path": "M", "init_args": {"ks": [5]}}, "data": {"root": "a", "seed": 42}}
+    asked: dict[str, Any] = {"model": {"class_path": "M", "init_args": {"ks": [5], "new": 1}}}
+    asked["data"] = {"root": "a", "seed": None}
+    assert reuse.agree(kept, asked)
+    others = [
+        {**asked, "model": {"class_path": "N", "init_args": {"ks": [5]}}},
+        {**asked, "data": {"root": "b", "seed": None}},
+        {**asked, "data": {"root": "a", "seed": 7}},
+        {"data": asked["data"]},
+    ]
+    assert not any(reuse.agree(kept, other) for other in others)

@@ -22,9 +22,10 @@ from genrec.io.checkpoints import read
 from genrec.runs import layout, restoring
 from genrec.runs.layout import OF_SLURM
 from genrec.runs.trusted import SECTIONS, checked, look_here
-from genrec.seeds import closed
+from genrec.seeds import SEEDED, closed
 
 _WORD = re.compile(r"[\w-]+")
+_SEEDS = [f"{name}.seed" for name in SEEDED]
 
 SHOWN = 3
 """Changes that are told one by one."""
@@ -154,6 +155,12 @@ def stand_in(arguments: Sequence[str], kept: Mapping[str, Any]) -> list[str]:
         else:
             typed.append(option)
     return [command, *configs, "--config", yaml.safe_dump(dict(kept)), *typed]
+
+
+def agree(kept: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether a whole config has every setting of a run already, but for seeds that it leaves open."""
+    new = flat(config)
+    return all(new.get(key) == value or (key in _SEEDS and new.get(key) is None) for key, value in flat(kept).items())
 
 
 def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

@@ -96,11 +96,14 @@ def compose(
 class Parser(LightningArgumentParser):
     """Lightning's parser; a config that it prints or writes names the metric that is monitored."""
 
+    checked = False
+    """Whether what is written was checked when it was parsed; what `--print_config` prints is not yet."""
+
     def dump(self, namespace: Namespace, *args: Any, **kwargs: Any) -> str:
         """See `jsonargparse.ArgumentParser.dump`."""
         namespace = namespace.clone()
         follow_cut_offs(namespace)
-        return str(super().dump(namespace, *args, **kwargs))
+        return str(super().dump(namespace, *args, **{"skip_validation": self.checked, **kwargs}))
 
 
 def follow_cut_offs(config: Namespace) -> None:

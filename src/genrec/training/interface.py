@@ -128,7 +128,7 @@ class Interface(LightningCLI):
         if kept is None:
             return
         asked = config = self._whole_config()
-        if of_run:
+        if of_run or reuse.agree(kept, asked):
             for name in SEEDED:
                 part = self.config[self.config.subcommand][name]
                 part.seed = kept[name]["seed"] if part.seed is None else part.seed
@@ -150,6 +150,9 @@ class Interface(LightningCLI):
             if not isinstance(error, ArgumentError) and was_imported(error):
                 raise GenrecError(f"a class that is named cannot be imported: {cause(error)}") from error
             raise
+        for each in (parser, self._parser(self.command)):
+            assert isinstance(each, Parser)
+            each.checked = True
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint is parameters: Lightning would build the class that its `hyper_parameters` name."""

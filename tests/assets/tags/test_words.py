@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -142,10 +143,8 @@ def test_tags_are_those_of_the_training_split_and_the_catalogue(recipe: ItemTags
 
 
 @pytest.mark.parametrize("name", ["toys", "beauty", "sports"])
-def test_real_tags(shared: Path, name: str) -> None:
-    from genrec.data import Release
-
-    dataset = Release(name).load(shared / "data" / "setrec")
+def test_real_tags(released: Callable[[str], Dataset], name: str) -> None:
+    dataset = released(name)
     given = dataset.catalog.items["tags"].to_list()
     for recipe in (CatalogTags(otherwise=KeywordTags()), KeywordTags()):
         names = tags(recipe, dataset)

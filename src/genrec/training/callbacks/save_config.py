@@ -25,9 +25,11 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See `SaveConfigCallback.save_config`."""
         assert isinstance(pl_module, RankingModule)
+        if stage != "fit" and pl_module.learns:
+            return
         path = Path(trainer.default_root_dir) / CONFIG
         text = self.parser.dump(self.config, skip_none=False)
-        if (stage == "fit" or not pl_module.learns) and not path.exists():
+        if not path.exists():
             write_text(path, text)
         if stage == "fit":
             for logger in trainer.loggers:

@@ -104,6 +104,7 @@ KEYS = {
     "data.few_shot 0": "`few_shot` is a positive number, or null for all samples, not 0",
     "data.val_users 0": "`val_users` is a positive number, or null for all users, not 0",
     "data.samples foo": "config key `data.samples`: expected prefixes, windows or users, not `foo`",
+    "data.tasks 5": "config key `data.tasks`: expected a mapping or null, not `5`",
     "data.seed -1": "`data.seed` is a whole number from 0 to 4294967295, not -1",
     "data.seed 1000000000000": "`data.seed` is a whole number from 0 to 4294967295, not 1000000000000",
     "SOURCE.users x": "config key `SOURCE.users`: expected a whole number, not `x`",

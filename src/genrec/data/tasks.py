@@ -45,33 +45,38 @@ class Task:
         prompts: templates; which of them asks is drawn anew for every sample in every epoch.
         answer: ``<item>``, or a text with texts of the item in it.
         weight: how often each of its samples comes in an epoch; 0.25 is once in four epochs, 0 is never.
-
-    Raises:
-        GenrecError: if a template cannot be filled in, or nothing is to be learned from it.
     """
 
     prompts: Sequence[str]
     answer: str = f"<{ITEM}>"
     weight: float = 1.0
 
-    def __post_init__(self) -> None:
+    def check(self, key: str) -> None:
+        """See that it can be asked and answered.
+
+        Args:
+            key: where it stands in a config.
+
+        Raises:
+            GenrecError: if a template cannot be filled in, or nothing is to be learned from it.
+        """
         if isinstance(self.prompts, str) or not self.prompts:
-            raise GenrecError("a task of `data.tasks` needs a list of one prompt or more")
+            raise GenrecError(f"`{key}.prompts` is a list of one prompt or more, not {self.prompts!r}")
         if not 0 <= self.weight <= MOST:
-            raise GenrecError(f"the weight of a task is {self.weight}: give a number from 0 to {MOST}")
+            raise GenrecError(f"`{key}.weight` is {self.weight}: give a number from 0 to {MOST}")
         for text in (*self.prompts, self.answer):
             if unknown := [name for name in FIELD.findall(text) if name not in KNOWN]:
                 known = ", ".join(f"<{name}>" for name in KNOWN)
-                raise GenrecError(f"there is no <{unknown[0]}> in a task, there are {known}: {text!r}")
+                raise GenrecError(f"`{key}` has <{unknown[0]}> in {text!r}: there are {known}")
         for prompt in self.prompts:
             if len(named := [name for name in FIELD.findall(prompt) if name in (HISTORY, ITEM)]) > 1:
-                raise GenrecError(f"a prompt holds identifiers in one place, not in {len(named)}: {prompt!r}")
+                raise GenrecError(f"`{key}` has identifiers in {len(named)} places of {prompt!r}: leave one")
             if self.names_item and ITEM in named:
-                raise GenrecError(f"the answer <{ITEM}> is in the prompt already: {prompt!r}")
+                raise GenrecError(f"`{key}` has the answer <{ITEM}> in {prompt!r} already: ask otherwise")
         asked = set(FIELD.findall(self.answer))
         if not self.names_item and (not asked or asked & {HISTORY, TITLES, ITEM}):
             raise GenrecError(
-                f"the answer of a task is <{ITEM}> alone, or a text with texts of the item in it, not {self.answer!r}"
+                f"`{key}.answer` is <{ITEM}> alone, or a text with texts of the item in it, not {self.answer!r}"
             )
 
     @property
@@ -172,11 +177,13 @@ def _look_up(texts: Mapping[str, str], match: re.Match[str]) -> str:
 
 
 def checked(tasks: Mapping[str, Task]) -> dict[str, Task]:
-    """The tasks that come at all, once there is one that teaches to recommend.
+    """The tasks that come at all, once each is checked, and there is one that teaches to recommend.
 
     Raises:
-        GenrecError: if there is none.
+        GenrecError: if there is none, or one cannot be asked.
     """
+    for name, task in tasks.items():
+        task.check(f"data.tasks.{name}")
     come = {name: task for name, task in tasks.items() if task.weight}
     if tasks and not any(task.of_users and task.names_item for task in come.values()):
         raise GenrecError(

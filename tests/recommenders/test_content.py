@@ -11,13 +11,33 @@ import torch
 
 from genrec.assets import Assets, TfidfText
 from genrec.assets.terms import Terms
-from genrec.data import Catalog, Dataset, InMemory, Ragged, SequenceData
+from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
 from genrec.errors import GenrecError
+from genrec.evaluation.protocol import Measure
 from genrec.recommenders import ContentKNN, CopyLast, RankingModule
 from genrec.testing import quiet_trainer
 from genrec.types import PAD
 
 TITLES = ["red kite", "blue kite", "red drum", "wooden train", None, "blue train set"]
+KNOWN = {
+    "toys": {"all": 0.0199, "warm": 0.0213, "cold": 0.0895, "all-new": 0.0266, "warm-new": 0.0266, "cold-new": 0.0917},
+    "beauty": {
+        "all": 0.0255,
+        "warm": 0.0268,
+        "cold": 0.0808,
+        "all-new": 0.0305,
+        "warm-new": 0.0324,
+        "cold-new": 0.0859,
+    },
+    "sports": {
+        "all": 0.0119,
+        "warm": 0.0114,
+        "cold": 0.0682,
+        "all-new": 0.0145,
+        "warm-new": 0.0141,
+        "cold-new": 0.0699,
+    },
+}
 EVERYTHING = torch.ones(1, len(TITLES), dtype=torch.bool)
 
 
@@ -105,3 +125,17 @@ def test_bad_settings() -> None:
         measured(ContentKNN(fields=(), ks=(1, 2)))
     with pytest.raises(GenrecError, match="none of the 6 items has a word in tags: give other fields"):
         measured(ContentKNN(fields=("tags",), ks=(1, 2)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "known"), KNOWN.items())
+def test_the_known_level_on_the_released_splits(shared: Path, name: str, known: dict[str, float]) -> None:
+    """Recall@10 of titles, the last three items and weights of .7 to the power of their age."""
+    data = Release(name).load(shared / "data" / "setrec")
+    module = ContentKNN(last=3, decay=0.7)
+    module.measure = Measure(new=True)
+    quiet_trainer().test(module, SequenceData(InMemory(data)), verbose=False)
+    found = {setting: module.results[setting]["recall@10"] for setting in known}
+    assert found == pytest.approx(known, abs=1e-4)
+    # Nobody takes an item twice: the targets are the same.
+    assert module.results["all"]["users"] == module.results["all-new"]["users"]

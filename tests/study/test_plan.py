@@ -25,17 +25,19 @@ def test_every_packaged_study_is_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["main_toys_small.yaml", "main_toys_causal_small.yaml"])
-def test_the_main_table_has_nine_identifiers_and_four_references(name: str) -> None:
+def test_the_main_table_has_nine_identifiers_and_six_references(name: str) -> None:
     rows = dict.fromkeys(cell.row for cell in load_plan(name).cells)
-    assert len(rows) == 9 + 4
-    assert {f"toys_{name}" for name in ("random", "popularity", "itemknn", "sasrec")} < set(rows)
+    assert len(rows) == 9 + 6
+    assert {f"toys_{name}" for name in ("random", "popularity", "itemknn", "contentknn", "copylast", "sasrec")} < set(
+        rows
+    )
     sasrec = next(cell for cell in load_plan(name).cells if cell.row == "toys_sasrec")
     assert sasrec.keys == {"trainer.max_epochs": 200}, "one epoch is nothing for it"
 
 
 def test_the_paper_s_table_has_all_of_them_on_every_data_set() -> None:
     data = {cell.config.stem.split("_")[0] for cell in load_plan("main.yaml").cells}
-    assert len(load_plan("main.yaml").cells) == len(data) * 13 * 3
+    assert len(load_plan("main.yaml").cells) == len(data) * 15 * 3
 
 
 def test_variants_by_name_and_seed(tmp_path: Path) -> None:

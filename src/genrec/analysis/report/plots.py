@@ -27,7 +27,7 @@ from genrec.runs.results import Run
 GROUPS = ("G1", "G2", "G3", "G4", "G5")
 SWEEP = "val_sweep/"
 COLOURS = [*colormaps["tab20"].colors[::2], *colormaps["tab20"].colors[1::2]]  # type: ignore[attr-defined]
-"""The usual ten, then a light one of each: a main table has thirteen rows."""
+"""The usual ten, then a light one of each: a main table has fifteen rows."""
 
 
 def draw(rows: Sequence[Row], runs: Sequence[Run], settings: Sequence[str], over: str | None, to: Path) -> list[Path]:

@@ -21,7 +21,7 @@ def test_the_best_of_the_others_whoever_is_asked(size: int) -> None:
     scores = np.random.default_rng(1).normal(size=(len(lists), n_items))
     own = own_items(lists, candidates, repeats=False)
     seen, results = [], 0
-    for part in parts(lists, own, candidates, k, size):
+    for part in parts(lists, own, candidates, k, size, 20):
         allowed = np.where(part.candidates, scores[part.users], -np.inf)
         found = np.argsort(-allowed, axis=1)[:, : part.depth]
         best = np.take_along_axis(found, without(found, own, part.users, k), 1)
@@ -39,7 +39,7 @@ def test_the_depth_is_a_users_own() -> None:
 
     def depths(users: list[int]) -> dict[int, int]:
         own = own_items(asked := Ragged.from_lists([lists[user].tolist() for user in users]), candidates, False)
-        return {users[row]: part.depth for part in parts(asked, own, candidates, 10, 64) for row in part.users}
+        return {users[row]: part.depth for part in parts(asked, own, candidates, 10, 64, 20) for row in part.users}
 
     together = depths(list(range(8)))
     assert together == {0: 10, 1: 11, 2: 12, 3: 14, 4: 18, 5: 74, 6: 74, 7: 10}
@@ -52,4 +52,11 @@ def test_items_that_are_no_candidates_need_no_depth() -> None:
     assert sorted(own_items(lists, candidates, False)[0]) == sorted(lists[0][:2])
     own = own_items(lists, candidates, repeats=True)
     check(own, candidates, 2)
-    assert [part.depth for part in parts(lists, own, candidates, 2, 8)] == [2]
+    assert [part.depth for part in parts(lists, own, candidates, 2, 8, 20)] == [2]
+
+
+def test_the_width_is_a_users_own() -> None:
+    lists, candidates = made([0, 1, 8, 9, 17, 20, 300], 400), np.ones(400, bool)
+    own = own_items(lists, candidates, repeats=True)
+    widths = {int(user): part.width for part in parts(lists, own, candidates, 5, 64, 20) for user in part.users}
+    assert widths == {0: 8, 1: 8, 2: 8, 3: 16, 4: 20, 5: 20, 6: 20}

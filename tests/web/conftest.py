@@ -13,6 +13,7 @@ from genrec import load
 from genrec.web.answers import Answers
 from genrec.web.hosted import Hosted
 from genrec.web.limits import Limits
+from genrec.web.metrics import Metrics
 from genrec.web.server import Server
 from genrec.web.worker import Recommenders
 
@@ -29,7 +30,8 @@ def hosted(run: Path, name: str, index: str | None = None) -> Answers:
 
 
 def serve(*answers: Answers, limits: Limits = LIMITS, token: str | None = None) -> Server:
-    return Server(Recommenders({each.hosted.name: each for each in answers}, limits), limits, token)
+    named = {each.hosted.name: each for each in answers}
+    return Server(Recommenders(named, limits, Metrics()), limits, token)
 
 
 @contextmanager

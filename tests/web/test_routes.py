@@ -59,13 +59,22 @@ def test_unknown_items_are_an_error_or_are_listed(client: TestClient) -> None:
     assert asked(client, 404, histories=[[]], allowed=["item-1", "nope"], unknown="skip")["where"] == "allowed[1]"
 
 
-def test_a_score_is_the_sum_of_its_slots(client: TestClient) -> None:
-    found = asked(client, histories=HISTORIES, k=3, explain=True)
-    assert found["slots"] == ["collaborative", "semantic 1", "semantic 2"]
+@pytest.mark.parametrize(
+    ("run", "names"),
+    [("setrec", ["collaborative", "semantic 1", "semantic 2"]), ("tiger", ["token 1", "token 2", "token 3"])],
+)
+def test_a_score_is_the_sum_of_its_slots(client: TestClient, run: str, names: list[str]) -> None:
+    found = asked(client, histories=HISTORIES, k=3, explain=True, run=run)
+    assert found["slots"] == names
     for user in found["users"]:
         for item in user["items"]:
+            assert len(item["slots"]) == len(names)
             assert sum(item["slots"]) == pytest.approx(item["score"], rel=1e-5)
-    assert asked(client, histories=[[]], k=1)["users"][0]["items"][0]["slots"] is None
+    plain = asked(client, histories=HISTORIES, k=3, run=run)
+    for user in found["users"]:
+        for item in user["items"]:
+            item["slots"] = None
+    assert plain == {**found, "slots": None}
 
 
 def test_items_are_searched_and_shown(client: TestClient, setrec: Path) -> None:

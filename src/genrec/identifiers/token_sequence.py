@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from genrec.assets import ItemAssets
@@ -27,7 +28,7 @@ from genrec.identifiers.targets import mean_loss
 from genrec.identifiers.vocabulary import NewRows, NewToken
 from genrec.identifiers.writer import Normalize, TokenWriter
 from genrec.losses import Negatives
-from genrec.types import Ranking, Tokens
+from genrec.types import PAD, Ranking, Tokens
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,22 @@ class TokenSequence(ItemIdentifier, ABC):
     def reach(self, k: int, more: int) -> int:
         """See `ItemIdentifier.reach`: as many as there are beams, which more items would be more of."""
         return k + more if self.search.exact else min(k + more, max(k, self.search.beams))
+
+    def token_names(self) -> list[str]:
+        """What the tokens of an item are called, in their order; none where a score is no sum over them."""
+        sums = self.search.normalize != "children" and not self.search.length_penalty
+        return [f"token {place}" for place in range(1, len(self.trie.levels) + 1)] if sums else []
+
+    def token_scores(self, backbone: Backbone, memory: Memory, items: Tensor) -> Tensor:
+        """The log-probability of every token of items [B, k]: [B, k, L], 0 behind shorter identifiers."""
+        writer = TokenWriter(self.names, backbone, memory, self.search.normalize)
+        paths, parts = self.names.paths()[items], []
+        for depth, level in enumerate(self.trie.levels):
+            states, tokens = writer.write_paths(paths[..., :depth]), paths[..., depth]
+            flat, real = tokens.flatten()[:, None], tokens != PAD
+            found = writer.log_probs(states.flatten(0, 1), flat, flat != PAD, level).view_as(tokens)
+            parts.append(found * real)
+        return torch.stack(parts, 2)
 
     def token_sequences(self) -> ItemNames:
         """See `ItemIdentifier.token_sequences`."""

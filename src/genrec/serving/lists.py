@@ -19,6 +19,12 @@ from genrec.evaluation.watch import refuse_nan
 from genrec.recommenders import RankingModule
 from genrec.serving import asked, own_items
 from genrec.serving.indexing import Indexing
+from genrec.types import PAD
+
+LEAST = 4
+"""Users whose lists do not depend on how many there are, to the last bit: products of fewer rows add up otherwise."""
+FILLER = 0
+"""The item of the histories that make up that number; at least one, without padding, keeps every batch that wide."""
 
 
 class Lists:
@@ -74,10 +80,15 @@ class Lists:
         lists = asked.rows(self._model.catalog, histories)
         own, k = self._own(lists, first), self._k
         items, scores = np.empty((len(lists), k), np.int64), np.empty((len(lists), k), np.float32)
-        for part in own_items.parts(lists, own, self._candidates, k, self._data.rank_batch_size):
-            history = lists.windows(part.users, lists.lengths[part.users], self._data.max_history)
+        size, longest = self._data.rank_batch_size, self._data.max_history
+        for part in own_items.parts(lists, own, self._candidates, k, size, longest):
+            history = np.full((max(LEAST, len(part.users) + 1), part.width), FILLER)
+            read = lists.windows(part.users, lists.lengths[part.users], longest)
+            history[: len(read)] = PAD
+            history[: len(read), part.width - read.shape[1] :] = read
             usual = part.candidates is self._candidates
-            found, values = self._rank(history, part.depth, self._allowed if usual else self._sent(part.candidates))
+            ranked = self._rank(history, part.depth, self._allowed if usual else self._sent(part.candidates))
+            found, values = (each[: len(part.users)] for each in ranked)
             kept = own_items.without(found, own, part.users, k)
             items[part.users] = np.take_along_axis(found, kept, 1)
             scores[part.users] = np.take_along_axis(values, kept, 1)

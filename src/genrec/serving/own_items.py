@@ -4,6 +4,8 @@ A ranking that is so much deeper than k as a user has items leaves k others, whi
 goes decides what it finds, so the depth of a user comes from his own items alone, never from who else is asked; users
 of the same depth share a batch, and the deeper, the fewer. Who has very many items is ranked by himself, with these no
 candidates: neither depth nor memory grow with his history.
+
+How much padding a history has is its own, too: sums over more of it may come out otherwise in the last bit.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ MANY = 256
 """Who has more items than this is ranked by himself; up to that, depth costs less than a batch of its own."""
 USUAL = 64
 """A depth at which as many users are ranked together as in an evaluation, which ranks them in several settings."""
+WIDE = 8
+"""Histories are padded to multiples of so many items."""
 
 
 class Part(NamedTuple):
@@ -29,11 +33,13 @@ class Part(NamedTuple):
         users: int64 [B].
         depth: of their rankings.
         candidates: bool [N].
+        width: items of a history, with padding.
     """
 
     users: np.ndarray
     depth: int
     candidates: np.ndarray
+    width: int
 
 
 def own_items(lists: Ragged, candidates: np.ndarray, repeats: bool) -> Ragged:
@@ -58,7 +64,7 @@ def check(own: Ragged, candidates: np.ndarray, k: int, first: int = 0) -> None:
         raise GenrecError(f"cannot recommend {k} items of {total}{theirs}: ask for a smaller k, or allow more items")
 
 
-def parts(lists: Ragged, own: Ragged, candidates: np.ndarray, k: int, size: int) -> Iterator[Part]:
+def parts(lists: Ragged, own: Ragged, candidates: np.ndarray, k: int, size: int, longest: int) -> Iterator[Part]:
     """All users, each once.
 
     Args:
@@ -67,21 +73,22 @@ def parts(lists: Ragged, own: Ragged, candidates: np.ndarray, k: int, size: int)
         candidates: bool [N].
         k: items that are wanted.
         size: at most so many users are ranked together.
+        longest: at most so many items of a history are read.
     """
     # Powers of two: few depths, and none depends on another user.
     extra = np.where(own.lengths > 0, 2 ** np.ceil(np.log2(np.maximum(own.lengths, 1))), 0).astype(np.int64)
-    for more in np.unique(extra):
-        users = np.flatnonzero(extra == more)
-        users = users[np.argsort(-lists.lengths[users], kind="stable")]
+    width = np.minimum(WIDE * np.maximum(1, -(-lists.lengths // WIDE)), longest)
+    for more, wide in np.unique(np.stack([extra, width], 1), axis=0).tolist():
+        users = np.flatnonzero((extra == more) & (width == wide))
         if more > MANY:
             for user in users.tolist():
                 others = candidates.copy()
                 others[own[user]] = False
-                yield Part(np.array([user]), k, others)
+                yield Part(np.array([user]), k, others, wide)
             continue
-        together = max(1, size * USUAL // (USUAL + int(more)))
+        together = max(1, size * USUAL // (USUAL + more))
         for start in range(0, len(users), together):
-            yield Part(users[start : start + together], min(k + int(more), int(candidates.sum())), candidates)
+            yield Part(users[start : start + together], min(k + more, int(candidates.sum())), candidates, wide)
 
 
 def without(items: np.ndarray, own: Ragged, users: np.ndarray, k: int) -> np.ndarray:

@@ -17,7 +17,7 @@ class SlotScores(Protocol):
     """An identifier that can say what every token of an item adds to its score."""
 
     def token_names(self) -> list[str]:
-        """What the tokens of an item are called, K of them."""
+        """What the tokens of an item are called, K of them; none where a score is no sum over them."""
 
     def token_scores(self, backbone: Backbone, memory: Memory, items: Tensor) -> Tensor:
         """What each adds to the score of items [B, k]: [B, k, K]."""
@@ -27,7 +27,7 @@ def slot_names(model: RankingModule) -> list[str] | None:
     """What a score's parts are called; None of a method whose scores have none."""
     identifier = model.identifier
     if isinstance(identifier, SlotScores):
-        return identifier.token_names()
+        return identifier.token_names() or None
     if isinstance(identifier, CodeSums):
         return [f"code {number}" for number in range(1, len(identifier.item_codes()[1]) + 1)]
     return None

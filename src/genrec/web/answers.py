@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from genrec.web.refusals import CANNOT, UNKNOWN, Refusal, told
 
 USED = 16
 """Kinds of lists that are kept, each a bit per item: what is known of its candidates need not be looked up again."""
+
+NO_ADDITIONS = "items are added where one process serves, and several do here: save a folder that has them"
 
 
 class Part(NamedTuple):
@@ -45,10 +48,14 @@ class Answers:
 
     Args:
         hosted: the recommender.
+        keep: where it is saved when items are added; None for nowhere.
+
+    Attributes:
+        alone: whether no other process answers for it, so that items can be added.
     """
 
-    def __init__(self, hosted: Hosted) -> None:
-        self.hosted = hosted
+    def __init__(self, hosted: Hosted, keep: Path | None = None) -> None:
+        self.hosted, self.keep, self.alone = hosted, keep, True
         self._lists: dict[tuple[int, bool], Lists] = {}
 
     def recommend(self, requests: Sequence[Asked]) -> list[dict[str, Any] | Refusal]:
@@ -162,14 +169,18 @@ class Answers:
 
         Raises:
             Refusal: if one is there already, or the method cannot.
+            GenrecError: if it cannot be saved.
         """
+        model = self.hosted.served.model
+        if not (self.alone and model.extends):
+            raise Refusal(CANNOT, NO_ADDITIONS if model.extends else f"{model.method} takes no new items")
         items = pl.DataFrame([item.model_dump() for item in request.items], schema=SCHEMA)
         with told(CANNOT, "items"):
-            try:
-                Catalog(items)
-                self.hosted.add_items(items)
-            finally:
-                self._lists.clear()
+            self.hosted.served.catalog.extend(Catalog(items).items)
+        self._lists.clear()
+        self.hosted.add_items(items)
+        if self.keep:
+            self.hosted.served.save_pretrained(self.keep)
         return {**self._who(), "added": len(items), "items": len(self.hosted.shown.catalog)}
 
     def _who(self) -> dict[str, Any]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from genrec.web.limits import Limits
 
+
+def _whole(value: Any) -> Any:
+    """In JSON, 10.0 is 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Key = Annotated[str, Field(max_length=1000)]
 """The key of an item."""
 
@@ -34,7 +41,7 @@ class Asked(_Asked):
     """`POST /recommend`."""
 
     histories: list[list[Key]]
-    k: int = Field(10, ge=1)
+    k: Whole = Field(10, ge=1)
     run: str | None = None
     allowed: list[Key] | None = None
     exclude: list[Key] | None = None
@@ -56,7 +63,7 @@ def bounded(limits: Limits) -> tuple[type[Asked], type[Additions]]:
         list[Annotated[list[Key], Field(max_length=limits.length)]], Field(min_length=1, max_length=limits.histories)
     ]
     items = Annotated[list[NewItem], Field(min_length=1, max_length=limits.items)]
-    k = (int, Field(min(10, limits.k), ge=1, le=limits.k))
+    k = (Whole, Field(min(10, limits.k), ge=1, le=limits.k))
     asked: Any = create_model("Recommend", __base__=Asked, histories=(histories, ...), k=k)
     return asked, create_model("AddItems", __base__=Additions, items=(items, ...))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -10,6 +11,7 @@ import time
 import uuid
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genrec.errors import printable
@@ -23,11 +25,7 @@ NUMBER = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 OPEN = ("/", "/health", "/ready")
 """Routes that ask for no token, beside the files of the page: they tell nothing of what is served."""
 PAGE = "/explorer/"
-TOO_LARGE, NO_TOKEN, BROKEN = 413, 401, 500
-
-
-class _TooLargeError(Exception):
-    """More of a body came than is read."""
+TOO_LARGE, NO_TOKEN, SLOW, BROKEN = 413, 401, 408, 500
 
 
 class Guard:
@@ -42,6 +40,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, token: str | None) -> None:
         self.app, self.limits, self.metrics = app, limits, metrics
+        self._too_large = f"the body has more than {limits.body} bytes: ask for less at a time"
         self.token = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,12 +66,9 @@ class Guard:
             if not self._may(scope["path"], headers):
                 await _refuse(answer, number, NO_TOKEN, "show the bearer token: `Authorization: Bearer TOKEN`")
             elif int(headers.get(b"content-length", b"0")) > self.limits.body:
-                raise _TooLargeError
+                await _refuse(answer, number, TOO_LARGE, self._too_large)
             else:
                 await self.app(scope, self._bounded(receive), answer)
-        except _TooLargeError:
-            reason = f"the body has more than {self.limits.body} bytes: ask for less at a time"
-            await _refuse(answer, number, TOO_LARGE, reason)
         except Exception:
             logger.exception("request %s failed", number)
             if not status:
@@ -87,15 +83,20 @@ class Guard:
         return hmac.compare_digest(headers.get(b"authorization", b""), self.token)
 
     def _bounded(self, receive: Receive) -> Receive:
-        """What comes, as long as it is no more than a body may have."""
-        size = 0
+        """What comes, as long as it is no more than a body may have, and in time."""
+        size, whole = 0, False
 
         async def next_part() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, whole
+            try:
+                async with asyncio.timeout(None if whole else self.limits.seconds):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(SLOW, "the body did not come in time") from error
             size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if size > self.limits.body:
-                raise _TooLargeError
+                raise HTTPException(TOO_LARGE, self._too_large)
             return message
 
         return next_part

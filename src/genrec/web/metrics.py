@@ -22,8 +22,6 @@ class Metrics:
         self.batch = Histogram(
             "genrec_batch_requests", "Requests that were taken together.", buckets=TOGETHER, registry=registry
         )
-        self.users = Counter("genrec_users", "Users who were ranked for.", ("run",), registry=registry)
-        self.generation = Gauge("genrec_generation", "What a run has become.", ("run",), registry=registry)
         self.swaps = Counter("genrec_swaps", "New folders, taken or refused.", ("run", "result"), registry=registry)
 
     def text(self) -> bytes:

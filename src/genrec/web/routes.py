@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from genrec.io.versions import versions
 from genrec.web import bodies
@@ -180,7 +181,12 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # Of all routes at this address, not of the first alone.
+        there = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+        headers["Allow"] = ", ".join(sorted({method for route in there for method in getattr(route, "methods", ())}))
+    return _answer(request, error.status_code, str(error.detail), headers=headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

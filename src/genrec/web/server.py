@@ -25,7 +25,6 @@ from litserve.utils import ResponseBufferItem, WorkerSetupStatus
 from genrec.web.answers import Answers
 from genrec.web.guard import Guard
 from genrec.web.limits import Limits
-from genrec.web.metrics import Metrics
 from genrec.web.refusals import BUSY, LATE, NOT_READY, Refusal
 from genrec.web.routes import make_app
 from genrec.web.worker import PATH, STOP, Job, Recommenders
@@ -62,16 +61,20 @@ class Server(LitServer):
         api: loads and asks them.
         limits: see there.
         token: what a client has to show; None asks for nothing.
+
+    Attributes:
+        ends: whether the process was asked to end.
     """
 
     def __init__(self, api: Recommenders, limits: Limits, token: str | None = None) -> None:
-        self.api, self.limits, self.metrics = api, limits, Metrics()
+        self.api, self.limits, self.metrics = api, limits, api.metrics
         guard = (Guard, {"limits": limits, "metrics": self.metrics, "token": token})
         super().__init__(api, accelerator="cpu", devices=1, timeout=limits.seconds, middlewares=[guard])
         self.workers_setup_status: dict[str, str] = {WORKER: WorkerSetupStatus.STARTING}
         self.litapi_request_queues: dict[str, Queue[Any]] = {PATH: Queue()}
         self._transport = Mailbox()
         self._worker: threading.Thread | None = None
+        self.ends = False
 
     def register_endpoints(self) -> None:
         """Ours in place of LitServe's."""
@@ -84,8 +87,8 @@ class Server(LitServer):
 
     @property
     def ready(self) -> bool:
-        """Whether it answers."""
-        return self.workers_setup_status[WORKER] == WorkerSetupStatus.READY
+        """Whether it answers, and goes on to."""
+        return not self.ends and self.workers_setup_status[WORKER] == WorkerSetupStatus.READY
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -118,8 +121,8 @@ class Server(LitServer):
         Raises:
             Refusal: if it cannot be had, now or at all.
         """
-        if not self.ready:
-            raise Refusal(NOT_READY, "the recommender is being loaded: come again")
+        if self.workers_setup_status[WORKER] != WorkerSetupStatus.READY:
+            raise Refusal(NOT_READY, "it is about to begin: come again")
         if len(self.response_buffer) >= self.limits.waiting:
             raise Refusal(BUSY, f"{self.limits.waiting} requests wait already: come again")
         number, event = uuid.uuid4().hex, asyncio.Event()

@@ -17,6 +17,7 @@ from litserve.utils import LitAPIStatus, LoopResponseType
 from genrec.web.answers import Answers
 from genrec.web.bodies import Asked
 from genrec.web.limits import Limits
+from genrec.web.metrics import Metrics
 from genrec.web.refusals import Refusal
 
 logger = logging.getLogger("genrec.web")
@@ -44,18 +45,20 @@ class Recommenders(LitAPI):
 
     Args:
         answers: what each answers, by the names that requests call them.
-        limits: how many requests are ranked together.
+        limits: how many requests are taken together.
+        metrics: count them.
     """
 
-    def __init__(self, answers: Mapping[str, Answers], limits: Limits) -> None:
+    def __init__(self, answers: Mapping[str, Answers], limits: Limits, metrics: Metrics) -> None:
         super().__init__(max_batch_size=limits.batch, api_path=PATH, loop=Waiting())
-        self.answers = dict(answers)
+        self.answers, self.metrics = dict(answers), metrics
 
     def predict(self, jobs: Sequence[Job], **kwargs: Any) -> list[Any]:
         """The answers of jobs, each a `Refusal` where it cannot be had; those for lists are ranked together.
 
-        A fault of one is the fault of none but those that were ranked with it.
+        Where something goes wrong they are ranked one by one: what one cannot have, the others can.
         """
+        self.metrics.batch.observe(len(jobs))
         found: dict[int, Any] = {}
         together: dict[str, list[int]] = defaultdict(list)
         for place, (run, work) in enumerate(jobs):
@@ -66,6 +69,8 @@ class Recommenders(LitAPI):
         for run, places in together.items():
             requests: Any = [jobs[place].work for place in places]
             answers = _tried(lambda run=run, requests=requests: self.answers[run].recommend(requests))  # type: ignore[misc]
+            if isinstance(answers, Exception) and len(requests) > 1:
+                answers = [_tried(lambda run=run, one=one: self.answers[run].recommend([one])[0]) for one in requests]  # type: ignore[misc]
             found.update(zip(places, answers if isinstance(answers, list) else [answers] * len(places), strict=True))
         return [found[place] for place in range(len(jobs))]
 

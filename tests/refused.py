@@ -224,9 +224,7 @@ CLASSES = {
         "config key `assets.sources.image`: expected a class of EmbeddingAsset ... did you mean `TfidfText`?"
     ),
     "assets.sources.text TfidfText": "`assets.sources` has `text`: text and cf have keys ... such as `image`",
-    "assets.text refused_whole.Whole": (
-        "config key `assets.text`: `refused_whole.Whole` is ... SentenceText, TfidfText)"
-    ),
+    "assets.text refused_whole.Whole": ("config key `assets.text`: `refused_whole.Whole` is ... TfidfText)"),
     "trainer.callbacks a.B": "config key `trainer.callbacks`: there is no module `a` ... that folder into PYTHONPATH",
     "trainer.callbacks [refused_name.A]": "config key `trainer.callbacks`: a class that it names cannot be ... line 2)",
     "trainer.plugins [5]": "config key `trainer.plugins`: expected a class of ... LayerSync or null, not `[5]`",

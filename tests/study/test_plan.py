@@ -8,7 +8,9 @@ from genrec.config.files import PACKAGED
 from genrec.errors import GenrecError
 from genrec.study.plan import BASE, Plan, flags, load_plan, slug
 
-STUDIES = sorted(path.name for path in (PACKAGED / "studies").glob("*.yaml") if not path.name.startswith("tune_"))
+SEARCHES = ("tune_", "fair_")
+PACKAGED_STUDIES = [path.name for path in (PACKAGED / "studies").glob("*.yaml")]
+STUDIES = sorted(name for name in PACKAGED_STUDIES if not name.startswith(SEARCHES))
 
 
 def plan(folder: Path, text: str) -> Plan:

@@ -217,7 +217,7 @@ def test_nobody_is_ranked_before_all_histories_were_looked_at(served: Served, mo
 def test_a_list_that_is_none_is_not_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     rank = served.model.rank
     monkeypatch.setattr(served.model, "rank", lambda *args: Ranking(*(part[..., :1] for part in rank(*args))))
-    with pytest.raises(GenrecError, match=r"SETRec returned items of shape \[1, 1, 1\]"):
+    with pytest.raises(GenrecError, match=r"SETRec returned items of shape \[1, 4, 1\]"):
         served.recommend([[]], k=3)
     repeated = lambda *args: Ranking(*(part[..., :1].repeat(1, 1, 3) for part in rank(*args)))  # noqa: E731
     monkeypatch.setattr(served.model, "rank", repeated)

@@ -24,6 +24,7 @@ import yaml
 from genrec.cli import main
 from genrec.data import Synthetic
 from genrec.evaluation import ranks
+from genrec.io.versions import commit
 from genrec.runs.results import load_results
 
 from . import forks
@@ -91,6 +92,7 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     fit = json.loads((run / "fit.json").read_text())
     assert fit["epochs"] == 2
+    assert fit["commit"] == commit()
     (trained,) = fit["training"]
     assert (trained["batch"], trained["processes"], trained["precision"]) == (128, 1, "32-true")
     assert fit["seconds"] > fit["training_seconds"] > 0

@@ -117,7 +117,7 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
             "the same `ks`"
         )
     names = of_ranks(names)
-    a, b = _ranks(first, names), _ranks(second, names)
+    a, b = ranks_of(first, names), ranks_of(second, names)
     _check_same(first, second, a, b)
     found = []
     for setting in ranks.settings(a):
@@ -139,8 +139,16 @@ def _beside(first: Run, second: Run, setting: str, name: str) -> list[float]:
     return [*(run.results["settings"][setting][name] for run in (first, second)), *[np.nan] * 3]
 
 
-def _ranks(run: Run, names: Sequence[str]) -> pl.DataFrame:
-    """The ranks of a run, if they are those of its table."""
+def ranks_of(run: Run, names: Sequence[str]) -> pl.DataFrame:
+    """The ranks of a run, if they are those of its table.
+
+    Args:
+        run: the run.
+        names: metrics that follow from ranks, which are computed anew.
+
+    Raises:
+        GenrecError: if there are none, or they give other numbers.
+    """
     frame = ranks.read(run.ranks)
     for setting, values in ranks.means(frame, names).items():
         expected = run.results["settings"].get(setting, {})

@@ -54,15 +54,26 @@ def show(value: Any) -> str:
     return value.rpartition(".")[2] if is_class else str(value)
 
 
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config that decide a result, by dotted key, without where and how it is computed.
+
+    A key without a value is left out: one that a config does not have came in with a later version.
+    """
+    return {
+        key: value
+        for key, value in flat(config).items()
+        if key not in IGNORED and key.rpartition(".")[2] not in _PLACES and value is not None
+    }
+
+
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two whole configs, such as ``trainer.max_epochs: 1 -> 3``.
 
-    Where and how a run is computed does not count. A key that one of them does not have is one without a value: it came
-    in with a later version.
+    What counts is `decisive`.
     """
-    before, after = flat(old), flat(new)
+    before, after = decisive(old), decisive(new)
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
-        for key in dict.fromkeys([*before, *after])
-        if key not in IGNORED and key.rpartition(".")[2] not in _PLACES and before.get(key) != after.get(key)
+        for key in dict.fromkeys([*flat(old), *flat(new)])
+        if before.get(key) != after.get(key)
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from genrec.config.files import load_config
 from genrec.errors import GenrecError
-from genrec.io.versions import versions
+from genrec.io.versions import commit, versions
 from genrec.runs.layout import CONFIG, METRICS, RANKS, newest_run
 
 _RESULTS = re.compile(r"metrics(\.\d+)?\.json")
@@ -43,7 +43,7 @@ class Run:
 
 
 def environment() -> dict[str, Any]:
-    """Hardware and versions, as `metrics.json` keeps them."""
+    """Hardware, versions and, of a checkout, the commit, as `metrics.json` keeps them."""
     import torch
 
     gpus = [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())]
@@ -54,7 +54,7 @@ def environment() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "gpus": gpus,
         },
-        "versions": {"python": platform.python_version(), **versions(*LIBRARIES)},
+        "versions": {"python": platform.python_version(), **versions(*LIBRARIES), "commit": commit()},
     }
 
 

@@ -175,7 +175,7 @@ def test_the_published_numbers_on_demand(tmp_path: Path, capsys: pytest.CaptureF
 def test_hardware_and_versions_are_said() -> None:
     said = environment()
     assert said["hardware"]["cores"] >= 1
-    assert set(said["versions"]) == {"python", "genrec", "torch", "lightning", "transformers"}
+    assert set(said["versions"]) == {"python", "genrec", "torch", "lightning", "transformers", "commit"}
 
 
 def test_a_frame_of_numbers(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 
 from genrec.io.files import write_text
+from genrec.io.versions import commit
 from genrec.runs.layout import FIT
 from genrec.types import Batch
 
@@ -95,6 +96,7 @@ class Throughput(L.Callback):
         if trainer.is_global_zero and self.seconds and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             speed = self.examples / self.training_seconds
             record = {**self.state_dict(), "examples_per_second": speed, "epochs": trainer.current_epoch}
+            record["commit"] = commit()
             write_text(Path(trainer.default_root_dir) / FIT, json.dumps(record, indent=2) + "\n")
 
 

@@ -240,7 +240,7 @@ COMMANDS = {
     "fit --config=": "there is no config file ``, neither here nor among the ... --help` lists the packaged ones",
     "fit --config .": "there is no config file `.`, neither here nor among the ... --help` lists the packaged ones",
     "fit --config nope.yaml": "there is no config file `nope.yaml`, neither here nor among the ... trainer/t5.yaml?",
-    "fit --config synthetic_setrec.yml": "there is no config file `synthetic_setrec.yml`, ... synthetic_e4srec.yaml?",
+    "fit --config synthetic_setrec.yml": "there is no config file `synthetic_setrec.yml`, ... synthetic_sasrec.yaml?",
     "fit --cofig synthetic_setrec.yaml": "unknown config key `cofig`; did you mean `config`?",
     "fit --trust --config synthetic_setrec.yaml": (
         "--trust is for test, validate, predict: what is trained is trusted anyway"

@@ -129,3 +129,22 @@ def test_a_search_with_real_trainings(here: Path, capsys: pytest.CaptureFixture[
     assert search.trials[6].state == optuna.trial.TrialState.PRUNED
     assert len(search.trials[6].intermediate_values) == 2
     assert "stopped early at" in capsys.readouterr().out
+
+
+def test_a_search_where_there_is_nothing_to_learn(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trial is a validation, and comes to its end however far behind the others it is."""
+    keys = "{model.init_args.window: [1, 50], model.init_args.last: [1, 2, 10]}"
+    sizes = "{data.source.init_args.users: 150, data.source.init_args.items: 140}"
+    Path("near.yaml").write_text(f"config: synthetic_itemknn.yaml\ntrials: all\nspace: {keys}\nset: {sizes}\n")
+    tune(["near.yaml"], execute=in_this_process)
+    search = open_study(here / "studies" / "near")
+    assert [trial.state for trial in search.trials] == [optuna.trial.TrialState.COMPLETE] * 6
+    for trial in search.trials:
+        (run,) = (here / "studies" / "near" / f"trial{trial.number}" / "synthetic_itemknn").iterdir()
+        found = json.loads((run / "validation.json").read_text())["settings"]["all"]["ndcg@10"]
+        assert trial.value == pytest.approx(found, abs=1e-6)
+        assert not list(run.glob("metrics*")), "no test user was ranked"
+    assert len({trial.value for trial in search.trials}) > 2
+    assert "genrec test --config studies/near/near_best.yaml" in capsys.readouterr().out
+    best = full_config(["--config", "studies/near/near_best.yaml"])["model"]["init_args"]
+    assert {f"model.init_args.{key}": best[key] for key in ("window", "last")} == search.best_params

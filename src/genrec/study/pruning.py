@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
 
 from genrec.study.journal import PRUNED, open_study, trial_of
 
 
 class Pruning(L.Callback):
     """Reports every validation of a trial, and stops its training if the median of the others was better by then.
+
+    A validation without a training is the whole of its trial, and nothing is left to stop.
 
     Args:
         folder: of the search.
@@ -26,15 +29,17 @@ class Pruning(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report, and decide."""
-        behind = trainer.is_global_zero and self._is_behind(float(trainer.callback_metrics[self.monitor]))
+        fits = trainer.state.fn == TrainerFn.FITTING
+        value = float(trainer.callback_metrics[self.monitor])
+        behind = trainer.is_global_zero and self._is_behind(value, fits)
         if trainer.strategy.broadcast(behind):
             trainer.should_stop = True
 
-    def _is_behind(self, value: float) -> bool:
+    def _is_behind(self, value: float, fits: bool) -> bool:
         trial = trial_of(open_study(self.folder), self.number)
         trial.report(value, self._validations)
         self._validations += 1
-        if not trial.should_prune():
+        if not (fits and trial.should_prune()):
             return False
         trial.set_user_attr(PRUNED, True)
         return True

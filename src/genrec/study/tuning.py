@@ -11,9 +11,10 @@ A yaml of a search::
       model.init_args.identifier.init_args.n_semantic: [1, 2, 3, 4, 5, 6]
 
 Values are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); with ``trials: all`` every
-combination of the lists is tried, in their order. A trial is a ``genrec fit`` in a
-process of its own, which ranks the validation users and never sees a test user; one that is behind the median of the
-others at the same validation is stopped. The search is kept in ``journal.log``, so that it goes on after it was killed.
+combination of the lists is tried, in their order. A trial is a ``genrec fit`` in a process of its own, which ranks the
+validation users and never sees a test user; one that is behind the median of the others at the same validation is
+stopped. Where there is nothing to learn, a trial is a ``genrec validate``. The search is kept in ``journal.log``, so
+that it goes on after it was killed.
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,60 +35,19 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from genrec.config.files import PACKAGED, find_config, merge
+from genrec.config.files import PACKAGED, merge
 from genrec.config.options import Options
 from genrec.config.settings import changes
 from genrec.errors import GenrecError
 from genrec.io.console import wide_console
 from genrec.io.files import write_text
 from genrec.study.journal import PRUNED, best_of, open_study, trial_of
-from genrec.study.plan import STUDIES, check_seed, flags, load_study, short
+from genrec.study.plan import STUDIES, flags, short
 from genrec.study.processes import Execute, claim, claimed, execute, stoppable
+from genrec.study.search import Search, load_search
 from genrec.study.settings import Resolve, full_config
 
-_KEYS = ("name", "config", "seed", "trials", "set", "space")
-ALL = "all"
 _KILLED, _SETTINGS, _SPACE, _ERROR = "killed", "settings", "space", "error"
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched for, and where.
-
-    Args:
-        folder: of the search.
-        config: the config's file.
-        arguments: what every trial sets beside it.
-        space: choices or bounds by key of the command line.
-        trials: how many; None is every combination of the choices.
-        seed: of the trainings and of the sampler.
-        monitor: the metric of validation that checkpoints are kept by.
-        mode: ``max`` or ``min``, which of its values is the best.
-    """
-
-    folder: Path
-    config: Path
-    arguments: Sequence[str]
-    space: Mapping[str, Any]
-    trials: int | None
-    seed: int
-    monitor: str
-    mode: str
-
-    @property
-    def count(self) -> int:
-        """How many trials are wanted."""
-        return len(self.combinations) if self.trials is None else self.trials
-
-    @property
-    def combinations(self) -> list[dict[str, Any]]:
-        """Of all choices, in their order."""
-        return [dict(zip(self.space, values, strict=True)) for values in product(*self.space.values())]
-
-    @property
-    def best(self) -> Path:
-        """The config with the best values. Its name is that of the folder of its runs, so every search has its own."""
-        return self.folder / f"{self.folder.name}_best.yaml"
 
 
 def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Execute = execute) -> None:
@@ -107,11 +64,11 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
     """
     options = Options("tune", "Search on validation; arguments after the name, such as --data.root DIR, are for all.")
     options.add_argument("study", metavar="STUDY", help="a yaml, or the name of a packaged one")
+    options.add_argument("--config", metavar="CONFIG", help="search for this one, and not for that of the yaml")
     options.add_argument("--studies", default=STUDIES, metavar="DIR", help="the folder of all studies (%(default)s)")
     chosen, extra = options.parse_known_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path, contents = load_study(chosen.study, _KEYS)
-    search, settings = _search(path, contents, Path(chosen.studies), extra, resolve)
+    search, settings = load_search(chosen.study, chosen.config, Path(chosen.studies), extra, resolve)
     search.folder.mkdir(parents=True, exist_ok=True)
     study = open_study(search.folder, search.mode)
     _check_same(study, search, settings)
@@ -123,54 +80,8 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
     if best is None:
         print("no trial has come to its end", file=sys.stderr)
         sys.exit(1)
-    print(f"trial {best.number} is the best; wrote {search.best}: genrec fit --config {search.best}")
-
-
-def _search(
-    path: Path, contents: Mapping[str, Any], root: Path, extra: Sequence[str], resolve: Resolve
-) -> tuple[Search, dict[str, Any]]:
-    """The search of a yaml, and the whole config of one point of its space."""
-    space, trials = contents.get("space"), contents.get("trials", 20)
-    if not isinstance(space, dict) or not space or not isinstance(contents.get("config"), str):
-        given = f"not `{contents.get('config')}` and `{space}`"
-        raise GenrecError(f"{path}: a search has a `config` and a `space` of keys with choices or bounds, {given}")
-    if trials != ALL and (type(trials) is not int or trials < 1):
-        raise GenrecError(f"{path}: `trials` is a positive number, or `{ALL}` for every combination, not `{trials}`")
-    for key, values in space.items():
-        _check_values(path, key, values)
-        if trials == ALL and not isinstance(values, list):
-            raise GenrecError(f"{path}: `trials: {ALL}` tries every value, and `{key}` has bounds: list its values")
-    seed, keys = contents.get("seed", 42), contents.get("set") or {}
-    check_seed(path, "seed", seed)
-    if not isinstance(keys, dict):
-        raise GenrecError(f"{path}: `set` is a mapping of keys to values, not `{keys}`")
-    config = find_config(contents["config"], path.parent)
-    shared = {"trainer.enable_progress_bar": False, **keys}
-    arguments = [*flags(shared), *extra, f"--seed_everything={seed}"]
-    point = {key: values[0] if isinstance(values, list) else values["low"] for key, values in space.items()}
-    try:
-        settings = resolve(["--config", str(config), *arguments, *flags(point)])
-    except GenrecError as error:
-        raise GenrecError(f"{path}: {error}") from error
-    kept_by = settings["checkpoint"]
-    folder = root / contents["name"]
-    number = None if trials == ALL else trials
-    return Search(folder, config, arguments, space, number, seed, kept_by["monitor"], kept_by["mode"]), settings
-
-
-def _check_values(path: Path, key: str, values: Any) -> None:
-    if isinstance(values, list):
-        good = bool(values) and all(value is None or isinstance(value, bool | int | float | str) for value in values)
-    else:
-        good = isinstance(values, dict) and {"low", "high"} <= set(values) <= {"low", "high", "log"}
-        good = good and all(type(values[end]) in (int, float) and isfinite(values[end]) for end in ("low", "high"))
-        good = good and values["low"] <= values["high"] and isinstance(values.get("log", False), bool)
-        good = good and (values["low"] > 0 or not values.get("log"))
-    if not good:
-        raise GenrecError(
-            f"{path}: `{key}` is a list of values, or {{low: 1.0e-4, high: 1.0e-2, log: true}} (1e-4 is text in yaml; "
-            f"a logarithm needs a low above 0), not `{values}`"
-        )
+    use = "fit" if search.learns else "test"
+    print(f"trial {best.number} is the best; wrote {search.best}: genrec {use} --config {search.best}")
 
 
 def _check_same(study: optuna.Study, search: Search, settings: Mapping[str, Any]) -> None:
@@ -196,7 +107,7 @@ def _run_next(study: optuna.Study, search: Search, execute: Execute) -> bool:
         values = ", ".join(f"{short(key)}={_show(value)}" for key, value in trial.params.items())
         print(f"[{trial.number}: {_count(study)}/{search.count}] {values}", end=" ... ", flush=True)
         start = time.perf_counter()
-        log = search.folder / f"trial{trial.number}" / "fit.log"
+        log = search.folder / f"trial{trial.number}" / f"{search.command}.log"
         error = execute(_command(search, trial), log, lock)
         best = best_of(study, study.trials[trial.number].intermediate_values.values())
         if error or best is None:
@@ -230,8 +141,8 @@ def _begin(study: optuna.Study, search: Search) -> Iterator[tuple[optuna.Trial |
                 for values in search.combinations:
                     study.enqueue_trial(values, skip_if_exists=True)
             trial = study.ask()
-            for key, values in search.space.items():
-                _suggest(trial, key, values)
+            for key in search.space:
+                _suggest(trial, search, key)
             lock: IO[str] | None = held.enter_context(claim(search.folder / f"trial{trial.number}"))
         yield trial, lock
 
@@ -250,9 +161,10 @@ def _count(study: optuna.Study) -> int:
     return sum(trial.state != TrialState.WAITING and _KILLED not in trial.user_attrs for trial in study.trials)
 
 
-def _suggest(trial: optuna.Trial, key: str, values: Any) -> None:
+def _suggest(trial: optuna.Trial, search: Search, key: str) -> None:
+    values = search.space[key]
     if isinstance(values, list):
-        trial.suggest_categorical(key, values)
+        trial.suggest_categorical(key, search.choices(key))
     elif isinstance(values["low"], int) and isinstance(values["high"], int):
         trial.suggest_int(key, values["low"], values["high"], log=values.get("log", False))
     else:
@@ -268,7 +180,7 @@ def _command(search: Search, trial: optuna.Trial) -> list[str]:
     }
     runs_ = search.folder / f"trial{trial.number}"
     own = flags({**trial.params, "runs": str(runs_), "trainer.callbacks+": callback})
-    return ["fit", "--config", str(search.config), *search.arguments, *own]
+    return [search.command, "--config", str(search.config), *search.arguments, *own]
 
 
 def _write(study: optuna.Study, search: Search) -> FrozenTrial | None:
@@ -284,7 +196,7 @@ def _write(study: optuna.Study, search: Search) -> FrozenTrial | None:
     name = config.relative_to(PACKAGED).as_posix() if packaged else os.path.relpath(config, search.folder)
     values: dict[str, Any] = {"compose": [name]}
     for key, value in best.params.items():
-        values = merge(values, _nested(key, value))
+        values = merge(values, _nested(key, search.value(key, value)))
     comment = f"# Trial {best.number} of {_count(study)}: {search.monitor} {best.value:.4f} on validation.\n"
     write_text(search.best, comment + yaml.safe_dump(values, sort_keys=False))
     return best

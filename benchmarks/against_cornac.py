@@ -49,11 +49,11 @@ SHOP = {"source": {"class_path": "Synthetic", "init_args": {"users": 250, "items
 def config_of(method: str, options: argparse.Namespace) -> dict[str, Any]:
     """Model, data and assets of ours."""
     config = load_config(CONFIGS[method])
-    identifier: dict[str, Any] = {}
+    identifier: dict[str, Any] = {"class_path": f"genrec_baselines.{method.upper()}"}
     if method == "tiger":
         training = {"steps": options.code_steps}
         codes = {"class_path": "RQVAECodes", "init_args": {"training": training}}
-        identifier = {"init_args": {"codes": codes}}
+        identifier["init_args"] = {"codes": codes}
     small: dict[str, Any] = {
         "model": {"init_args": {"identifier": identifier, "ks": [5, K]}},
         "data": {"root": str(options.root), "max_history": HISTORY, "empty_history": False},
@@ -64,7 +64,7 @@ def config_of(method: str, options: argparse.Namespace) -> dict[str, Any]:
         small["assets"]["text"] = {"class_path": "TfidfText", "init_args": {"dim": 32}}
         sizes = {"class_path": "PQCodes", "init_args": {"fit_items": "warm", "digits": 8, "size": 16}}
         if method == "rpg":
-            small["model"]["init_args"]["identifier"] = {"init_args": {"codes": sizes}}
+            identifier["init_args"] = {"codes": sizes}
     whole = merge(config, small)
     return {name: whole[name] for name in ("model", "data", "assets")}
 

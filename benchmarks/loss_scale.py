@@ -83,9 +83,10 @@ def measure(kind: str, items: int, folder: Path, options: argparse.Namespace) ->
         start, begun = time.perf_counter(), time.process_time()
         context = prompt(backbone, identifier.embed(history))
         loss = identifier.loss(backbone, context, history, target)["loss"]
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        # As `RankingModule.optimizer_step`: the next forward pass needs the room.
+        optimizer.zero_grad()
         seconds.append(time.perf_counter() - start)
         busy.append(time.process_time() - begun)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

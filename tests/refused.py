@@ -240,7 +240,9 @@ COMMANDS = {
     "fit --config=": "there is no config file ``, neither here nor among the ... --help` lists the packaged ones",
     "fit --config .": "there is no config file `.`, neither here nor among the ... --help` lists the packaged ones",
     "fit --config nope.yaml": "there is no config file `nope.yaml`, neither here nor among the ... trainer/t5.yaml?",
-    "fit --config synthetic_setrec.yml": "there is no config file `synthetic_setrec.yml`, ... synthetic_sasrec.yaml?",
+    "fit --config synthetic_setrec.yml": (
+        "there is no config file `synthetic_setrec.yml`, ... did you mean synthetic_setrec.yaml, ... .yaml?"
+    ),
     "fit --cofig synthetic_setrec.yaml": "unknown config key `cofig`; did you mean `config`?",
     "fit --trust --config synthetic_setrec.yaml": (
         "--trust is for test, validate, predict: what is trained is trusted anyway"
@@ -274,7 +276,7 @@ COMMANDS = {
     "inspect nope": (
         "there is no trained recommender in `nope`: give the folder of ... one that `save_pretrained` wrote"
     ),
-    "recommend": "genrec recommend: the following arguments are required: --run, ... --help` lists the options",
+    "recommend": "genrec recommend: the following arguments are required: --run; ... --help` lists the options",
     "recommend --run nope --history a --k 0": "--k is the number of items per user, at least 1, not 0",
     "recommend --run nope --history a --k x": (
         "genrec recommend: argument --k: invalid int value: ... lists the options"
@@ -365,8 +367,8 @@ SEARCHES = {
     "space: {a: {low: 1, high: .inf}}": "FILE: `a` is a list of values, or {low: 1.0e-4, ... `{'low': 1, 'high': inf}`",
     "space: {a: {low: 0, high: 1, log: true}}": "FILE: `a` is a list of values, or {low: 1.0e-4, ... 1, 'log': True}`",
     "space: {data.batch_size: [x]}": "FILE: config key `data.batch_size`: expected a whole number, not `x`",
-    "trials: 0\nspace: {a: [1]}": "FILE: `trials` is a positive number, not `0`",
-    "trials: true\nspace: {a: [1]}": "FILE: `trials` is a positive number, not `True`",
+    "trials: 0\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `0`",
+    "trials: true\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `True`",
     "seed: abc\nspace: {a: [1]}": "FILE: `seed`: a seed is a whole number from 0 to 4294967295, not `abc`",
     "seed: -1\nspace: {a: [1]}": "FILE: `seed`: a seed is a whole number from 0 to 4294967295, not `-1`",
     "set: abc\nspace: {a: [1]}": "FILE: `set` is a mapping of keys to values, not `abc`",

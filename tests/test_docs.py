@@ -22,7 +22,7 @@ from genrec.testing import HISTORY, TinyModel, tiny_assets, tiny_backbone
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 QUICK = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "5", "--trainer.enable_progress_bar", "false"]
-PAGES = {"adding_an_identifier.md": "simhash", "no_sequence.md": "rpg"}
+PAGES = {"adding_an_identifier.md": "simhash", "no_sequence.md": "my_rpg"}
 """The guides, and what their identifier's files are called."""
 
 
@@ -108,7 +108,7 @@ def test_rpg_scores_items_as_it_says(dataset: Dataset, tmp_path: Path, monkeypat
     """Every item's mean of log-probabilities, one code after the other; those without text have the same codes."""
     rpg = open_page("no_sequence.md", tmp_path, monkeypatch)
     recipe = rpg.ProductCodes(digits=4, size=4, seed=0)
-    model = TinyModel(rpg.RPG(recipe), tiny_backbone("causal"), dataset, tiny_assets(dataset, tmp_path))
+    model = TinyModel(rpg.MyRPG(recipe), tiny_backbone("causal"), dataset, tiny_assets(dataset, tmp_path))
     model.add(pl.DataFrame({"item": ["new0", "new1"], "title": ["blue boat number 3"] * 2}))
     memory, codes, table = model.read(HISTORY), model.identifier.codes, model.identifier.embeddings
     assert torch.equal(codes[12], codes[13])

@@ -26,7 +26,7 @@ from genrec_baselines import CID, AlternatingTraining, IDGenRec
 
 @pytest.fixture(scope="module")
 def writer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny tag writer; with the vocabulary that a new T5 of the twelve items has."""
+    """A tiny tag writer, whose vocabulary the language models of these tests share."""
     folder = tmp_path_factory.mktemp("writer")
     tokenizer = load_tokenizer(None, dataset.catalog.titles, Prompt().texts)
     tokenizer.save_pretrained(folder)
@@ -45,13 +45,21 @@ def writer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
 class Fit:
     """A recommender that is trained with a callback."""
 
-    def __init__(self, dataset: Dataset, folder: Path, callback: AlternatingTraining, identifier: Any = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        folder: Path,
+        callback: AlternatingTraining,
+        identifier: Any = None,
+        tokenizer: str | None = None,
+    ) -> None:
         torch.manual_seed(1)
         self.folder, self.callback = folder, callback
         self.data = SequenceData(InMemory(dataset), batch_size=16)
         assets = Assets(root=str(folder / "assets"))
         identifier = identifier or IDGenRec(KeywordTags())
-        self.module: Any = Recommender(identifier, T5Backbone(sizes=dict(T5)), assets, ks=(1, 2))
+        backbone = T5Backbone(sizes=dict(T5), tokenizer=tokenizer or callback.model)
+        self.module: Any = Recommender(identifier, backbone, assets, ks=(1, 2))
 
     def trainer(self, **options: Any) -> L.Trainer:
         return quiet_trainer(default_root_dir=self.folder, callbacks=[self.callback], **options)
@@ -198,7 +206,7 @@ def test_a_resumed_fit_has_the_writer_of_the_checkpoint(dataset: Dataset, tmp_pa
     assert len(again.callback.optimizer.state) == len(made.callback.optimizer.state) > 0
 
     # A test has the names, and needs no writer.
-    tested = Fit(dataset, tmp_path, AlternatingTraining("nowhere"))
+    tested = Fit(dataset, tmp_path, AlternatingTraining("nowhere"), tokenizer=writer)
     tested.trainer().test(tested.module, tested.data, tmp_path / "last.ckpt", verbose=False, weights_only=True)
     assert tested.codes() == made.codes()
 

@@ -168,6 +168,17 @@ def test_a_plain_trainer_trains_what_it_has_tested(dataset: Dataset, tmp_path: P
     assert module.results["all"]["users"] == 8
 
 
+def test_no_gradients_lie_beside_the_next_forward_pass(dataset: Dataset, tmp_path: Path) -> None:
+    made, held = Setup(dataset, tmp_path), list[int]()
+
+    class Look(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, number: int) -> None:
+            held.append(sum(parameter.grad is not None for parameter in module.parameters()))
+
+    made.trainer(max_steps=2, accumulate_grad_batches=2, callbacks=[Look()]).fit(made.module, made.data)
+    assert [number > 0 for number in held] == [False, True, False, True]
+
+
 def test_new_items_are_recommended_without_training(made: Setup, dataset: Dataset) -> None:
     made.trainer().fit(made.module, made.data)
     module = made.module.eval()

@@ -228,6 +228,11 @@ class RankingModule(Measured):
         else:
             sharding.take_from_first(self.buffers(), self.trainer.strategy.root_device)
 
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Make a step, and drop the gradients: Lightning keeps them beside all that the next forward pass holds."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        optimizer.zero_grad()
+
     def on_train_start(self) -> None:
         """Let every process draw random numbers of its own: what was the same for all, the parameters, is drawn."""
         self._watch.forget()

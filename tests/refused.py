@@ -356,8 +356,8 @@ SEARCHES = {
     "space: {a: []}": (
         "FILE: `a` is a list of values, or {low: 1.0e-4, high: 1.0e-2, ... needs a low above 0), not `[]`"
     ),
-    "space: {a: [[1]]}": (
-        "FILE: `a` is a list of values, or {low: 1.0e-4, high: 1.0e-2, ... a low above 0), not `[[1]]`"
+    "space: {a: [{b: 1}]}": (
+        "FILE: `a` is a list of values, or {low: 1.0e-4, high: 1.0e-2, ... a low above 0), not `[{'b': 1}]`"
     ),
     "space: {a: {low: 1}}": "FILE: `a` is a list of values, or {low: 1.0e-4, high: ... above 0), not `{'low': 1}`",
     "space: {a: {low: 2, high: 1}}": (

@@ -1,0 +1,180 @@
+"""The board: runs as data, and a page that is made of nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from benchmarks import board, board_page
+
+from genrec.evaluation import ranks
+from genrec.runs import layout
+
+STUDY = "negatives_toys_causal_small"
+ROWS = {"all-items": None, "in-batch": {"kind": "in_batch"}}
+NAMES = ["recall@10", "ndcg@10"]
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "SAMPLES", 50)
+
+
+def made(folder: Path, places: list[int], method: str = "SETRec", epochs: int = 1, **others: Any) -> Path:
+    """A tested run of a user per place, half of them with warm targets."""
+    warm = pl.int_range(len(places), eager=True) % 2 == 0
+    place, none = pl.Series(places), pl.Series([None], dtype=pl.Int64)
+    frame = pl.DataFrame({"user": [f"{user:03}" for user in range(len(places))], "item": "i", "group": 1})
+    frame = frame.with_columns(
+        rank_all=place, rank_warm=place.zip_with(warm, none), rank_cold=place.zip_with(~warm, none)
+    ).with_columns(pl.col("^rank_.*$").name.map(lambda name: name + ranks.NEW), pl.col("^rank_.*$"))
+    ranks.write(folder / layout.RANKS, frame.lazy())
+    results = {
+        "dataset": "toys",
+        "method": method,
+        "backbone": "new qwen2, hidden_size 128",
+        "split": "test",
+        "users": len(places),
+        "items": 10,
+        "settings": ranks.means(frame, NAMES),
+        "parameters": {"trained": 0 if method == "ContentKNN" else 1234},
+        "seconds": {"fit": 20.0, "rank": 1.0},
+        "hardware": {"cpu": "x86_64", "cores": 2, "threads": 1, "gpus": []},
+        "versions": {"torch": "2.13.0", "commit": "f" * 40},
+        **others,
+    }
+    cell = folder.parent
+    settings = {
+        "seed_everything": int(cell.name.removeprefix("seed")) if cell.name.startswith("seed") else 42,
+        "trainer": {"max_epochs": epochs, "default_root_dir": str(folder)},
+        "model": {"class_path": "Recommender", "init_args": {"negatives": ROWS.get(folder.parents[1].name)}},
+    }
+    (folder / layout.METRICS).write_text(json.dumps(results))
+    (folder / layout.FIT).write_text(json.dumps({"epochs": epochs, "commit": "0123456789"}))
+    (folder / layout.CONFIG).write_text(yaml.safe_dump(settings))
+    if cell.name.startswith("seed"):
+        (cell / f"{cell.name}.yaml").touch()
+    return folder
+
+
+def cell(studies: Path, row: str = "all-items", seed: int = 42, day: int = 1) -> Path:
+    return studies / STUDY / "toys_setrec_causal_small" / row / f"seed{seed}" / f"2026-01-{day:02}_00-00-00"
+
+
+def lines(results: Path) -> list[dict[str, str]]:
+    return board.read(results / board.RUNS)
+
+
+def test_a_run_is_a_line_and_a_rerun_takes_its_place(tmp_path: Path) -> None:
+    made(cell(tmp_path), [1, 0] * 20)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    once = (tmp_path / board.RUNS).read_bytes()
+    (line,) = lines(tmp_path)
+    assert (line["study"], line["row"], line["seed"]) == (STUDY, "toys_setrec_causal_small/all-items", "42")
+    assert (line["commit"], line["epochs"], line["fit_seconds"]) == ("0123456789", "1", "20.000000")
+    assert (line["warm recall@10"], line["warm recall@10 low"], line["warm recall@10 high"]) == ("1.000000",) * 3
+    assert float(line["all recall@10 low"]) < 0.5 < float(line["all recall@10 high"])
+    assert (line["G5 users"], line["G5 recall@10"]) == ("0", ""), "a mean over nobody"
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    assert (tmp_path / board.RUNS).read_bytes() == once
+
+    made(cell(tmp_path, day=2), [1] * 40)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    assert [(line["started"][:10], line["all recall@10"]) for line in lines(tmp_path)] == [("2026-01-02", "1.000000")]
+    made(cell(tmp_path, seed=43), [1] * 40)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    assert [line["seed"] for line in lines(tmp_path)] == ["42", "43"]
+    assert len({line["hash"] for line in lines(tmp_path)}) == 1, "a seed and a folder are no settings"
+
+
+def test_the_commit_of_a_run_that_does_not_say(tmp_path: Path) -> None:
+    run = made(cell(tmp_path), [1] * 40, versions={"torch": "2.13.0"})
+    (run / layout.FIT).unlink()
+    for more, expected in (([], ""), (["--commit", "abc"], "abc"), ([], "abc"), (["--commit", "other"], "abc")):
+        board.main(["add", str(tmp_path / STUDY), *more], tmp_path)
+        assert [line["commit"] for line in lines(tmp_path)] == [expected]
+
+
+def test_the_page_is_made_of_the_lines(tmp_path: Path) -> None:
+    made(cell(tmp_path), [1, 0] * 20)
+    made(cell(tmp_path, seed=43), [1] * 40)
+    made(cell(tmp_path, "in-batch"), [0] * 40)
+    made(tmp_path / "runs" / "toys_contentknn" / "2026-01-01_00-00-00", [1, 0, 0, 0] * 10, "ContentKNN")
+    board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs" / "toys_contentknn")], tmp_path)
+    board.main(["write"], tmp_path)
+    page = (tmp_path / board.PAGE).read_text()
+    section = page.partition(f"## {STUDY}\n")[2].partition("## ")[0]
+    (whole, new) = (line for line in section.splitlines() if line.startswith("| SETRec (all-items) |"))
+    number = float(np.std([0.5, 1.0], ddof=1))
+    assert whole.split(" | ")[1].startswith(f"**.7500** ± {number:.4f} (".replace("0.", ".", 1))
+    assert whole.endswith(" | 42, 43 | 1 | 20 | 1 | 1,234 |")
+    assert new.count(" | ") == 6, "without the users' own items: metrics alone"
+    assert "| *SETRec, published (Qwen2.5-1.5B)* | .0188 | .0120 |" in section
+    assert "beside what was published: above it: SETRec (all-items); below it: SETRec (in-batch)." in section
+    assert "commit `0123456`." in section
+    assert f"`genrec study {STUDY}.yaml --data.root DIR`" in section
+    assert "`toys_setrec_causal_small/all-items` (44), `toys_setrec_causal_small/uniform-1024`, " in section
+    assert "| ContentKNN † |" in page.partition("## Single runs\n")[2]
+    figure = tmp_path / "figures" / f"board_{STUDY}_toys.png"
+    assert f"](figures/{figure.name})" in section
+    drawn = figure.read_bytes()
+    board.main(["write"], tmp_path)
+    assert (tmp_path / board.PAGE).read_text() == page
+    assert figure.read_bytes() == drawn
+
+
+def test_what_beats_a_row_for_free_is_said(tmp_path: Path) -> None:
+    for number, (method, places) in enumerate(
+        {"SETRec": [1] * 40, "TIGER": [1, 0] * 20, "ContentKNN": [0, 1] * 20, "CID": [0] * 40}.items()
+    ):
+        made(tmp_path / "runs" / method / f"2026-01-0{number + 1}_00-00-00", places, method)
+    board.main(["add", str(tmp_path / "runs")], tmp_path)
+    text = board_page.page(lines(tmp_path))
+    said = "- R@10, all items, beside ContentKNN † (.5000): above it: SETRec; not told apart: TIGER; below it: CID.\n"
+    assert said in text
+
+
+def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:
+    runs = tmp_path / "runs" / "toys_setrec"
+    made(runs / "2026-01-01_00-00-00", [0] * 40, epochs=1)
+    made(runs / "2026-01-02_00-00-00", [1] * 40, epochs=3)
+    board.main(["add", str(runs)], tmp_path)
+    assert [line["epochs"] for line in sorted(lines(tmp_path), key=lambda line: line["started"])] == ["1", "3"]
+    (row, _) = (line for line in board_page.page(lines(tmp_path)).splitlines() if line.startswith("| SETRec |"))
+    assert row.endswith(" | 42 | 3 | 20 | 1 | 1,234 |")
+
+
+@pytest.mark.parametrize(
+    ("run", "complaint"),
+    [
+        ({"places": [1] * 20}, "`toys` has 20 users and 10 items there, and 40 and 10 in"),
+        ({"users": 41}, "did not rank all test users"),
+        ({"split": "validation"}, "did not rank all test users"),
+        ({"epochs": 3}, "`trainer.max_epochs` is 3, and 1 in the study"),
+    ],
+    ids=["another cut", "some users", "validation", "another budget"],
+)
+def test_a_run_that_is_none_of_the_board(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], run: dict[str, Any], complaint: str
+) -> None:
+    made(cell(tmp_path), [1] * 40)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    before = (tmp_path / board.RUNS).read_bytes()
+    made(cell(tmp_path, "in-batch"), **{"places": [1] * 40, **run})
+    with pytest.raises(SystemExit, match="2"):
+        board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    assert complaint in capsys.readouterr().err
+    assert (tmp_path / board.RUNS).read_bytes() == before
+
+
+def test_the_page_in_the_docs_is_that_of_its_runs() -> None:
+    page = (board.RESULTS / board.PAGE).read_text(encoding="utf-8")
+    assert page == board_page.page(lines(board.RESULTS)), "make it anew: python -m benchmarks.board write"
+    figures = {line.partition("](")[2].rstrip(")") for line in page.splitlines() if line.startswith("![")}
+    assert figures
+    assert [name for name in figures if not (board.RESULTS / name).is_file()] == []

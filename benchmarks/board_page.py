@@ -5,6 +5,7 @@ Nothing else goes in: whoever changes a line, or a study, makes the page anew (`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +86,9 @@ class Entry:
 
 def page(lines: Sequence[Mapping[str, str]]) -> str:
     """The Markdown of all studies."""
-    return "\n".join([HEAD, *(_section(study, own) for study, own in _studies(lines).items())])
+    counts = Counter(line["study"] for line in lines)
+    sections = (_section(study, own, counts[study] - len(own)) for study, own in _studies(lines).items())
+    return "\n".join([HEAD, *sections])
 
 
 def draw(lines: Sequence[Mapping[str, str]], folder: Path) -> None:
@@ -108,7 +111,8 @@ def _name(study: str, lines: Sequence[Mapping[str, str]]) -> str:
     return f"board_{study or 'single'}_{lines[0]['dataset']}.png"
 
 
-def _section(study: str, lines: Sequence[Mapping[str, str]]) -> str:
+def _section(study: str, lines: Sequence[Mapping[str, str]], older: int) -> str:
+    """What there is to see of a study; `older` lines of its rows have other settings than their newest."""
     parts = [f"## {study or 'Single runs'}\n"]
     if study:
         text = find_config(f"{study}.yaml", PACKAGED / STUDIES).read_text(encoding="utf-8")
@@ -121,6 +125,8 @@ def _section(study: str, lines: Sequence[Mapping[str, str]]) -> str:
         parts += [_table(entries, NEW_SETTINGS, False)] if any(_has(entry, NEW_SETTINGS) for entry in entries) else []
         parts.append(f"![{short('ndcg@10')} with intervals](figures/{_name(study, same)})\n")
         parts += ["".join(_reading(entries)), _where(same)]
+    if older:
+        parts.append(f"In runs.csv alone, because their rows were run with other settings since: {older}.\n")
     if study and (empty := list(_empty(study, lines))):
         parts.append(f"Empty, until `genrec study {study}.yaml --data.root DIR` has run them: {', '.join(empty)}.\n")
     return "\n".join(parts)

@@ -145,8 +145,10 @@ def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:
     made(runs / "2026-01-02_00-00-00", [1] * 40, epochs=3)
     board.main(["add", str(runs)], tmp_path)
     assert [line["epochs"] for line in sorted(lines(tmp_path), key=lambda line: line["started"])] == ["1", "3"]
-    (row, _) = (line for line in board_page.page(lines(tmp_path)).splitlines() if line.startswith("| SETRec |"))
+    page = board_page.page(lines(tmp_path))
+    (row, _) = (line for line in page.splitlines() if line.startswith("| SETRec |"))
     assert row.endswith(" | 42 | 3 | 20 | 1 | 1,234 |")
+    assert page.count("In runs.csv alone, because their rows were run with other settings since: 1.") == 1
 
 
 @pytest.mark.parametrize(

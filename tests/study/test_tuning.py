@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import getitem
@@ -233,6 +234,20 @@ def test_packaged_searches(name: str) -> None:
     config = load_config(str(best))
     for key in contents["space"]:
         assert reduce(getitem, key.split("."), config) is not None
+
+
+def test_what_was_chosen_is_in_the_space_it_was_chosen_from() -> None:
+    found = {}
+    for path in PACKAGED.glob("*.yaml"):
+        text = path.read_text()
+        if said := re.match(r"# Chosen on validation: genrec tune (\S+) --config (\S+)\n", text):
+            space = load_config(str(PACKAGED / "studies" / said[1]))["space"]
+            chosen = yaml.safe_load(text)["model"]["init_args"]
+            assert said[2] == path.name
+            assert all(value in space[f"model.init_args.{key}"] for key, value in chosen.items()), path.name
+            found[path.stem] = said[1]
+    assert found["toys_contentknn"] == "tune_contentknn.yaml"
+    assert found["toys_itemknn"] == "tune_itemknn.yaml"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (PACKAGED / "studies").glob("fair_*.yaml")))

@@ -22,7 +22,7 @@ from genrec.testing import HISTORY, TinyModel, tiny_assets, tiny_backbone
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 QUICK = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "5", "--trainer.enable_progress_bar", "false"]
-PAGES = {"adding_an_identifier.md": "simhash", "no_sequence.md": "my_rpg"}
+PAGES = {"adding_an_identifier.md": "simhash", "no_sequence.md": "myrpg"}
 """The guides, and what their identifier's files are called."""
 
 

@@ -8,7 +8,7 @@
 ``add`` reads the runs of a study, or those of a config, into ``docs/results/runs.csv``. A line is known by data set,
 study, row, a hash of the settings that decide the result, and seed: a rerun takes the place of the older line.
 Beside every metric that follows from ranks stand the ends of its 95 % interval, by the bootstrap over the test users.
-``write`` makes ``docs/results/board.md`` and its figures.
+``write`` makes ``docs/results/board.md``, its figures, and the block of README.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import board_page
+from benchmarks import board_page, board_readme
 from genrec.analysis.compare import FEWEST, paired_bootstrap, ranks_of
 from genrec.config.settings import decisive, flat, show
 from genrec.errors import GenrecError
@@ -36,7 +36,9 @@ from genrec.runs.layout import FIT, METRICS
 from genrec.runs.results import Run, load_run, measured
 from genrec.study.plan import load_plan
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+README = ROOT / "README.md"
 RUNS = "runs.csv"
 PAGE = "board.md"
 SAMPLES = 10_000
@@ -185,10 +187,10 @@ def _metrics(run: Run) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A number as short as it says what it has to, nothing for none."""
+    """A number with digits to spare for tables of fewer, which are rounded again; nothing for none."""
     if value is None or value != value:
         return ""
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+    return f"{value:.9f}" if isinstance(value, float) else str(value)
 
 
 def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> None:
@@ -197,15 +199,18 @@ def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> Non
     adding = commands.add_parser("add", help="take runs into the file")
     adding.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="studies/NAME, or runs/NAME")
     adding.add_argument("--commit", default="", help="of the code, for runs that do not say")
-    commands.add_parser("write", help="make the page and its figures")
+    commands.add_parser("write", help="make the page, its figures, and the block of README.md")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "add":
             add(chosen.folders, results / RUNS, chosen.commit)
         else:
-            board_page.draw(read(results / RUNS), results / "figures")
-            write_text(results / PAGE, board_page.page(read(results / RUNS)))
-            print(f"wrote {results / PAGE}")
+            lines = read(results / RUNS)
+            readme = board_readme.filled(README.read_text(encoding="utf-8"), lines)
+            board_page.draw(lines, results / "figures")
+            write_text(results / PAGE, board_page.page(lines))
+            write_text(README, readme)
+            print(f"wrote {results / PAGE} and {README}")
     except GenrecError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

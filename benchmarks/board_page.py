@@ -87,18 +87,18 @@ class Entry:
 def page(lines: Sequence[Mapping[str, str]]) -> str:
     """The Markdown of all studies."""
     counts = Counter(line["study"] for line in lines)
-    sections = (_section(study, own, counts[study] - len(own)) for study, own in _studies(lines).items())
+    sections = (_section(study, own, counts[study] - len(own)) for study, own in current(lines).items())
     return "\n".join([HEAD, *sections])
 
 
 def draw(lines: Sequence[Mapping[str, str]], folder: Path) -> None:
     """A figure for every study and data set that has runs."""
-    for study, own in _studies(lines).items():
+    for study, own in current(lines).items():
         for same in grouped(own, lambda line: line["dataset"]):
-            write_over(folder / _name(study, same), partial(_figure(_entries(study, same)).savefig, format="png"))
+            write_over(folder / _name(study, same), partial(_figure(entries_of(study, same)).savefig, format="png"))
 
 
-def _studies(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+def current(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
     """The current lines by study: those of the board, then what else was run; of a row the newest settings."""
     made: dict[str, list[Mapping[str, str]]] = {study: [] for study in BOARD}
     for row in grouped(lines, lambda line: (line["dataset"], line["study"], line["row"])):
@@ -115,16 +115,14 @@ def _section(study: str, lines: Sequence[Mapping[str, str]], older: int) -> str:
     """What there is to see of a study; `older` lines of its rows have other settings than their newest."""
     parts = [f"## {study or 'Single runs'}\n"]
     if study:
-        text = find_config(f"{study}.yaml", PACKAGED / STUDIES).read_text(encoding="utf-8")
-        comment = [line for line in text.splitlines() if line.startswith("#")]
-        parts.append("\n".join(line.removeprefix("# ") for line in comment) + "\n")
+        parts.append(about(study))
     for same in grouped(lines, lambda line: line["dataset"]):
-        entries = _entries(study, same)
+        entries = entries_of(study, same)
         parts.append(f"{same[0]['dataset']}: {int(same[0]['users']):,} test users, {int(same[0]['items']):,} items.\n")
         parts += [_table(entries, MAIN_SETTINGS, True)]
         parts += [_table(entries, NEW_SETTINGS, False)] if any(_has(entry, NEW_SETTINGS) for entry in entries) else []
         parts.append(f"![{short('ndcg@10')} with intervals](figures/{_name(study, same)})\n")
-        parts += ["".join(_reading(entries)), _where(same)]
+        parts += ["".join(reading(entries)), _where(same)]
     if older:
         parts.append(f"In runs.csv alone, because their rows were run with other settings since: {older}.\n")
     if study and (empty := list(_empty(study, lines))):
@@ -132,7 +130,13 @@ def _section(study: str, lines: Sequence[Mapping[str, str]], older: int) -> str:
     return "\n".join(parts)
 
 
-def _entries(study: str, lines: Sequence[Mapping[str, str]]) -> list[Entry]:
+def about(study: str) -> str:
+    """What a study says of itself, its comment."""
+    text = find_config(f"{study}.yaml", PACKAGED / STUDIES).read_text(encoding="utf-8")
+    return "".join(line.removeprefix("# ") + "\n" for line in text.splitlines() if line.startswith("#"))
+
+
+def entries_of(study: str, lines: Sequence[Mapping[str, str]]) -> list[Entry]:
     """The rows of a table in the order of the plan, and below the last of a method what was published of it."""
     planned = list(dict.fromkeys(cell.row for cell in _plan(study)))
     rows = grouped(lines, lambda line: line["row"])
@@ -140,10 +144,10 @@ def _entries(study: str, lines: Sequence[Mapping[str, str]]) -> list[Entry]:
     methods = [row[0]["method"] for row in rows]
     made = []
     for number, row in enumerate(rows):
-        about, method = row[0], methods[number]
-        own = f"{method} ({about['row'].rpartition('/')[2]})" if methods.count(method) > 1 else method
-        made.append(Entry(own + (" †" if about["trained"] == "0" else ""), row, _values(row)))
-        found = paper.published(about["dataset"], method, about["backbone"] or None)
+        first, method = row[0], methods[number]
+        own = f"{method} ({first['row'].rpartition('/')[2]})" if methods.count(method) > 1 else method
+        made.append(Entry(own + (" †" if first["trained"] == "0" else ""), row, _values(row)))
+        found = paper.published(first["dataset"], method, first["backbone"] or None)
         if found and method not in methods[number + 1 :]:
             numbers = {
                 (setting, metric): Value(value, *[np.nan] * 3)
@@ -178,7 +182,7 @@ def _has(entry: Entry, settings: Sequence[str]) -> bool:
     return any(setting in settings for setting, _ in entry.values)
 
 
-def _number(value: float) -> str:
+def digits(value: float) -> str:
     return f"{value:.4f}".removeprefix("0")
 
 
@@ -200,9 +204,9 @@ def _table(entries: Sequence[Entry], settings: Sequence[str], whole: bool) -> st
 def _cell(value: Value | None, best: float) -> str:
     if value is None:
         return "-"
-    mean = f"**{_number(value.mean)}**" if value.mean == best > 0 else _number(value.mean)
-    std = "" if np.isnan(value.std) else f" ± {_number(value.std)}"
-    return mean + std + ("" if np.isnan(value.low) else f" ({_number(value.low)} to {_number(value.high)})")
+    mean = f"**{digits(value.mean)}**" if value.mean == best > 0 else digits(value.mean)
+    std = "" if np.isnan(value.std) else f" ± {digits(value.std)}"
+    return mean + std + ("" if np.isnan(value.low) else f" ({digits(value.low)} to {digits(value.high)})")
 
 
 def _training(lines: Sequence[Mapping[str, str]]) -> list[str]:
@@ -227,7 +231,7 @@ def _where(lines: Sequence[Mapping[str, str]]) -> str:
     return f"{'; '.join(sorted(machines))}; commit {', '.join(sorted(commits))}.\n"
 
 
-def _reading(entries: Sequence[Entry]) -> Iterator[str]:
+def reading(entries: Sequence[Entry]) -> Iterator[str]:
     """What is as was published and what is not, and what is no better than a row that was trained on nothing."""
     trained = [entry for entry in entries if entry.lines and not entry.free]
     for column in READ:
@@ -241,7 +245,7 @@ def _reading(entries: Sequence[Entry]) -> Iterator[str]:
             best = max(free, key=lambda entry: entry.values[column].mean)
             value = best.values[column]
             placed = _placed([(entry, value) for entry in trained], column)
-            yield f"- {what}, beside {best.label} ({_number(value.mean)}): {placed}.\n"
+            yield f"- {what}, beside {best.label} ({digits(value.mean)}): {placed}.\n"
 
 
 def _placed(pairs: Sequence[tuple[Entry, Value]], column: tuple[str, str]) -> str:

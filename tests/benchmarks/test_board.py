@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from benchmarks import board, board_page
+from benchmarks import board, board_page, board_readme
 
+from genrec.errors import GenrecError
 from genrec.evaluation import ranks
 from genrec.runs import layout
 
@@ -20,9 +21,16 @@ ROWS = {"all-items": None, "in-batch": {"kind": "in_batch"}}
 NAMES = ["recall@10", "ndcg@10"]
 
 
+BLOCK = f"<!-- board: toys, {STUDY} -->\n<!-- /board -->"
+
+
 @pytest.fixture(autouse=True)
-def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Few samples, and a README that is no one's."""
     monkeypatch.setattr(board, "SAMPLES", 50)
+    monkeypatch.setattr(board, "README", tmp_path / "README.md")
+    board.README.write_text(f"before\n\n{BLOCK}\n\nafter\n")
+    return board.README
 
 
 def made(folder: Path, places: list[int], method: str = "SETRec", epochs: int = 1, **others: Any) -> Path:
@@ -76,8 +84,8 @@ def test_a_run_is_a_line_and_a_rerun_takes_its_place(tmp_path: Path) -> None:
     once = (tmp_path / board.RUNS).read_bytes()
     (line,) = lines(tmp_path)
     assert (line["study"], line["row"], line["seed"]) == (STUDY, "toys_setrec_causal_small/all-items", "42")
-    assert (line["commit"], line["epochs"], line["fit_seconds"]) == ("0123456789", "1", "20.000000")
-    assert (line["warm recall@10"], line["warm recall@10 low"], line["warm recall@10 high"]) == ("1.000000",) * 3
+    assert (line["commit"], line["epochs"], line["fit_seconds"]) == ("0123456789", "1", "20.000000000")
+    assert (line["warm recall@10"], line["warm recall@10 low"], line["warm recall@10 high"]) == ("1.000000000",) * 3
     assert float(line["all recall@10 low"]) < 0.5 < float(line["all recall@10 high"])
     assert (line["G5 users"], line["G5 recall@10"]) == ("0", ""), "a mean over nobody"
     board.main(["add", str(tmp_path / STUDY)], tmp_path)
@@ -85,7 +93,9 @@ def test_a_run_is_a_line_and_a_rerun_takes_its_place(tmp_path: Path) -> None:
 
     made(cell(tmp_path, day=2), [1] * 40)
     board.main(["add", str(tmp_path / STUDY)], tmp_path)
-    assert [(line["started"][:10], line["all recall@10"]) for line in lines(tmp_path)] == [("2026-01-02", "1.000000")]
+    assert [(line["started"][:10], line["all recall@10"]) for line in lines(tmp_path)] == [
+        ("2026-01-02", "1.000000000")
+    ]
     made(cell(tmp_path, seed=43), [1] * 40)
     board.main(["add", str(tmp_path / STUDY)], tmp_path)
     assert [line["seed"] for line in lines(tmp_path)] == ["42", "43"]
@@ -122,10 +132,46 @@ def test_the_page_is_made_of_the_lines(tmp_path: Path) -> None:
     assert "| ContentKNN † |" in page.partition("## Single runs\n")[2]
     figure = tmp_path / "figures" / f"board_{STUDY}_toys.png"
     assert f"](figures/{figure.name})" in section
+    assert "| SETRec (in-batch) | .0000 .0000 |" in board.README.read_text()
     drawn = figure.read_bytes()
     board.main(["write"], tmp_path)
     assert (tmp_path / board.PAGE).read_text() == page
     assert figure.read_bytes() == drawn
+
+
+def test_the_readme_has_a_study_and_all_that_is_free(tmp_path: Path, readme: Path) -> None:
+    made(cell(tmp_path), [1, 0] * 20)
+    made(cell(tmp_path, seed=43), [1] * 40)
+    made(tmp_path / "runs" / "toys_setrec" / "2026-01-01_00-00-00", [0] * 40)
+    for day, places in ((1, [0] * 40), (2, [1, 0, 0, 0] * 10)):
+        made(tmp_path / "runs" / "toys_contentknn" / f"2026-01-0{day}_00-00-00", places, "ContentKNN", day)
+    board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs")], tmp_path)
+    text = board_readme.filled(readme.read_text(), lines(tmp_path))
+    head, block, foot = text.partition("\n| ")[0], *text.partition("\n| ")[2].split("\n<!-- /board -->")
+    assert (head.splitlines()[0], foot) == ("before", "\n\nafter\n")
+    assert "SETRec with a softmax over all items, and over drawn ones." in head, "what the study says of itself"
+    (knn, setrec, published) = [line.split(" | ") for line in block.splitlines() if ".0" in line and line[0] == "|"]
+    assert knn == ["| ContentKNN †", ".2500 .2500", ".5000 .5000", ".0000 .0000", " |"], "the newest, and first"
+    assert setrec[1:] == [".7500 .7500", "1.0000 1.0000", ".5000 .5000", "2 |"]
+    assert published[:2] == ["| *SETRec, published (Qwen2.5-1.5B)*", ".0188 .0120"]
+    assert "- R@10, all items, beside ContentKNN † (.2500): above it: SETRec.\n" in block
+    assert board_readme.filled(text, lines(tmp_path)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("no block", "has 0 blocks"),
+        (f"{BLOCK} {BLOCK}", "has 2 blocks"),
+        (
+            "<!-- board: toys, main_toys_small -->\n<!-- /board -->",
+            "shows main_toys_small on toys, of which there is no run",
+        ),
+    ],
+)
+def test_a_readme_without_its_place(text: str, complaint: str) -> None:
+    with pytest.raises(GenrecError, match=complaint):
+        board_readme.filled(text, lines(board.RESULTS))
 
 
 def test_what_beats_a_row_for_free_is_said(tmp_path: Path) -> None:
@@ -180,3 +226,8 @@ def test_the_page_in_the_docs_is_that_of_its_runs() -> None:
     figures = {line.partition("](")[2].rstrip(")") for line in page.splitlines() if line.startswith("![")}
     assert figures
     assert [name for name in figures if not (board.RESULTS / name).is_file()] == []
+
+
+def test_the_readme_is_that_of_its_runs() -> None:
+    text = (board.ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == board_readme.filled(text, lines(board.RESULTS)), "make it anew: python -m benchmarks.board write"

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import optuna
 import polars as pl
 import pytest
 import torch
 import yaml
 
+import genrec
 from genrec.assets import Assets, ItemAssets, RQKMeansCodes, RQVAECodes, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.backbones import CausalBackbone, T5Backbone
-from genrec.config.files import PACKAGED
+from genrec.cli import main
+from genrec.config.files import PACKAGED, load_config
 from genrec.data import Dataset, InMemory, SequenceData, Task
 from genrec.recommenders.recommender import Recommender
+from genrec.study.journal import open_study
+from genrec.study.tuning import tune
 from genrec.testing import quiet_trainer, tiny_backbone
 from genrec.testing.tiny import QWEN, T5
 from genrec_baselines import LCRec
@@ -24,6 +33,26 @@ QUICK = RQVAECodes(levels=4, size=20, epsilon=0.003, training=Training(steps=20,
 CONFIG = yaml.safe_load((PACKAGED / "identifier/lcrec.yaml").read_text(encoding="utf-8"))
 TASKS = {name: Task(**task) for name, task in CONFIG["data"]["tasks"].items()}
 TEMPLATE = CONFIG["model"]["init_args"]["template"]
+TINY = """\
+compose: [data/synthetic.yaml, identifier/lcrec.yaml, trainer/causal_small.yaml, backbone/qwen_tiny.yaml]
+data: {batch_size: 60, source: {init_args: {users: 60, items: 60}}}
+model:
+  init_args:
+    ks: [1, 5]
+    backbone: {init_args: {sizes: {hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}}}
+    identifier:
+      init_args:
+        search: {beams: 5}
+        codes:
+          class_path: RQVAECodes
+          init_args: {levels: 4, size: 8, epsilon: 0.003, training: {steps: 20, batch_size: 64}}
+trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false}
+"""
+SEARCH = """\
+config: mine.yaml
+trials: 1
+space: {data.tasks.next_title.weight: [0.25, 0.5]}
+"""
 
 
 @pytest.fixture
@@ -92,3 +121,42 @@ def test_it_learns_from_all_of_them(dataset: Dataset, tmp_path: Path, kind: str)
         found.append({name: float(value) for name, value in trainer.callback_metrics.items()})
     assert found[1]["train/texts"] < found[0]["train/texts"] < 6
     assert found[1]["train/items"] < found[0]["train/items"] < 6
+
+
+def test_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(TINY)
+    Path("weights.yaml").write_text(SEARCH)
+    tune(["weights.yaml"], execute=in_this_process)
+    (trial,) = open_study(Path("studies/weights")).trials
+    assert trial.state == optuna.trial.TrialState.COMPLETE
+    (folder,) = Path("studies/weights/trial0/mine").iterdir()
+    learned = load_config(str(folder / "config.yaml"))["data"]["tasks"]["next_title"]
+    assert [learned["weight"]] == list(trial.params.values())
+    best = folder / "checkpoints" / "best.ckpt"
+    command(f"test --config mine.yaml --ckpt_path {best}")
+    assert json.loads((folder / "metrics.json").read_text())["method"] == "LCRec"
+    command(f"predict --config mine.yaml --ckpt_path {best} --output lists.parquet")
+    assert pl.read_parquet("lists.parquet")["user"].n_unique() == 60
+    capsys.readouterr()
+    command(f"inspect {folder}")
+    assert "<a_" in capsys.readouterr().out
+    served = genrec.load(folder)
+    history = served.catalog.keys[:3]
+    command(f"recommend --run {folder} --history {','.join(history)} --k 3")
+    found = served.recommend([history, []], k=3)
+    assert found["title"][0] in capsys.readouterr().out
+    served.save_pretrained("saved")
+    assert genrec.load("saved").recommend([history, []], k=3).equals(found)
+    command(f"report {folder} --format markdown")
+    assert "LCRec" in capsys.readouterr().out
+
+
+def command(line: str) -> None:
+    main(shlex.split(line))
+
+
+def in_this_process(arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
+    with log.open("a") as out, contextlib.redirect_stdout(out):
+        main(arguments)
+    return None

@@ -8,8 +8,9 @@ arXiv 2311.09049. Reference implementation: github.com/RUCAIBox/LC-Rec. The task
 - codes that two items still share after the repair are moved to free ones, so every item has an identifier of its own;
 - a target counts as much as any other, a text by the mean over its words: there all tokens of a batch have one mean;
 - items ask and are asked for by themselves only where they are in the training split, so that cold ones stay cold;
-- the prompts are our own. What people want is told by an item's categories and brand; there a large language model
-  wrote intentions and preferences from reviews, and the preferences of users were a task, too;
+- the prompts are our own. What people want is told by an item's categories and brand, or by a file (``data.queries``);
+  there a large language model wrote intentions and preferences from reviews, which were asked beside the history, too,
+  and the preferences of users were to be answered;
 - with LoRA the words that the language model knows stay as they are; there they learn;
 - a search follows the trie of all items, not what may stand at each place; one prompt asks it, not seventeen.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from genrec.assets.codes.fitting import Training
 from genrec.backbones import CausalBackbone, T5Backbone
 from genrec.cli import main
 from genrec.config.files import PACKAGED, load_config
-from genrec.data import Dataset, InMemory, SequenceData, Task
+from genrec.data import Dataset, InMemory, SequenceData, Synthetic, Task
 from genrec.recommenders.recommender import Recommender
 from genrec.study.journal import open_study
 from genrec.study.tuning import tune
@@ -35,7 +36,11 @@ TASKS = {name: Task(**task) for name, task in CONFIG["data"]["tasks"].items()}
 TEMPLATE = CONFIG["model"]["init_args"]["template"]
 TINY = """\
 compose: [data/synthetic.yaml, identifier/lcrec.yaml, trainer/causal_small.yaml, backbone/qwen_tiny.yaml]
-data: {batch_size: 60, source: {init_args: {users: 60, items: 60}}}
+data:
+  batch_size: 60
+  source: {init_args: {users: 60, items: 60}}
+  queries: queries.csv
+  tasks: {item_of_query: {prompts: ["Somebody says <query>."]}}
 model:
   init_args:
     ks: [1, 5]
@@ -127,7 +132,12 @@ def test_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(TINY)
     Path("weights.yaml").write_text(SEARCH)
+    keys = Synthetic(users=60, items=60).load(tmp_path).catalog.keys
+    Path("queries.csv").write_text("item,query\n" + "".join(f"{key},I want {key}\n" for key in keys))
     tune(["weights.yaml"], execute=in_this_process)
+    asked = re.search(r"queries of items that training lacks, which are not asked: (\d+)", capsys.readouterr().err)
+    assert asked, "the shop has cold items"
+    Path("queries.csv").unlink()  # whoever tests asks nothing else
     (trial,) = open_study(Path("studies/weights")).trials
     assert trial.state == optuna.trial.TrialState.COMPLETE
     (folder,) = Path("studies/weights/trial0/mine").iterdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -263,6 +264,7 @@ REFUSED = {
     "has identifiers in 2 places of '<history> <item>': leave one": Task(["<history> <item>"], "<title>"),
     "has the answer <item> in 'Who is <item>' already: ask otherwise": Task(["Who is <item>"]),
     "is <item> alone, or a text with texts of the item in it, not 'yes'": Task(["<history>"], "yes"),
+    "has <query> beside what users took: a query asks for an item by itself": Task(["<history> <query>"]),
     "with texts of the item in it, not 'It is <item>.'": Task(["<history>"], "It is <item>."),
 }
 
@@ -284,3 +286,77 @@ def test_tasks_that_do_not_fit_the_data_are_refused(shop: Dataset) -> None:
     asks = {"next": next_item, "told": Task(["<history>"], "<description>")}
     with pytest.raises(GenrecError, match=r"`data.tasks.told` .* 2 of the 3 items of training lack .*\(description\)"):
         SequenceData(InMemory(shop), tasks=asks).train_dataloader()
+
+
+QUERIED = {
+    "next": Task(["<history>"]),
+    "asked": Task(['Who is meant by "<query>"?', '"<query>" by <brand>?']),
+    "said": Task(["Who wants <item> says?"], "<query>!"),
+}
+
+
+@pytest.mark.parametrize("kind", ["prefixes", "windows"])
+def test_queries_of_items_ask_for_them(
+    shop: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Each by itself, and only where the item was there in training and has what else is asked with."""
+    (tmp_path / "asked.csv").write_text(
+        "query,item\n a  toy on rails,a\nsomething red,a\nfloats,b\nthe newest,d\nmade by Acme,c\n"
+    )
+    mixture = mixture_of(shop, QUERIED, queries="asked.csv", root=str(tmp_path), samples=kind)
+    assert capsys.readouterr().err == (
+        "asked.csv: queries of items that training lacks, which are not asked: 1\n"
+        f"shop: {5 + 3 + 4 if kind == 'prefixes' else 2 + 3 + 4} samples an epoch: "
+        f"next {'5 of 5' if kind == 'prefixes' else '2 of 2'}, asked 3 of 3, said 4 of 4\n"
+    )
+    found = [s for s in samples_of(mixture[Draw(np.arange(len(mixture)))]) if s[0] or s[4]]
+    asked = [(before, row) for before, _, _, row, answer in found if answer is None]
+    said = [(*items, after, answer) for _, items, after, _, answer in found if answer is not None]
+    texts = [("a toy on rails", 0), ("something red", 0), ("made by Acme", 2)]
+    assert len(asked) == 3
+    assert all(
+        (f'Who is meant by "{text}"?', row) in asked or (f'"{text}" by Acme?', row) in asked for text, row in texts
+    )
+    assert Counter(said) == Counter((row, "says?", f"{text}!") for text, row in [*texts, ("floats", 1)])
+
+
+def test_queries_of_users_ask_for_all_that_they_took(shop: Dataset, tmp_path: Path) -> None:
+    pl.DataFrame({"user": ["v", "u"], "query": ["boats, then trains", "toys"]}).write_parquet(
+        tmp_path / "asked.parquet"
+    )
+    tasks = {"next": Task(["<history>"]), "asked": Task(["<query>?"])}
+    mixture = mixture_of(shop, tasks, queries="asked.parquet", root=str(tmp_path))
+    rows = np.arange(len(mixture))
+    lengths = mixture.sizes(rows)[0].tolist()
+    found = [(s[0], s[3], length) for s, length in zip(samples_of(mixture[Draw(rows)]), lengths, strict=True) if s[0]]
+    assert sorted(found) == [
+        *(("boats, then trains?", item, 18 // 4) for item in (0, 1)),
+        *(("toys?", item, 4 // 4) for item in (0, 1, 2)),
+    ]
+
+
+WRONG_QUERIES = {
+    "row 2: there is no item `x` in shop, nor are those of 1 other": "item,query\na,b\nx,c\nb,d\ny,e\n",
+    "asked.csv, row 1: there is no user `w` in shop": "user,query\nw,c\n",
+    "asked.csv, row 2: no value in column `query`": "item,query\na,b\nb,\n",
+    "asked.csv` has no column `query`": "item,text\na,b\n",
+    "asked.csv` has no column `item`": "key,query\na,b\n",
+}
+
+
+@pytest.mark.parametrize("words", WRONG_QUERIES)
+def test_queries_that_are_of_nobody_are_refused(words: str, shop: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "asked.csv").write_text(WRONG_QUERIES[words])
+    data = SequenceData(InMemory(shop), root=str(tmp_path), tasks=QUERIED, queries="asked.csv")
+    data.setup("test")
+    with pytest.raises(GenrecError, match=re.escape(words)):
+        data.setup("fit")
+
+
+def test_queries_and_who_asks_with_them_go_together(shop: Dataset) -> None:
+    with pytest.raises(GenrecError, match=r"`data.tasks.asked` has <query>: name the file of them in `data.queries`"):
+        SequenceData(InMemory(shop), tasks=QUERIED)
+    with pytest.raises(GenrecError, match=r"none of `data.tasks` has <query>: leave `data.queries` out"):
+        SequenceData(InMemory(shop), tasks={"next": QUERIED["next"]}, queries="asked.csv")
+    off = {name: Task(task.prompts, task.answer, weight=float(name == "next")) for name, task in QUERIED.items()}
+    SequenceData(InMemory(shop), tasks=off, queries="nowhere.csv").setup("fit")

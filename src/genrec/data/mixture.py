@@ -8,12 +8,14 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 import torch.utils.data
 
 from genrec.data.catalog import TITLE
 from genrec.data.numbers import mixed
 from genrec.data.permutation import Permutation
+from genrec.data.queries import QUERY
 from genrec.data.ragged import ends
 from genrec.data.samplers import Draw
 from genrec.data.samples import Samples
@@ -33,10 +35,12 @@ class Pool(NamedTuple):
     Args:
         task: what is asked.
         samples: of users, or the rows of items, int64 [n].
+        queries: what asks for each of the items, [n], if the task has them.
     """
 
     task: Task
     samples: Samples | np.ndarray
+    queries: pl.Series | None = None
 
     @property
     def number(self) -> int:
@@ -137,7 +141,7 @@ class Mixture(torch.utils.data.Dataset[Batch]):
     def _sizes(self, pool: Pool, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `sizes`, of samples of one task; of the texts of all prompts together."""
         names = {name for prompt in pool.task.prompts for name in FIELD.findall(prompt)}
-        texts = names - {HISTORY, TITLES, ITEM}
+        texts = names - {HISTORY, TITLES, ITEM, QUERY}
         if isinstance(pool.samples, np.ndarray):
             items = pool.samples[chosen]
             lengths, learned = np.full(len(items), TOKENS * (ITEM in names)), np.ones(len(items), np.int64)
@@ -152,6 +156,8 @@ class Mixture(torch.utils.data.Dataset[Batch]):
         if TITLES in names:
             letters = self.wordings.letters(TITLE, np.maximum(history, 0)) * (history != PAD)
             lengths = lengths + letters.sum(1) // LETTERS
+        if pool.queries is not None and QUERY in names:
+            lengths = lengths + pool.queries.gather(chosen).str.len_chars().to_numpy().astype(np.int64) // LETTERS
         return lengths, learned
 
     def _part(self, pool: Pool, chosen: np.ndarray, drawn: np.ndarray) -> _Part:
@@ -169,25 +175,35 @@ class Mixture(torch.utils.data.Dataset[Batch]):
                 asked = np.concatenate([history, target[:, None]], 1)[prefixes]
         rows = np.arange(len(target)) if prefixes is None else prefixes[0]
         number = drawn % np.uint64(len(task.prompts))
-        titles = self._titles(history) if any(TITLES in FIELD.findall(prompt) for prompt in task.prompts) else []
+        said = dict[str, Sequence[str]]()
+        if any(TITLES in FIELD.findall(prompt) for prompt in task.prompts):
+            said[TITLES] = self._titles(history)
+        if pool.queries is not None:
+            said[QUERY] = pool.queries.gather(chosen).to_list()
         named = np.zeros(len(target), bool)
         before, after = [""] * len(target), [""] * len(rows)
         for place, prompt in enumerate(task.prompts):
             mine = number == place
             named[mine] = bool({HISTORY, ITEM} & set(FIELD.findall(prompt)))
             front, back = parts(prompt)
-            self._fill(before, front, mine, target, titles)
-            self._fill(after, back, mine[rows], asked, titles)
+            self._fill(before, front, mine, target, said)
+            self._fill(after, back, mine[rows], asked, said)
         history = np.where(named[:, None], history, PAD) if named.any() else np.full((len(target), 1), PAD)
-        answers = [None] * len(rows) if task.names_item else self.wordings.filled(task.answer, asked, [])
+        answers = [None] * len(rows) if task.names_item else self.wordings.filled(task.answer, asked, said)
         return _Part(users, history, target, prefixes, (before, after, answers))
 
-    def _fill(self, into: list[str], template: str, mine: np.ndarray, items: np.ndarray, titles: Sequence[str]) -> None:
+    def _fill(
+        self,
+        into: list[str],
+        template: str,
+        mine: np.ndarray,
+        items: np.ndarray,
+        said: Mapping[str, Sequence[str]],
+    ) -> None:
         """Fill a part of a template in for some of the rows [n], with the texts of items [n]."""
         places = np.flatnonzero(mine)
-        named = [titles[place] for place in places.tolist()] if titles else []
-        filled = self.wordings.filled(template, items[places], named)
-        for place, text in zip(places, filled, strict=True):
+        others = {name: [texts[place] for place in places.tolist()] for name, texts in said.items()}
+        for place, text in zip(places, self.wordings.filled(template, items[places], others), strict=True):
             into[place] = text.strip()  # histories may be empty
 
     def _titles(self, history: np.ndarray) -> list[str]:
@@ -208,7 +224,7 @@ def mixture(
         samples: of users, one for many places of a list where they are packed.
         each: of users, one for every place of a list.
         items: int64 [n], the rows of the items that are asked for by themselves.
-        wordings: the texts of the items.
+        wordings: the texts of the items, and what asks for them.
         seed: decides the orders and the prompts.
 
     Returns:
@@ -226,6 +242,10 @@ def mixture(
                     f"training lack one of its texts ({', '.join(sorted(task.texts))}): leave these out of it"
                 )
             pools[name] = Pool(task, samples if task.packs else each)
+        elif task.has_query:
+            asked, queries = wordings.queries
+            fit = np.isin(asked, wordings.there(task.texts, items))
+            pools[name] = Pool(task, asked[fit], queries.filter(fit))
         else:
             pools[name] = Pool(task, wordings.there(task.texts, items))
     # By name: in which order they stand in a config is to decide nothing.

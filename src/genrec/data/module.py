@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader, Sampler
 from genrec.data.cutting import Geometry
 from genrec.data.dataset import Dataset, Source
 from genrec.data.extras import Extra, Gather
-from genrec.data.files import FINDINGS
+from genrec.data.files import FINDINGS, Findings
 from genrec.data.foreign import Foreign
 from genrec.data.mixture import Mixture, mixture
 from genrec.data.origin import Origin
+from genrec.data.queries import NONE, Queries, read_queries
 from genrec.data.ragged import Joined, Lists, Ragged
 from genrec.data.samplers import BalancedByLength, Draw, LongestFirst, Share
 from genrec.data.samples import Samples, last_positions, prediction, prefixes, ranking, windows
@@ -70,6 +71,7 @@ class SequenceData(L.LightningDataModule):
         foreign: other data sets whose items are read in the histories of a test or prediction, and never recommended.
         tasks: what a language model is asked in training, by name; None asks for the next item alone, with the prompt
             that is ranked with. An epoch is then as long as their weights make it.
+        queries: a file of what people say who look for items, for tasks that have ``<query>``: `read_queries`.
 
     Attributes:
         origin: what the checkpoint in use was trained on, if `dataset` has changed since (`runs.restoring.adopt`).
@@ -96,6 +98,7 @@ class SequenceData(L.LightningDataModule):
         extras: dict[str, Extra] | None = None,
         foreign: Foreign | None = None,
         tasks: dict[str, Task] | None = None,
+        queries: str | None = None,
     ) -> None:
         super().__init__()
         for key, count, whole in (("val_users", val_users, "all users"), ("few_shot", few_shot, "all samples")):
@@ -130,6 +133,12 @@ class SequenceData(L.LightningDataModule):
         other = next((key for key, given in others.items() if given), None)
         if self.tasks and other:
             raise GenrecError(f"`data.tasks` and `data.{other}` do not go together: leave one of them out")
+        self.queries = queries
+        asking = [name for name, task in (tasks or {}).items() if task.has_query]
+        if asking and queries is None:
+            raise GenrecError(f"`data.tasks.{asking[0]}` has <query>: name the file of them in `data.queries`")
+        if queries is not None and not asking:
+            raise GenrecError("none of `data.tasks` has <query>: leave `data.queries` out, or ask with them")
         self.origin: Origin | None = None
         self.compared = False
         self.words: Callable[[Batch], Batch] | None = None
@@ -146,11 +155,28 @@ class SequenceData(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Load the data, so that bad input is known before training starts, and say once what its reading found out."""
-        found = self.dataset.notes.get(FINDINGS, {})
-        if found and not self.told and (self.trainer is None or self.trainer.is_global_zero):
-            said = "; ".join(f"{what}: {count}" for what, count in found.items())
-            print(f"{self.dataset.name}: {said}", file=sys.stderr)
+        if not self.told:
+            self._say(self.dataset.name, self.dataset.notes.get(FINDINGS, {}))
+        if stage == "fit":
+            self._asking  # noqa: B018  # a file that cannot be read is known before hours of preparation
         self.told = True
+
+    def _say(self, name: str, findings: Mapping[str, object]) -> None:
+        """What the reading of something found out, if anything, on standard error."""
+        if findings and (self.trainer is None or self.trainer.is_global_zero):
+            print(f"{name}: {'; '.join(f'{what}: {count}' for what, count in findings.items())}", file=sys.stderr)
+
+    @cached_property
+    def _asking(self) -> Queries:
+        """The queries that tasks ask with, read on first use, when it is said what was found out; none without any."""
+        if self.queries is None or not any(task.has_query for task in self.tasks.values()):
+            return NONE
+        findings = Findings()
+        found = read_queries(self.queries, self.root, self.dataset, findings)
+        cold = int((~self.dataset.warm[found.items]).sum())
+        findings.count("queries of items that training lacks, which are not asked", cold)
+        self._say(self.queries, findings)
+        return found
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Texts become token ids on the host, where their lengths are known."""
@@ -174,7 +200,7 @@ class SequenceData(L.LightningDataModule):
     def _mixture(self, samples: Samples) -> Mixture:
         """The samples of all tasks; says once how many each has."""
         each = prefixes(self.dataset.train, self.max_history, self.empty_history)
-        warm, wordings = np.flatnonzero(self.dataset.warm), Wordings(self.dataset.catalog)
+        warm, wordings = np.flatnonzero(self.dataset.warm), Wordings(self.dataset.catalog, self._asking)
         found, pools = mixture(self.tasks, samples, each, warm, wordings, self.seed)
         if not self._listed and (self.trainer is None or self.trainer.is_global_zero):
             listed = (f"{name} {pool.number:,} of {len(pool.samples):,}" for name, pool in pools.items())

@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 
 from genrec.data.catalog import BRAND, CATEGORIES, DESCRIPTION, KEY, TAGS, TITLE, Catalog, called
+from genrec.data.queries import NONE, QUERY, Queries
 from genrec.errors import GenrecError
 
 FIELD = re.compile(r"<(\w+)>")
 HISTORY, TITLES, ITEM = "history", "titles", "item"
 WORDS = {TITLE: 24, DESCRIPTION: 64, CATEGORIES: 24, BRAND: 24, TAGS: 24}
 """The texts of an item, and after how many words each is cut."""
-KNOWN = (HISTORY, TITLES, ITEM, *WORDS)
+KNOWN = (HISTORY, TITLES, ITEM, QUERY, *WORDS)
 MOST = 1_000
 """Times that a sample comes in an epoch; more are a slip of the pen."""
 LETTERS = 6
@@ -35,11 +36,12 @@ class Task:
     ``<title>``, ``<description>``
     ``<categories>``, ``<brand>``
     ``<tags>``                     its texts
+    ``<query>``                    what somebody says who looks for it, from the file `data.queries`
     ============================== ================================================================
 
     With ``<history>`` or ``<titles>`` in a prompt the item is the one that the user took next, and there is a sample
     for every place of the training lists. Otherwise there is one for every item of the training split that has all
-    texts of the task.
+    texts of the task, and with ``<query>`` one for every query of such an item.
 
     Args:
         prompts: templates; which of them asks is drawn anew for every sample in every epoch.
@@ -73,6 +75,8 @@ class Task:
                 raise GenrecError(f"`{key}` has identifiers in {len(named)} places of {prompt!r}: leave one")
             if self.names_item and ITEM in named:
                 raise GenrecError(f"`{key}` has the answer <{ITEM}> in {prompt!r} already: ask otherwise")
+        if self.has_query and self.of_users:
+            raise GenrecError(f"`{key}` has <{QUERY}> beside what users took: a query asks for an item by itself")
         asked = set(FIELD.findall(self.answer))
         if not self.names_item and (not asked or asked & {HISTORY, TITLES, ITEM}):
             raise GenrecError(
@@ -88,6 +92,11 @@ class Task:
     def of_users(self) -> bool:
         """Whether it asks for the next item of users."""
         return any({HISTORY, TITLES} & set(FIELD.findall(prompt)) for prompt in self.prompts)
+
+    @property
+    def has_query(self) -> bool:
+        """Whether it needs queries."""
+        return any(QUERY in FIELD.findall(text) for text in (*self.prompts, self.answer))
 
     @property
     def packs(self) -> bool:
@@ -121,9 +130,11 @@ class Wordings:
 
     Args:
         catalog: the items.
+        queries: what asks for them, if tasks need any.
     """
 
     catalog: Catalog
+    queries: Queries = NONE
 
     def of(self, name: str, items: np.ndarray) -> list[str]:
         """A text of items [n]; a title is what an item is called, or else its key (`genrec.data.catalog.called`).
@@ -150,16 +161,16 @@ class Wordings:
         counts = self._column(name, items.ravel()).str.len_chars().fill_null(0).to_numpy().astype(np.int64)
         return np.minimum(counts, WORDS[name] * LETTERS).reshape(items.shape)
 
-    def filled(self, template: str, items: np.ndarray, titles: Sequence[str]) -> list[str]:
+    def filled(self, template: str, items: np.ndarray, said: Mapping[str, Sequence[str]]) -> list[str]:
         """A template, or a part of one, with the texts of items [n] in it.
 
         Args:
             template: without identifiers.
             items: int64 [n].
-            titles: [n], what ``<titles>`` stands for.
+            said: what other places than the items' texts stand for, [n] each.
         """
         names = list(dict.fromkeys(FIELD.findall(template)))
-        columns = [titles if name == TITLES else self.of(name, items) for name in names]
+        columns = [said[name] if name in said else self.of(name, items) for name in names]
         rows = zip(*columns, strict=True) if columns else [()] * len(items)
         return [FIELD.sub(partial(_look_up, dict(zip(names, row, strict=True))), template) for row in rows]
 

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genrec.errors import GenrecError, at_least
+from genrec.errors import GenrecError
 from genrec.losses import Negatives
-from genrec.recommenders.sequences import INIT_STD, ItemNetwork, ItemSequences, placed, share_width
+from genrec.recommenders.sequences import INIT_STD, AttentiveSequences, ItemNetwork, placed
 from genrec.types import PAD, Batch
 
 
@@ -98,7 +98,7 @@ def hide(real: Tensor, share: float, last: float) -> Hidden:
     return Hidden(places, torch.arange(most, device=real.device) < wanted[:, None])
 
 
-class BERT4Rec(ItemSequences):
+class BERT4Rec(AttentiveSequences):
     """BERT4Rec as a recommender; train it with ``SequenceData(samples="users")``.
 
     Args:
@@ -130,13 +130,9 @@ class BERT4Rec(ItemSequences):
         ks: Sequence[int] = (5, 10),
         negatives: Negatives | None = None,
     ) -> None:
-        super().__init__(max_history, lr, ks, negatives)
-        at_least(1, "BERT4Rec", dim=dim, blocks=blocks, heads=heads)
-        at_least(0, "BERT4Rec", dropout=dropout)
-        share_width("BERT4Rec", dim, heads)
+        super().__init__(dim, blocks, heads, dropout, max_history, lr, ks, negatives)
         if not 0 < hidden < 1 or not 0 <= last <= 1:
             raise GenrecError(f"BERT4Rec's `hidden` and `last` are shares, above 0 and from 0 on, got {hidden}, {last}")
-        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
         self.hidden, self.last = hidden, last
 
     def make_network(self, items: int) -> BERT4RecNetwork:

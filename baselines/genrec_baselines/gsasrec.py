@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genrec.errors import GenrecError, at_least
 from genrec.recommenders.sasrec import SASRecNetwork
-from genrec.recommenders.sequences import ItemSequences, next_items, share_width
+from genrec.recommenders.sequences import AttentiveSequences, next_items
 from genrec.types import Batch
 
 
@@ -40,7 +40,7 @@ def calibrated(t: float, share: float) -> float:
     return 1 - t * (1 - share)
 
 
-class GSASRec(ItemSequences):
+class GSASRec(AttentiveSequences):
     """gSASRec as a recommender; train it with ``SequenceData(samples="users")``.
 
     A step holds R x `drawn` vectors, for R positions.
@@ -72,13 +72,10 @@ class GSASRec(ItemSequences):
         max_history: int = 50,
         ks: Sequence[int] = (5, 10),
     ) -> None:
-        super().__init__(max_history, lr, ks)
-        at_least(1, "GSASRec", dim=dim, blocks=blocks, heads=heads, drawn=drawn)
-        at_least(0, "GSASRec", dropout=dropout)
+        super().__init__(dim, blocks, heads, dropout, max_history, lr, ks)
+        at_least(1, "GSASRec", drawn=drawn)
         if not 0 <= t <= 1:
             raise GenrecError(f"GSASRec's `t` lies between 0 and 1, got {t}")
-        share_width("GSASRec", dim, heads)
-        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
         self.drawn = drawn
         self.t = t
 

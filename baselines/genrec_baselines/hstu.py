@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genrec.errors import GenrecError, at_least
+from genrec.errors import GenrecError
 from genrec.losses import Negatives
-from genrec.recommenders.sequences import INIT_STD, ItemNetwork, ItemSequences, next_items, placed, share_width
+from genrec.recommenders.sequences import INIT_STD, AttentiveSequences, ItemNetwork, next_items, placed
 from genrec.types import PAD, Batch
 
 BUCKETS = 128
@@ -114,7 +114,7 @@ class HSTUNetwork(ItemNetwork):
         return x
 
 
-class HSTU(ItemSequences):
+class HSTU(AttentiveSequences):
     """HSTU as a recommender; train it with ``SequenceData(samples="users")``.
 
     Args:
@@ -145,11 +145,7 @@ class HSTU(ItemSequences):
         ks: Sequence[int] = (5, 10),
         negatives: Negatives | None = None,
     ) -> None:
-        super().__init__(max_history, lr, ks, negatives)
-        at_least(1, "HSTU", dim=dim, blocks=blocks, heads=heads)
-        at_least(0, "HSTU", dropout=dropout)
-        share_width("HSTU", dim, heads)
-        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
+        super().__init__(dim, blocks, heads, dropout, max_history, lr, ks, negatives)
         self.times = times
         self._batch: Batch | None = None
 

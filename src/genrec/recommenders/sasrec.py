@@ -18,11 +18,11 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from genrec.data import Dataset, InMemory, SequenceData
-from genrec.errors import GenrecError, at_least
+from genrec.errors import GenrecError
 from genrec.evaluation.metrics import main
 from genrec.losses import Negatives
 from genrec.recommenders.epoch_lines import EpochLines
-from genrec.recommenders.sequences import INIT_STD, ItemNetwork, ItemSequences, next_items, placed, share_width
+from genrec.recommenders.sequences import INIT_STD, AttentiveSequences, ItemNetwork, next_items, placed
 from genrec.types import PAD, Batch
 
 EPS = 1e-8
@@ -91,7 +91,7 @@ class SASRecNetwork(ItemNetwork):
         return self.norm(x) * real[..., None]
 
 
-class SASRec(ItemSequences):
+class SASRec(AttentiveSequences):
     """SASRec as a recommender; train it with ``SequenceData(samples="users")``.
 
     Args:
@@ -121,13 +121,9 @@ class SASRec(ItemSequences):
         ks: Sequence[int] = (5, 10),
         negatives: Negatives | None = None,
     ) -> None:
-        super().__init__(max_history, lr, ks, negatives)
+        super().__init__(dim, blocks, heads, dropout, max_history, lr, ks, negatives)
         if negatives is not None and loss != "ce":
             raise GenrecError(f"SASRec's `loss: {loss}` draws its own negative: leave out `negatives`, or use `ce`")
-        at_least(1, "SASRec", dim=dim, blocks=blocks, heads=heads)
-        at_least(0, "SASRec", dropout=dropout)
-        share_width("SASRec", dim, heads)
-        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
         self.loss = loss
         self.objective = {"ce": self.softmax, "bce": self._binary}[loss]
 

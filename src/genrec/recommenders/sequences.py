@@ -157,6 +157,44 @@ class ItemSequences(RankingModule):
         return torch.optim.Adam(self.parameters(), lr=self.lr, betas=(0.9, 0.98))
 
 
+class AttentiveSequences(ItemSequences):
+    """An `ItemSequences` whose network is blocks of attention.
+
+    Args:
+        dim: d.
+        blocks: of attention.
+        heads: attention heads, which share the width equally.
+        dropout: everywhere.
+        max_history: see `ItemSequences`.
+        lr: see `ItemSequences`.
+        ks: see `ItemSequences`.
+        negatives: see `ItemSequences`.
+
+    Raises:
+        GenrecError: if a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        blocks: int,
+        heads: int,
+        dropout: float,
+        max_history: int,
+        lr: float,
+        ks: Sequence[int],
+        negatives: Negatives | None = None,
+    ) -> None:
+        super().__init__(max_history, lr, ks, negatives)
+        at_least(1, self.method, dim=dim, blocks=blocks, heads=heads)
+        at_least(0, self.method, dropout=dropout)
+        if dim % heads:
+            raise GenrecError(
+                f"{self.method}: {heads} heads cannot share a width of {dim} equally: give a `dim` they divide"
+            )
+        self.dim, self.blocks, self.heads, self.dropout = dim, blocks, heads, dropout
+
+
 def next_items(states: Tensor, batch: Batch) -> Positions:
     """Every position of the histories predicts the item after it; the last one predicts the target.
 
@@ -179,13 +217,3 @@ def placed(vectors: Tensor, positions: nn.Embedding) -> Tensor:
     """
     slots = torch.arange(-vectors.shape[1], 0, device=vectors.device) + positions.num_embeddings
     return vectors * positions.embedding_dim**0.5 + positions(slots)
-
-
-def share_width(method: str, dim: int, heads: int) -> None:
-    """See to it that heads of attention get equal parts of the width.
-
-    Raises:
-        GenrecError: if they do not.
-    """
-    if dim % heads:
-        raise GenrecError(f"{method}: {heads} heads cannot share a width of {dim} equally: give a `dim` they divide")

@@ -20,6 +20,8 @@ from genrec.assets import FSQCodes, ItemCodes, PQCodes, RQKMeansCodes, RQVAECode
 from genrec.assets.codes.balance import share_out
 from genrec.data import Catalog, Dataset, Ragged
 from genrec.errors import GenrecError
+from genrec.io.folders import folder_of
+from genrec.testing import tiny_dataset
 
 RESIDUAL = RQKMeansCodes(levels=3, size=8, seed=0)
 PRODUCT = PQCodes(digits=4, size=8, dim=16, rotate=False, seed=0)
@@ -303,3 +305,22 @@ def test_no_more_items_are_fitted_to_than_is_said(recipe: ItemCodes, tmp_path: P
 
     np.testing.assert_allclose(built["mean"], text[chosen].mean(0), atol=1e-5)
     assert len(built["codes"]) == 300
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder"),
+    [
+        (RVQCodes(), "codes-rvq-be383b21746260e5"),
+        (RVQCodes(fit_items="warm"), "codes-rvq-03d2c2127b0aa27d"),
+        (FSQCodes(), "codes-fsq-483f31afcc65578c"),
+        (FSQCodes(fit_items="warm"), "codes-fsq-bcba4b4854a221ff"),
+        (RQKMeansCodes(), "codes-rqkmeans-7c6de4945000636a"),
+        (RQKMeansCodes(fit_items="warm"), "codes-rqkmeans-a70499e370678cd1"),
+        (PQCodes(), "codes-pq-a1e022efcece8f62"),
+        (PQCodes(fit_items="warm"), "codes-pq-12bd74b9b6b2821c"),
+    ],
+)
+def test_codes_that_were_made_are_found_again(recipe: ItemCodes, folder: str) -> None:
+    """Whatever the order in which a recipe has its parameters."""
+    fingerprint = {"asset": recipe.name, **recipe.fingerprint(tiny_dataset())}
+    assert folder_of(Path(), recipe.name, fingerprint).name == folder

@@ -7,8 +7,8 @@ Zeghidour et al., "SoundStream", 2021, arXiv 2107.03312, Algorithm 1. By vector-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,10 @@ from torch import Tensor
 from genrec import devices
 from genrec.assets.codes.centres import enough, nearest
 from genrec.assets.codes.diagnostics import report
-from genrec.assets.codes.fitted import FitItems, check_grid, drawn, fitted_rows, hash_fitted, lost
+from genrec.assets.codes.fitted import FittedCodes, check_grid, lost
 from genrec.assets.codes.fitting import batches
 from genrec.assets.codes.library import quantizers
 from genrec.assets.codes.residual import quantize
-from genrec.assets.recipe import TEXT, ItemCodes
 from genrec.data import Dataset
 from genrec.errors import GenrecError, at_least
 from genrec.seeds import number
@@ -32,7 +31,7 @@ FIRST = 16
 
 
 @dataclass(frozen=True)
-class RVQCodes(ItemCodes):
+class RVQCodes(FittedCodes):
     """Centres of the embeddings, then of what each level leaves unexplained, as moving averages of their items.
 
     Items may share their codes.
@@ -57,13 +56,10 @@ class RVQCodes(ItemCodes):
     reset_below: float = 0.1
     steps: int = 1_000
     batch_size: int = 1024
-    source: str = TEXT
-    fit_items: FitItems = "all"
-    items: int = 200_000
-    seed: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, "RVQCodes", items=self.items, steps=self.steps, batch_size=self.batch_size)
+        super().__post_init__()
+        at_least(1, "RVQCodes", steps=self.steps, batch_size=self.batch_size)
         check_grid("RVQCodes", self.levels, self.size, 1)
         if not (0 <= self.decay < 1 and 0 <= self.reset_below < 1):
             raise GenrecError(
@@ -77,18 +73,9 @@ class RVQCodes(ItemCodes):
         return "codes-rvq"
 
     @property
-    def sources(self) -> Sequence[str]:
-        """See `FromEmbeddings.sources`."""
-        return (self.source,)
-
-    @property
     def length(self) -> int:
         """See `ItemCodes.length`."""
         return self.levels
-
-    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `FromEmbeddings.fingerprint`."""
-        return {**asdict(self), **hash_fitted(self.fit_items, dataset)}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `FromEmbeddings.build`; with ``mean`` [d] and ``codebooks`` [L, size, d].
@@ -96,7 +83,7 @@ class RVQCodes(ItemCodes):
         Raises:
             GenrecError: if the package that does it is not installed.
         """
-        table = embeddings[self.source][drawn(fitted_rows(self.fit_items, dataset), self.items, number(self.seed))]
+        table = self.table(dataset, embeddings)
         mean = table.mean(0)
         built = {"mean": mean, "codebooks": self._codebooks(enough(table - mean, self.size))}
         codes = quantize(embeddings[self.source], built, nearest)

@@ -1,15 +1,17 @@
-"""Which items a quantiser is fitted to, and in what parts it is applied to all."""
+"""Which items a quantiser is fitted to, and in what parts it is applied to all; what its recipes share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 
-from genrec.assets.recipe import hash_arrays
+from genrec.assets.recipe import TEXT, ItemCodes, hash_arrays
 from genrec.data import Dataset
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, at_least
+from genrec.seeds import number
 
 FitItems = Literal["all", "warm"]
 MOST = 2**20
@@ -57,3 +59,36 @@ def parts_of(table: np.ndarray) -> Iterator[np.ndarray]:
 def lost(points: np.ndarray, rest: np.ndarray) -> float:
     """The share of the variance of points [n, d] that is lost where codes leave a rest [n, d] of them unsaid."""
     return float(np.square(rest).sum() / max(np.square(points - points.mean(0)).sum(), 1e-12))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedCodes(ItemCodes):
+    """Codes of one table of embeddings, by something that is fitted to a draw of its rows.
+
+    Args:
+        source: the embeddings that are quantised, by name.
+        fit_items: "warm" fits to the items of the training split alone, and names the others as if they were new.
+        items: at most so many, drawn at random, are fitted to; all get codes.
+        seed: of all that is drawn; None is the run's.
+    """
+
+    source: str = TEXT
+    fit_items: FitItems = "all"
+    items: int = 200_000
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, type(self).__name__, items=self.items)
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """See `FromEmbeddings.sources`."""
+        return (self.source,)
+
+    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
+        """See `FromEmbeddings.fingerprint`."""
+        return {**asdict(self), **hash_fitted(self.fit_items, dataset)}
+
+    def table(self, dataset: Dataset, embeddings: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The rows [n, d] that are fitted to."""
+        return embeddings[self.source][drawn(fitted_rows(self.fit_items, dataset), self.items, number(self.seed))]

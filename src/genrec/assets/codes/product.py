@@ -7,8 +7,8 @@ et al., "Optimized Product Quantization", CVPR 2013. RPG names items so (Hou et 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,9 @@ import torch
 
 from genrec.assets.codes.centres import centres, enough, nearest
 from genrec.assets.codes.diagnostics import report
-from genrec.assets.codes.fitted import FitItems, check_grid, drawn, fitted_rows, hash_fitted, lost, parts_of
-from genrec.assets.recipe import TEXT, ItemCodes
+from genrec.assets.codes.fitted import FittedCodes, check_grid, lost, parts_of
 from genrec.data import Dataset
-from genrec.errors import GenrecError, at_least
+from genrec.errors import GenrecError
 from genrec.seeds import number
 
 SILENT = 1e-6
@@ -29,7 +28,7 @@ ROTATIONS = 20
 
 
 @dataclass(frozen=True)
-class PQCodes(ItemCodes):
+class PQCodes(FittedCodes):
     """Every part of an embedding gets the nearest of ``size`` centres, found by k-means. Items may share all codes.
 
     Args:
@@ -50,13 +49,9 @@ class PQCodes(ItemCodes):
     dim: int = 512
     whiten: bool = True
     rotate: bool = True
-    source: str = TEXT
-    fit_items: FitItems = "all"
-    items: int = 200_000
-    seed: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, "PQCodes", items=self.items)
+        super().__post_init__()
         check_grid("PQCodes", self.digits, self.size, 1)
         if self.rotate and self.size & (self.size - 1):
             raise GenrecError(f"PQCodes with a rotation needs a power of two as size, such as 256, got {self.size}")
@@ -67,18 +62,9 @@ class PQCodes(ItemCodes):
         return "codes-pq"
 
     @property
-    def sources(self) -> Sequence[str]:
-        """See `FromEmbeddings.sources`."""
-        return (self.source,)
-
-    @property
     def length(self) -> int:
         """See `ItemCodes.length`."""
         return self.digits
-
-    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `FromEmbeddings.fingerprint`."""
-        return {**asdict(self), **hash_fitted(self.fit_items, dataset)}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `FromEmbeddings.build`; with ``mean`` [d], ``axes`` [d', d] and ``centres`` [m, size, d' / m].
@@ -86,7 +72,7 @@ class PQCodes(ItemCodes):
         Raises:
             GenrecError: if the embeddings cannot be cut into so many parts.
         """
-        table = embeddings[self.source][drawn(fitted_rows(self.fit_items, dataset), self.items, number(self.seed))]
+        table = self.table(dataset, embeddings)
         built = self._components(table)
         points = _mapped(table, built)
         if self.rotate:

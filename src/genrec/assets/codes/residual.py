@@ -6,8 +6,8 @@ al., "QARM", 2024, arXiv 2411.11739; with clusters of equal sizes: Deng et al., 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,8 @@ import torch
 from genrec.assets.codes.balance import share_out
 from genrec.assets.codes.centres import centres, nearest
 from genrec.assets.codes.diagnostics import report
-from genrec.assets.codes.fitted import FitItems, check_grid, drawn, fitted_rows, hash_fitted, lost, parts_of
-from genrec.assets.recipe import TEXT, ItemCodes
+from genrec.assets.codes.fitted import FittedCodes, check_grid, lost, parts_of
 from genrec.data import Dataset
-from genrec.errors import at_least
 from genrec.seeds import number
 
 ROUNDS = 10
@@ -27,7 +25,7 @@ ROUNDS = 10
 
 
 @dataclass(frozen=True)
-class RQKMeansCodes(ItemCodes):
+class RQKMeansCodes(FittedCodes):
     """k-means (faiss) of the embeddings, then of what each level leaves unexplained. Items may share their codes.
 
     Args:
@@ -44,13 +42,9 @@ class RQKMeansCodes(ItemCodes):
     levels: int = 3
     size: int = 256
     balanced: bool = False
-    source: str = TEXT
-    fit_items: FitItems = "all"
-    items: int = 200_000
-    seed: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, "RQKMeansCodes", items=self.items)
+        super().__post_init__()
         check_grid("RQKMeansCodes", self.levels, self.size, 1)
 
     @property
@@ -59,22 +53,13 @@ class RQKMeansCodes(ItemCodes):
         return "codes-rqkmeans"
 
     @property
-    def sources(self) -> Sequence[str]:
-        """See `FromEmbeddings.sources`."""
-        return (self.source,)
-
-    @property
     def length(self) -> int:
         """See `ItemCodes.length`."""
         return self.levels
 
-    def fingerprint(self, dataset: Dataset) -> dict[str, object]:
-        """See `FromEmbeddings.fingerprint`."""
-        return {**asdict(self), **hash_fitted(self.fit_items, dataset)}
-
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `FromEmbeddings.build`; with ``mean`` [d] and ``codebooks`` [L, size, d]."""
-        table = embeddings[self.source][drawn(fitted_rows(self.fit_items, dataset), self.items, number(self.seed))]
+        table = self.table(dataset, embeddings)
         mean, books = table.mean(0), []
         residual = table - mean
         for level in range(self.levels):

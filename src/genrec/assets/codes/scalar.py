@@ -8,7 +8,7 @@ stand side by side, none is the rest of another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,18 @@ from torch import Tensor, nn
 
 from genrec import devices
 from genrec.assets.codes.diagnostics import report
-from genrec.assets.codes.fitted import PART, FitItems, check_grid, drawn, fitted_rows, hash_fitted, parts_of
+from genrec.assets.codes.fitted import PART, FittedCodes, check_grid, parts_of
 from genrec.assets.codes.fitting import CLIP, WEIGHT_DECAY, batches
 from genrec.assets.codes.layers import HIDDEN, mlp
 from genrec.assets.codes.library import quantizers
 from genrec.assets.codes.rqvae import CONSTANT
-from genrec.assets.recipe import TEXT, ItemCodes
 from genrec.data import Dataset
 from genrec.errors import GenrecError, at_least
 from genrec.seeds import number
 
 
 @dataclass(frozen=True)
-class FSQCodes(ItemCodes):
+class FSQCodes(FittedCodes):
     """Latents of an auto-encoder of the embeddings, rounded. Items may share their codes.
 
     Args:
@@ -51,13 +50,10 @@ class FSQCodes(ItemCodes):
     steps: int = 4_000
     batch_size: int = 1024
     lr: float = 1e-3
-    source: str = TEXT
-    fit_items: FitItems = "all"
-    items: int = 200_000
-    seed: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, "FSQCodes", items=self.items, steps=self.steps, batch_size=self.batch_size)
+        super().__post_init__()
+        at_least(1, "FSQCodes", steps=self.steps, batch_size=self.batch_size)
         at_least(0, "FSQCodes", lr=self.lr)
         if not self.grid or min(self.grid) < 3:
             raise GenrecError(f"the grid of FSQCodes has 3 values or more in each dimension, got {list(self.grid)}")
@@ -67,11 +63,6 @@ class FSQCodes(ItemCodes):
     def name(self) -> str:
         """See `Asset.name`."""
         return "codes-fsq"
-
-    @property
-    def sources(self) -> Sequence[str]:
-        """See `FromEmbeddings.sources`."""
-        return (self.source,)
 
     @property
     def length(self) -> int:
@@ -85,7 +76,7 @@ class FSQCodes(ItemCodes):
 
     def fingerprint(self, dataset: Dataset) -> dict[str, object]:
         """See `FromEmbeddings.fingerprint`."""
-        return {**asdict(self), "grid": list(self.grid), **hash_fitted(self.fit_items, dataset)}
+        return {**super().fingerprint(dataset), "grid": list(self.grid)}
 
     def build(self, dataset: Dataset, folder: Path, embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `FromEmbeddings.build`; with the auto-encoder's weights, and ``mean`` and ``std`` [d] of the embeddings.
@@ -93,7 +84,7 @@ class FSQCodes(ItemCodes):
         Raises:
             GenrecError: if the package that does it is not installed.
         """
-        table = embeddings[self.source][drawn(fitted_rows(self.fit_items, dataset), self.items, number(self.seed))]
+        table = self.table(dataset, embeddings)
         std = table.std(0)
         scale = {"mean": table.mean(0), "std": np.where(std < CONSTANT, 1, std).astype(np.float32)}
         network = self._trained(torch.from_numpy(_scaled(table, scale)))

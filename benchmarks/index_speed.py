@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     faiss.omp_set_num_threads(options.threads)
-    items, width = (2000, 32) if options.tiny else (options.items, options.width)
+    items, width = (1000, 16) if options.tiny else (options.items, options.width)
     with TemporaryDirectory(dir=options.scratch) as scratch:
         file = Path(scratch) / "items"
         if options.run:

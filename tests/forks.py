@@ -12,9 +12,12 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 _PROCESSES = get_context("forkserver")
-# All are forked from one that has imported these, and has done nothing else.
+# All are forked from one that has imported these, and has done nothing else: what most commands need, soon or late.
 _PROCESSES.set_forkserver_preload(
-    ["genrec.training.command", "genrec.serving.served", "genrec_baselines", "transformers.models.t5.modeling_t5"]
+    [
+        *("genrec.training.command", "genrec.serving.served", "genrec_baselines", "transformers.models.t5.modeling_t5"),
+        *("peft", "pyarrow", "sklearn.feature_extraction.text", "tensorboard.summary"),
+    ]
 )
 
 

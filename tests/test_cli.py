@@ -30,7 +30,8 @@ from genrec.runs.results import load_results
 from . import forks
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
-QUICK = [*SMALL, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+CF = "--assets.cf.init_args.max_epochs=2"
+QUICK = [*SMALL, CF, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 METRICS = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -270,7 +271,7 @@ def test_an_identifier_of_ones_own_is_one_file_and_one_config(here: Path) -> Non
 @pytest.mark.usefixtures("embedded")
 def test_a_killed_fit_leaves_whole_files_and_goes_on(here: Path) -> None:
     command = ["fit", "--config", "synthetic_setrec.yaml", *QUICK]
-    command += ["--trainer.max_epochs=6", "--early_stopping.patience=6"]
+    command += ["--trainer.max_epochs=4", "--early_stopping.patience=4"]
     process = forks.start("-m", "genrec", *command)
     deadline = time.monotonic() + 300
     while len(list(here.glob("runs/synthetic_setrec/*/checkpoints/last.ckpt"))) == 0:
@@ -288,11 +289,11 @@ def test_a_killed_fit_leaves_whole_files_and_goes_on(here: Path) -> None:
     main([*command, "--ckpt_path=last"])
     assert [path.name for path in (here / "runs" / "synthetic_setrec").iterdir()] == [run.name]
     fit = json.loads((run / "fit.json").read_text())
-    assert fit["epochs"] == 6
+    assert fit["epochs"] == 4
     assert fit["examples"] > checkpoint["callbacks"]["Throughput"]["examples"] > 0
     curves = [pl.read_csv(path / "metrics.csv") for path in sorted((run / "logs").iterdir())]
     resumed = curves[-1].filter(pl.col("val/loss").is_not_null())["epoch"].to_list()
-    assert resumed == list(range(checkpoint["epoch"] + 1, 6)), "no epoch is trained twice"
+    assert resumed == list(range(checkpoint["epoch"] + 1, 4)), "no epoch is trained twice"
 
 
 @pytest.mark.usefixtures("embedded")

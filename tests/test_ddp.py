@@ -14,7 +14,11 @@ from genrec.runs import layout
 
 from .pair import run_pair
 
-SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
+SMALL = [
+    "--data.source.init_args.users=100",
+    "--data.source.init_args.items=140",
+    "--assets.cf.init_args.max_epochs=2",
+]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 # Adam makes steps of the same size out of gradients that are all but zero, so rounding errors grow: double precision.
 EXACT = ["--model.init_args.backbone.init_args.sizes.dropout_rate=0", "--trainer.precision=64-true"]

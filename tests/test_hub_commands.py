@@ -106,9 +106,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("strategy", "launcher"), [("ddp", ()), ("fsdp", ()), ("ddp", TORCHRUN)], ids=["ddp", "fsdp", "torchrun"]
-)
+@pytest.mark.parametrize(("strategy", "launcher"), [("ddp", ()), ("fsdp", TORCHRUN)], ids=["ddp", "torchrun, fsdp"])
 def test_two_processes(
     strategy: str, launcher: tuple[str, ...], toys: Path, hub: HubServer, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,7 @@ class Size:
     tiny: bool = False
 
 
-TINY = Size(items=300, users=200, ranked=60, batch=16, packed_batch=8, warm_up=2, steps=3, many=2_000, tiny=True)
+TINY = Size(items=200, users=100, ranked=30, batch=8, packed_batch=4, warm_up=1, steps=2, many=500, tiny=True)
 
 
 @dataclass(frozen=True)

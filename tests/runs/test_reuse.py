@@ -20,6 +20,7 @@ from genrec.runs.results import load_run
 from genrec.seeds import closed
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140", "--trainer.max_epochs=1"]
+SMALL += ["--assets.cf.init_args.max_epochs=1"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 IDENTIFIER = "model.init_args.identifier.init_args"
 

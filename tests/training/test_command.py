@@ -32,6 +32,7 @@ TINY = (
     "data: {batch_size: 9, source: {init_args: {users: 60, items: 120}}}\n"
     "trainer: {enable_progress_bar: false, enable_model_summary: false, logger: csv}\n"
 )
+SETREC = TINY + "assets: {cf: {init_args: {max_epochs: 1}}}\n"
 BATCHES = 7
 """Of an epoch."""
 
@@ -41,7 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "tiny.yaml").write_text("compose: [synthetic_sasrec.yaml]\n" + TINY)
-    (tmp_path / "setrec.yaml").write_text("compose: [synthetic_setrec.yaml]\n" + TINY)
+    (tmp_path / "setrec.yaml").write_text("compose: [synthetic_setrec.yaml]\n" + SETREC)
     yield tmp_path
     torch.set_float32_matmul_precision("highest")
 

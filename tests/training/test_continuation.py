@@ -42,6 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for model in ("sasrec", "dreamrec"):
         config = {"compose": [f"synthetic_{model}.yaml"], "trainer": {"callbacks": [callback]}}
         config["data"] = {"source": {"init_args": {"users": 150, "items": 140}}}
+        config["assets"] = {"cf": {"init_args": {"max_epochs": 2}}}
         (tmp_path / f"{model}.yaml").write_text(yaml.safe_dump(config))
     return tmp_path
 

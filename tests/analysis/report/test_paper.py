@@ -51,6 +51,22 @@ def test_leave_one_out_is_a_protocol_of_its_own() -> None:
     assert paper.published("beauty_loo", "SETRec", "t5-small") is None
 
 
+def test_the_docs_have_the_same_numbers() -> None:
+    """The italic rows of the table below leave-one-out, a column per data set, and no number of the file is missing."""
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| *")]
+    written = {
+        (f"{name}_loo", method.strip("*")): [float(number) for number in cell.split()]
+        for method, *cells in rows
+        for name, cell in zip(("beauty", "sports", "toys"), cells, strict=True)
+        if cell
+    }
+    contents = yaml.safe_load(Path(paper.__file__).with_name("leave_one_out.yaml").read_text(encoding="utf-8"))
+    (table,) = contents["tables"]
+    published = {(name, method): row["all"] for name, rows in table["results"].items() for method, row in rows.items()}
+    assert written == published
+
+
 def test_what_was_not_published() -> None:
     assert paper.published("games", "SETRec", "t5-small") is None
     assert paper.published("toys", "SASRec", "t5-small") is None

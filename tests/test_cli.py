@@ -30,8 +30,8 @@ from genrec.runs.results import load_results
 from . import forks
 
 SMALL = ["--data.source.init_args.users=150", "--data.source.init_args.items=140"]
-CF = "--assets.cf.init_args.max_epochs=2"
-QUICK = [*SMALL, CF, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+SHORT = ["--data.max_history=6", "--assets.cf.init_args.max_epochs=2"]
+QUICK = [*SMALL, *SHORT, "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 METRICS = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,7 +87,8 @@ def complaint(capsys: pytest.CaptureFixture[str], command: str, *more: str) -> s
 
 
 def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=2 --seed_everything=43", *QUICK)
+    often = "--trainer.log_every_n_steps=4"
+    genrec("fit --config synthetic_setrec.yaml --trainer.max_epochs=2 --seed_everything=43", often, *QUICK)
     (run,) = (here / "runs" / "synthetic_setrec").iterdir()
     assert {path.name for path in run.iterdir()} == {"checkpoints", "config.yaml", "fit.json", "logs", "tensorboard"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

@@ -18,6 +18,7 @@ SMALL = [
     "--data.source.init_args.users=100",
     "--data.source.init_args.items=140",
     "--assets.cf.init_args.max_epochs=2",
+    "--data.max_history=6",
 ]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 # Adam makes steps of the same size out of gradients that are all but zero, so rounding errors grow: double precision.

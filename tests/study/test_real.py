@@ -31,6 +31,8 @@ set:
   trainer.max_epochs: 1
   data.source.init_args.users: 150
   data.source.init_args.items: 140
+  data.max_history: 6
+  data.batch_size: 72
   assets.cf.init_args.max_epochs: 2
 """
 

@@ -41,7 +41,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     callback = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": every}
     for model in ("sasrec", "dreamrec"):
         config = {"compose": [f"synthetic_{model}.yaml"], "trainer": {"callbacks": [callback]}}
-        config["data"] = {"source": {"init_args": {"users": 150, "items": 140}}}
+        config["data"] = {"source": {"init_args": {"users": 150, "items": 140}}, "max_history": 6}
         config["assets"] = {"cf": {"init_args": {"max_epochs": 2}}}
         (tmp_path / f"{model}.yaml").write_text(yaml.safe_dump(config))
     return tmp_path

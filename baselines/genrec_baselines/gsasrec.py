@@ -1,15 +1,16 @@
 """gSASRec: SASRec that is told apart from many drawn items, with a loss that does not believe itself too sure.
 
 Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative Sampling",
-RecSys 2023, arXiv 2308.07192; reference implementation github.com/asash/gSASRec-pytorch. Unlike there, negatives are
-drawn among the items of the training split, so that cold items keep their initial vectors. An item of the user's own
-may be drawn, as there.
+RecSys 2023, arXiv 2308.07192; reference implementation github.com/asash/gSASRec-pytorch. As there, negatives are drawn
+from the whole catalogue: a score says how probable an item is, and one that was never told from anything would stand
+above all that were. An item of the user's own may be drawn, as there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -88,8 +89,9 @@ class GSASRec(AttentiveSequences):
         states, following, weight = next_items(self._network(batch.history), batch)
         items = self._network.items
         positive = (states * items(following)).sum(-1)
-        negative = (items(self.draw_warm(len(states), self.drawn)) @ states[..., None])[..., 0]
+        count = len(self.dataset.catalog)
+        drawn = torch.randint(count, (len(states), self.drawn), device=states.device)
+        negative = (items(drawn) @ states[..., None])[..., 0]
         # With a catalogue smaller than what is drawn, items are drawn twice, and none is left out.
-        others = max(1, int((self.dataset.frequency > 0).sum()) - 1)
-        beta = calibrated(self.t, min(1.0, self.drawn / others))
+        beta = calibrated(self.t, min(1.0, self.drawn / max(1, count - 1)))
         return (gbce(positive, negative, beta) * weight).sum()

@@ -126,6 +126,7 @@ class SASRec(AttentiveSequences):
             raise GenrecError(f"SASRec's `loss: {loss}` draws its own negative: leave out `negatives`, or use `ce`")
         self.loss = loss
         self.objective = {"ce": self.softmax, "bce": self._binary}[loss]
+        self._warm: Tensor | None = None
 
     def make_network(self, items: int) -> SASRecNetwork:
         """See `ItemSequences.make_network`."""
@@ -138,7 +139,9 @@ class SASRec(AttentiveSequences):
     def _binary(self, states: Tensor, following: Tensor, weight: Tensor) -> Tensor:
         # A negative among the items of the training split, so that cold items keep their initial vectors. Unlike the
         # original, an item of the user's own may be drawn: rare in a real catalogue, and no user's list is searched.
-        negative = self.draw_warm(len(following))
+        if self._warm is None or self._warm.device != self.device:
+            self._warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(self.device)
+        negative = self._warm[torch.randint(len(self._warm), (len(following),), device=self.device)]
         scores = [(states * self._network.items(items)).sum(-1) for items in (following, negative)]
         return ((F.softplus(-scores[0]) + F.softplus(scores[1])) * weight).sum()
 

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +82,6 @@ class ItemSequences(RankingModule):
         self.negatives = negatives
         self.sampler: NegativeSampler | None = None
         self.network: ItemNetwork | None = None
-        self._warm: Tensor | None = None
 
     @abstractmethod
     def make_network(self, items: int) -> ItemNetwork:
@@ -132,12 +130,6 @@ class ItemSequences(RankingModule):
             drawn = self.sampler.draw(following, weight > 0)
             return sampled_cross_entropy(states, items, following, weight.to(states), drawn)
         return linear_cross_entropy(states, items, following, weight.to(states))
-
-    def draw_warm(self, *shape: int) -> Tensor:
-        """Items of the training split, all equally likely: whoever compares with them leaves cold items alone."""
-        if self._warm is None or self._warm.device != self.device:
-            self._warm = torch.from_numpy(np.flatnonzero(self.dataset.warm)).to(self.device)
-        return self._warm[torch.randint(len(self._warm), shape, device=self.device)]
 
     @property
     def _network(self) -> ItemNetwork:

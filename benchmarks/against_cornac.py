@@ -89,9 +89,10 @@ def ours(method: str, options: argparse.Namespace) -> None:
     dataset = chosen_users(made.data.dataset, options)
     bound = assets.bind(dataset)
     vectors = bound.text.numpy()
-    start = time.perf_counter()
     bound.codes(model.identifier.codes if method == "tiger" else model.identifier.recipe)
-    seconds = {"codes": time.perf_counter() - start}
+    (codes,) = (name for name, *_ in bound.asked() if name.startswith("codes-"))
+    # As was told when they were made, which may have been in another run.
+    seconds = {"codes": json.loads((assets.store.root / codes / "manifest.json").read_text())["seconds"]}
     samples = "prefixes" if method == "tiger" else "windows"
     data = SequenceData(InMemory(dataset), batch_size=batch_of(method), samples=samples, max_history=HISTORY,
                         empty_history=False)  # fmt: skip

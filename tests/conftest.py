@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from genrec.data import Dataset, Release
+
+from .forks import NEEDED
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)
@@ -20,6 +24,15 @@ settings.load_profile("untimed")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first: where several workers share the tests, none waits for another's last one."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """In a worker that has thousands of tests before it, what is imported is not looked through for garbage again."""
+    if hasattr(session.config, "workerinput"):
+        for module in NEEDED:
+            import_module(module)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

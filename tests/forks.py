@@ -11,14 +11,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+NEEDED = [
+    *("genrec.training.command", "genrec.serving.served", "genrec_baselines", "transformers.models.t5.modeling_t5"),
+    *("peft", "pyarrow", "sklearn.feature_extraction.text", "tensorboard.summary"),
+]
+"""What most commands import, soon or late."""
+
 _PROCESSES = get_context("forkserver")
-# All are forked from one that has imported these, and has done nothing else: what most commands need, soon or late.
-_PROCESSES.set_forkserver_preload(
-    [
-        *("genrec.training.command", "genrec.serving.served", "genrec_baselines", "transformers.models.t5.modeling_t5"),
-        *("peft", "pyarrow", "sklearn.feature_extraction.text", "tensorboard.summary"),
-    ]
-)
+# All are forked from one that has imported these, and has done nothing else.
+_PROCESSES.set_forkserver_preload(NEEDED)
 
 
 def start(*command: str, environment: Mapping[str, str] | None = None, output: str = os.devnull) -> BaseProcess:

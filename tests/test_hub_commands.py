@@ -93,7 +93,13 @@ def assert_tested(config: str, toys: Path, capsys: pytest.CaptureFixture[str]) -
     [
         ("toys_setrec.yaml", []),
         ("toys_setrec_qwen.yaml", []),
-        ("toys_tiger_qwen.yaml", ["--model.init_args.backbone.init_args.pretrained=Qwen/Qwen2.5-7B"]),
+        (
+            "toys_tiger_qwen.yaml",
+            [
+                "--model.init_args.backbone.init_args.pretrained=Qwen/Qwen2.5-7B",
+                "--model.init_args.identifier.init_args.codes.init_args.training.steps=100",
+            ],
+        ),
     ],
 )
 def test_fit_and_test(config: str, more: list[str], toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +108,7 @@ def test_fit_and_test(config: str, more: list[str], toys: Path, capsys: pytest.C
 
 
 RENDEZVOUS = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
-TORCHRUN = ("-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", "2", *RENDEZVOUS)
+TORCHRUN = (str(Path(__file__).with_name("torchrun.py")), "--nnodes", "1", "--nproc-per-node", "2", *RENDEZVOUS)
 
 
 @pytest.mark.slow

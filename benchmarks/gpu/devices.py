@@ -42,7 +42,7 @@ STEPS = 3
 
 def source(size: Size) -> Dataset:
     """The built-in shop, small, with random collaborative vectors."""
-    made_up = Synthetic(users=60 if size.tiny else 200, items=150).load("")
+    made_up = Synthetic(users=30 if size.tiny else 200, items=150).load("")
     return replace(made_up, cf=normal(len(made_up.catalog), CF_WIDTH))
 
 

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CPU    := https://download.pytorch.org/whl/cpu
-# Workers of one thread each, one more than cores; who is done takes tests from the others.
+# A worker for every core, each of one thread; who is done takes tests from the others.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: install quickstart test test-fast test-lowest lint docs clean

@@ -26,12 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: while a worker waits for processes, another has something to do."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_collection_finish(session: pytest.Session) -> None:
     """In a worker that has thousands of tests before it, what is imported is not looked through for garbage again."""
     if hasattr(session.config, "workerinput"):

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -16,16 +17,23 @@ import torch
 _VALUES = (int, float, bool, str, type(None), list, dict, tuple, torch.Tensor)
 
 
+def type_hints(cls: type) -> dict[str, Any]:
+    """The types that a class's own constructor names; none if it names what is imported for type checkers alone."""
+    # What makes the constructor of a data class leaves the names of its parents' modules as they are written there.
+    made = is_dataclass(cls) and vars(cls)["__dataclass_params__"].init
+    with suppress(NameError, AttributeError, TypeError):
+        return get_type_hints(cls if made else cls.__init__)  # type: ignore[misc]
+    return {}
+
+
 def parameters(cls: Any) -> dict[str, Any]:
     """The arguments of a class with their types; those that it passes on with ``**kwargs`` are its parents'."""
     found: dict[str, Any] = {}
     for each in inspect.getmro(cls):
         if "__init__" not in vars(each):
             continue
-        init, hints = vars(each)["__init__"], dict[str, Any]()
-        with suppress(NameError, AttributeError, TypeError):
-            hints = get_type_hints(init)
-        signature = inspect.signature(init).parameters
+        hints = type_hints(each)
+        signature = inspect.signature(vars(each)["__init__"]).parameters
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         names = [name for name, parameter in list(signature.items())[1:] if parameter.kind not in kinds]
         found = {**{name: hints.get(name, Any) for name in names}, **found}

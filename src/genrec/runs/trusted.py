@@ -24,14 +24,14 @@ from importlib.util import find_spec
 from inspect import isclass
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from genrec.assets import Asset, Assets, FromEmbeddings
 from genrec.backbones import Backbone
-from genrec.config.signatures import all_subclasses, cause, looked_for
+from genrec.config.signatures import all_subclasses, cause, looked_for, type_hints
 from genrec.data import Extra, SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
@@ -131,7 +131,7 @@ class _Reader:
         """What a constructor is given; what it does not know is looked at like everything else, and refused later."""
         if not isinstance(values, Mapping):
             self.refuse(key, f"holds the arguments of {cls.__name__}, not {values!r:.80}")
-        hints = _hints(cls)
+        hints = type_hints(cls)
         named = {self.name(name, key): value for name, value in values.items()}
         parts = {name: _parts(hints.get(name, Any)) for name in named}
         return {
@@ -256,14 +256,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(part)
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls.__init__)  # type: ignore[misc]
-    except (NameError, AttributeError):
-        # Of a plugin that imports for type checkers alone: nothing is known of its arguments.
-        return {}
 
 
 def _parts(hint: Any) -> list[Any]:

@@ -108,11 +108,13 @@ def test_fit_and_test(config: str, more: list[str], toys: Path, capsys: pytest.C
 
 
 RENDEZVOUS = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
-TORCHRUN = (str(Path(__file__).with_name("torchrun.py")), "--nnodes", "1", "--nproc-per-node", "2", *RENDEZVOUS)
+TORCHRUN = ("-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", "2", *RENDEZVOUS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "launcher"), [("ddp", ()), ("fsdp", TORCHRUN)], ids=["ddp", "torchrun, fsdp"])
+@pytest.mark.parametrize(
+    ("strategy", "launcher"), [("ddp", ()), ("fsdp", ()), ("ddp", TORCHRUN)], ids=["ddp", "fsdp", "torchrun"]
+)
 def test_two_processes(
     strategy: str, launcher: tuple[str, ...], toys: Path, hub: HubServer, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

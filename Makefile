@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CPU    := https://download.pytorch.org/whl/cpu
-# A worker for every core, each of one thread; who is done takes tests from the others.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# A worker for every core, each of one thread; who is done takes tests from the others. Byte code is kept even where the
+# shell forbids it: tests start hundreds of commands, and each would compile all that it imports.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: install quickstart test test-fast test-lowest lint docs clean
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from genrec.config.settings import changes
+from genrec.config.settings import changes, flat
 from genrec.study.settings import full_config
 
 
@@ -34,3 +34,28 @@ def test_changes_are_what_counts() -> None:
     new = {"trainer": {"max_epochs": 3, "enable_progress_bar": False}, "data": {"root": "b", "batch_size": 8}}
     assert changes(old, new) == ["trainer.max_epochs: 1 -> 3"]
     assert changes(old, {**old, "later": {"option": None}}) == []
+
+
+def without(config: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A config as a version wrote it that did not know these names."""
+    inner = {key: without(value, *names) if isinstance(value, dict) else value for key, value in config.items()}
+    return {key: value for key, value in inner.items() if key not in names}
+
+
+CODES = "--model.init_args.identifier.init_args.codes"
+
+
+def test_a_key_of_a_later_version_is_a_change_only_with_another_value_than_its_default() -> None:
+    """Of a class, of a data class inside one, and a list of numbers; what is in no class that is named may be one."""
+    of_old_days = ["--config", "toys_tiger_causal_small.yaml", CODES, "RQVAECodes"]
+    new = full_config(of_old_days)
+    old = without(new, "frozen_steps", "ks", "gradient", "new_rows")
+    assert {key.rpartition(".")[2] for key in flat(new).keys() - flat(old).keys()} == {
+        "frozen_steps", "ks", "gradient", "new_rows",
+    }  # fmt: skip
+    assert changes(old, new) == []
+    told = ["--model.init_args.frozen_steps=5", f"{CODES}.init_args.training.gradient=rotation"]
+    assert changes(old, full_config([*of_old_days, *told])) == [
+        "model.identifier.codes.training.gradient: None -> rotation", "model.frozen_steps: None -> 5",
+    ]  # fmt: skip
+    assert changes({**new, "data": without(new["data"], "batch_size")}, new) == ["data.batch_size: None -> 17"]

@@ -69,11 +69,29 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two whole configs, such as ``trainer.max_epochs: 1 -> 3``.
 
-    What counts is `decisive`.
+    What counts is `decisive`. A key that the old one does not have came in with a later version, whose default leaves
+    everything as it was: with that value it is no difference.
     """
-    before, after = decisive(old), decisive(new)
+    before, after, known = decisive(old), decisive(new), flat(old)
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
-        for key in dict.fromkeys([*flat(old), *flat(new)])
-        if before.get(key) != after.get(key)
+        for key in dict.fromkeys([*known, *flat(new)])
+        if before.get(key) != after.get(key) and (key in known or after[key] != _default(new, key))
     ]
+
+
+def _default(config: Mapping[str, Any], key: str) -> Any:
+    """What the class that takes a key has, if nothing is given; None where the config does not say which class."""
+    from genrec.config.signatures import default, find_class, only_class, parameters  # torch takes seconds
+
+    *above, name = key.split(".")
+    holder: Mapping[str, Any] = config
+    cls: type | None = None
+    for part in above:
+        inner = holder.get("init_args", holder).get(part)
+        if not isinstance(inner, Mapping):
+            return None
+        cls = find_class(inner.get("class_path")) or (only_class(parameters(cls).get(part)) if cls else None)
+        holder = inner
+    value = default(cls, name) if cls else None
+    return list(value) if isinstance(value, tuple) else value

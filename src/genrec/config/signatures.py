@@ -29,17 +29,30 @@ def type_hints(cls: type) -> dict[str, Any]:
 def parameters(cls: Any) -> dict[str, Any]:
     """The arguments of a class with their types; those that it passes on with ``**kwargs`` are its parents'."""
     found: dict[str, Any] = {}
-    for each in inspect.getmro(cls):
-        if "__init__" not in vars(each):
-            continue
+    for each, named in _signatures(cls):
         hints = type_hints(each)
-        signature = inspect.signature(vars(each)["__init__"]).parameters
-        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        names = [name for name, parameter in list(signature.items())[1:] if parameter.kind not in kinds]
-        found = {**{name: hints.get(name, Any) for name in names}, **found}
-        if not any(parameter.kind == kinds[1] for parameter in signature.values()):
-            break
+        found = {**{name: hints.get(name, Any) for name in named}, **found}
     return found
+
+
+def default(cls: Any, name: str) -> Any:
+    """What a class takes for an argument that is not given; None if there is no such argument, or it must be given."""
+    for _, named in _signatures(cls):
+        if name in named:
+            value = named[name].default
+            return None if value is inspect.Parameter.empty else value
+    return None
+
+
+def _signatures(cls: Any) -> Iterator[tuple[type, dict[str, inspect.Parameter]]]:
+    """The classes whose constructors a call goes through, the lowest first, with the arguments that each names."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for each in inspect.getmro(cls):
+        if "__init__" in vars(each):
+            signature = inspect.signature(vars(each)["__init__"]).parameters
+            yield each, {name: taken for name, taken in list(signature.items())[1:] if taken.kind not in kinds}
+            if not any(taken.kind == kinds[1] for taken in signature.values()):
+                return
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -63,6 +76,12 @@ def named_classes(hint: Any) -> Iterator[type]:
             yield from (each for inner in (part if isinstance(part, list) else [part]) for each in named_classes(inner))
         elif inspect.isclass(part) and part not in _VALUES:
             yield part
+
+
+def only_class(hint: Any) -> type | None:
+    """The class that a type hint names, where it names one alone."""
+    named = list(named_classes(hint))
+    return named[0] if len(named) == 1 else None
 
 
 def find_class(path: str | None) -> type | None:

@@ -29,6 +29,8 @@ BOARD = (
     "successors_toys_causal_small",
     "negatives_toys_causal_small",
     "quantisers_toys_causal_small",
+    "steps_toys_diffgrm_causal_small",
+    "open_toys_causal_small",
     "main_toys_small",
     "ablation_toys_small",
     "references_toys",

@@ -54,7 +54,7 @@ class SequenceData(L.LightningDataModule):
         source: where the data set comes from.
         root: the folder that the source's files are relative to.
         batch_size: training samples of a batch on average, per process: users, where a sample is all of a user.
-        rank_batch_size: users of a batch when ranking.
+        rank_batch_size: users of a batch when ranking; None is 256 where there is a GPU, and 32 where there is none.
         max_history: the most recent items of a user that are looked at.
         empty_history: train on first items too, predicted from nothing.
         samples: "prefixes" predicts every position of the last `max_history` training items; "windows" gives the same
@@ -87,7 +87,7 @@ class SequenceData(L.LightningDataModule):
         source: Source,
         root: str = "data",
         batch_size: int = 128,
-        rank_batch_size: int = 256,
+        rank_batch_size: int | None = None,
         max_history: int = 50,
         empty_history: bool = True,
         samples: Literal["prefixes", "windows", "users"] = "prefixes",
@@ -104,6 +104,9 @@ class SequenceData(L.LightningDataModule):
         for key, count, whole in (("val_users", val_users, "all users"), ("few_shot", few_shot, "all samples")):
             if count is not None and count < 1:
                 raise GenrecError(f"`{key}` is a positive number, or null for {whole}, not {count}")
+        if rank_batch_size is None:
+            # Beams of many users at once are tensors that a CPU's allocator hands back and asks for again each time.
+            rank_batch_size = 256 if torch.cuda.is_available() else 32
         least = {"batch_size": 1, "rank_batch_size": 1, "max_history": 1, "num_workers": 0, "seed": 0}
         given = (batch_size, rank_batch_size, max_history, num_workers, 0 if seed is None else seed)
         for (key, smallest), value in zip(least.items(), given, strict=True):

@@ -59,3 +59,11 @@ def test_a_key_of_a_later_version_is_a_change_only_with_another_value_than_its_d
         "model.identifier.codes.training.gradient: None -> rotation", "model.frozen_steps: None -> 5",
     ]  # fmt: skip
     assert changes({**new, "data": without(new["data"], "batch_size")}, new) == ["data.batch_size: None -> 17"]
+    # What was left out as a whole is a change however it is given.
+    for part, names in (
+        ("backbone.init_args.lora", "alpha class_path dropout rank targets"),
+        ("identifier.init_args.search", "beams exact length_penalty normalize"),
+    ):
+        given = full_config([*of_old_days, f"--model.init_args.{part}={{}}"])
+        found = {change.partition(":")[0].rpartition(".")[2] for change in changes(new, given)}
+        assert found == set(names.split()), part

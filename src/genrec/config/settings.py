@@ -69,14 +69,20 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two whole configs, such as ``trainer.max_epochs: 1 -> 3``.
 
-    What counts is `decisive`. A key that the old one does not have came in with a later version, whose default leaves
-    everything as it was: with that value it is no difference.
+    What counts is `decisive`. A key that the old one does not have, of something that it has, came in with a later
+    version, whose default leaves everything as it was: with that value it is no difference.
     """
     before, after, known = decisive(old), decisive(new), flat(old)
+    holders = {key[:place] for key in known for place, letter in enumerate(key) if letter == "."}
+
+    def later(key: str) -> bool:
+        held = key not in known and key.rpartition(".")[0] in holders
+        return held and after[key] == _default(new, key)
+
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in dict.fromkeys([*known, *flat(new)])
-        if before.get(key) != after.get(key) and (key in known or after[key] != _default(new, key))
+        if before.get(key) != after.get(key) and not later(key)
     ]
 
 

@@ -53,7 +53,8 @@ def _attend(
         out = flex.attend(query, key, value, attention_mask, scaling, distances)
     elif dropout and query.device.type == "cpu":
         # With dropout PyTorch has no kernel for a CPU either.
-        logits = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5 if scaling is None else scaling)
+        scale = query.shape[3] ** -0.5 if scaling is None else scaling
+        logits = (query if scale == 1 else query * scale) @ key.transpose(2, 3)
         weights = (logits if attention_mask is None else logits + attention_mask).softmax(3)
         out = drop(weights, dropout) @ value
     else:

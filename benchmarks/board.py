@@ -115,16 +115,26 @@ def _found(folder: Path) -> Iterator[tuple[str, str, Run]]:
     found = sorted(folder.rglob(METRICS))
     if not found:
         raise GenrecError(f"no {METRICS} in or below {folder}: give the folder of a study, or of runs that were tested")
+    study, planned = _planned(folder)
     for metrics in found:
         run, cell = load_run(metrics.parent), metrics.parents[1]
-        if not (cell / f"{cell.name}.yaml").is_file():
+        place = cell.relative_to(folder).as_posix() if cell.is_relative_to(folder) else ""
+        if place in planned:
+            _check(run, planned[place])
+        elif not (cell / f"{cell.name}.yaml").is_file():
             yield "", cell.resolve().name, run
             continue
+        # A run that was moved here counts by its place, as it does for `genrec study`.
+        yield study or load_plan(f"{folder.resolve().name}.yaml").name, place.rpartition("/")[0], run
+
+
+def _planned(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The name of a folder's study, and the keys of its cells by their names; nothing where there is no such study."""
+    try:
         plan = load_plan(f"{folder.resolve().name}.yaml")
-        for planned in plan.cells:
-            if planned.name == cell.relative_to(folder).as_posix():
-                _check(run, {**plan.shared, **planned.keys})
-        yield plan.name, cell.parent.relative_to(folder).as_posix(), run
+    except GenrecError:
+        return "", {}
+    return plan.name, {cell.name: {**plan.shared, **cell.keys} for cell in plan.cells}
 
 
 def _check(run: Run, keys: dict[str, Any]) -> None:

@@ -197,6 +197,14 @@ def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:
     assert page.count("In runs.csv alone, because their rows were run with other settings since: 1.") == 1
 
 
+def test_a_run_that_was_moved_into_a_cell_is_one_of_the_study(tmp_path: Path) -> None:
+    run = made(cell(tmp_path), [1] * 40)
+    (run.parent / "seed42.yaml").unlink()
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    (line,) = lines(tmp_path)
+    assert (line["study"], line["row"]) == (STUDY, "toys_setrec_causal_small/all-items")
+
+
 @pytest.mark.parametrize(
     ("run", "complaint"),
     [

@@ -16,7 +16,8 @@ from genrec.assets import Assets, TfidfText
 from genrec.backbones import T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData
 from genrec.identifiers.tables import table
-from genrec.recommenders.recommender import Recommender, share_done
+from genrec.recommenders.optimizers import share_done
+from genrec.recommenders.recommender import Recommender
 from genrec.testing import quiet_trainer
 from genrec.testing.tiny import T5
 from genrec.training.callbacks import Continuation

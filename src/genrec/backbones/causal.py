@@ -17,9 +17,9 @@ import transformers
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
-from genrec.backbones.attention import Attention, Branches, Sight, flex, masks, pattern, uses_flex
+from genrec.backbones.attention import Attention, Sight, flex, masks, pattern, uses_flex
 from genrec.backbones.attention.prompt import ATTENTION, CausalMemory, Grower, Recorder, attend
-from genrec.backbones.attention.sight import TRUNK
+from genrec.backbones.attention.sequence import follow, side_by_side
 from genrec.backbones.attention.tree import Tree
 from genrec.backbones.base import Backbone, Context, Read, known_sizes
 from genrec.backbones.dropout import take_place
@@ -30,7 +30,7 @@ from genrec.backbones.saved import save_model, save_tokenizer
 from genrec.backbones.words import load_tokenizer
 from genrec.devices import SHORT
 from genrec.errors import GenrecError
-from genrec.types import ORDERED, Packed, Tokens
+from genrec.types import Packed, Tokens
 
 
 class CausalBackbone(Backbone):
@@ -182,7 +182,7 @@ class CausalBackbone(Backbone):
             return self._branches(context, query)
         if isinstance(context, Read):
             return super().forward(context, query)
-        sequence = _follow(context, query)
+        sequence = follow(context, query)
         sequence = sequence.padded(-sequence.mask.shape[1] % self.multiple)
         states = self._run(sequence.embeds, *self._see(sequence))
         return states[:, states.shape[1] - query.mask.shape[1] :]
@@ -222,39 +222,11 @@ class CausalBackbone(Backbone):
         Returns:
             [R, Q, D], the query tokens of every branch.
         """
-        branch, slots = _follow(packed.suffix, query), packed.slots
-        count = branch.mask.shape[1]
-        more = -(packed.trunk.mask.shape[1] + slots * count) % self.multiple
-        trunk, cuts = packed.trunk.padded(more), packed.cuts + more
-        users, columns = trunk.mask.shape
-        place, own_place = masks.positions(trunk), masks.positions(branch)
-        # Where a branch stands among those of its user.
-        first = torch.searchsorted(packed.users, torch.arange(users, device=packed.users.device))
-        at = (packed.users, torch.arange(len(packed.users), device=packed.users.device) - first[packed.users])
-
-        def behind(trunk: Tensor, part: Tensor) -> Tensor:
-            """A tensor of the trunks [users, columns, ...] with that of the branches [R, count, ...] in their slots."""
-            empty = part.new_zeros(users, slots, *part.shape[1:]).index_put(at, part)
-            return torch.cat([trunk, empty.flatten(1, 2)], 1)
-
-        rows = (len(packed.users), -1)
-        before = torch.cat([torch.zeros_like(place[:, :1]), place + 1], 1)
-        places = behind(place, before[packed.users, cuts][:, None] + own_place)
-        number = torch.arange(slots, device=place.device).repeat_interleave(count).expand(users, -1)
-        branches = Branches(
-            torch.cat([torch.full_like(place, TRUNK), number], 1),
-            behind(torch.full_like(place, columns), cuts[:, None].expand(-1, count)),
-        )
-        sight = Sight(
-            # A slot without a branch is padding.
-            behind(trunk.mask, branch.mask.expand(*rows)),
-            behind(trunk.sets, branch.sets.expand(*rows)),
-            places,
-            branches,
-        )
-        embeds = behind(trunk.embeds, branch.embeds.to(trunk.embeds).expand(*rows, -1))
-        states = self._run(embeds, self._mask(sight), places)
-        written = states[:, columns:].unflatten(1, (slots, count))[at]
+        branch = follow(packed.suffix, query)
+        laid = side_by_side(packed, branch, self.multiple)
+        states = self._run(laid.embeds, self._mask(laid.sight), laid.places)
+        slots, count = packed.slots, branch.mask.shape[1]
+        written = states[:, states.shape[1] - slots * count :].unflatten(1, (slots, count))[laid.at]
         return written[:, packed.suffix.mask.shape[1] :]
 
     def _see(self, tokens: Tokens) -> tuple[Tensor | BlockMask | None, Tensor]:
@@ -312,14 +284,3 @@ class _CausalTree(Tree):
         seen = torch.cat([memory.mask[:, None, :].expand(-1, count, -1), seen], 2)
         place = memory.length[:, None] + generations[:, -count:]
         return self.backbone._run(embeds, seen[:, None], place, self.cache)
-
-
-def _follow(context: Tokens, query: Tokens) -> Tokens:
-    """One sequence of both; their sets have numbers apart, even ones and odd ones."""
-    rows = max(len(context.mask), len(query.mask))
-    parts = []
-    for tokens, odd in ((context, 0), (query, 1)):
-        sets = torch.where(tokens.sets > ORDERED, 2 * tokens.sets + odd, 2 * tokens.sets - odd)
-        sets = torch.where(tokens.sets == ORDERED, ORDERED, sets).expand(rows, -1)
-        parts.append(Tokens(tokens.embeds.expand(rows, -1, -1), tokens.mask.expand(rows, -1), sets))
-    return Tokens.concat(*parts)

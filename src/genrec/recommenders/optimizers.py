@@ -1,10 +1,11 @@
-"""What of a model is pulled towards zero, and how the learning rate goes."""
+"""What of a model is pulled towards zero, how the learning rate goes, and how far a training is."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Literal
 
+import lightning as L
 import transformers
 from torch import nn
 from torch.optim import Optimizer
@@ -63,3 +64,18 @@ def make_schedule(name: Schedule, optimizer: Optimizer, warmup_steps: int, steps
     steps = 0 if math.isinf(steps) else int(steps)
     kind = "constant_with_warmup" if name == "constant" else name
     return transformers.get_scheduler(kind, optimizer, min(warmup_steps, steps) if steps else warmup_steps, steps)
+
+
+def share_done(trainer: L.Trainer, batch: int) -> float:
+    """The share of a training that is done, 0 to 1, before the step that a batch of the epoch belongs to.
+
+    Of epochs or of steps, whichever end it first; 0 where nothing says when it ends. As a learning rate goes by it, it
+    goes on from the part of the epoch that is done, whatever the batches were.
+    """
+    shares = [0.0]
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        begun = batch - batch % trainer.accumulate_grad_batches
+        shares.append((trainer.current_epoch + begun / trainer.num_training_batches) / trainer.max_epochs)
+    if trainer.max_steps > 0:
+        shares.append(trainer.global_step / trainer.max_steps)
+    return min(max(shares), 1.0)

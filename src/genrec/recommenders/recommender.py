@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import lightning as L
 import numpy as np
 import polars as pl
 import torch
@@ -24,7 +23,7 @@ from genrec.errors import GenrecError, at_least
 from genrec.identifiers import ItemIdentifier
 from genrec.losses import Negatives
 from genrec.recommenders.base import RankingModule
-from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups
+from genrec.recommenders.optimizers import Schedule, make_schedule, parameter_groups, share_done
 from genrec.recommenders.packing import cut, one_by_one
 from genrec.recommenders.prompts import TEMPLATE, Prompt
 from genrec.recommenders.tasks import losses_of_tasks, said_in, with_words, words_for
@@ -293,18 +292,3 @@ class Recommender(RankingModule):
         steps = self.trainer.estimated_stepping_batches
         schedule = make_schedule(self.schedule, optimizer, self.warmup_steps, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def share_done(trainer: L.Trainer, batch: int) -> float:
-    """The share of a training that is done, 0 to 1, before the step that a batch of the epoch belongs to.
-
-    Of epochs or of steps, whichever end it first; 0 where nothing says when it ends. As a learning rate goes by it, it
-    goes on from the part of the epoch that is done, whatever the batches were.
-    """
-    shares = [0.0]
-    if trainer.max_epochs is not None and trainer.max_epochs > 0:
-        begun = batch - batch % trainer.accumulate_grad_batches
-        shares.append((trainer.current_epoch + begun / trainer.num_training_batches) / trainer.max_epochs)
-    if trainer.max_steps > 0:
-        shares.append(trainer.global_step / trainer.max_steps)
-    return min(max(shares), 1.0)

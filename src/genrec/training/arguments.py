@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 
-from genrec.config.complaints import SECTIONS
 from genrec.config.files import load_config
+from genrec.config.reasons import SECTIONS
 from genrec.config.settings import flat
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics

@@ -107,10 +107,11 @@ def attend(
     assert attention_mask is not None, "a tree has a mask"
     layer: int = module.layer_idx  # type: ignore[assignment]
     users, heads, count, size = query.shape
-    grouped = query.reshape(users, key.shape[1], -1, size)
+    # Logits are the largest tensors of a beam search: they are neither scaled nor copied.
+    grouped = (query * scaling).reshape(users, key.shape[1], -1, size)
     before = prompt.keys[layer]
-    logits = torch.cat([grouped @ before.transpose(2, 3), grouped @ key.transpose(2, 3)], 3) * scaling
-    logits = logits.view(users, heads, count, -1).masked_fill(~attention_mask, torch.finfo(logits.dtype).min)
+    logits = torch.cat([grouped @ before.transpose(2, 3), grouped @ key.transpose(2, 3)], 3)
+    logits = logits.view(users, heads, count, -1).masked_fill_(~attention_mask, torch.finfo(logits.dtype).min)
     weights = logits.softmax(3, dtype=torch.float32).to(value.dtype).view(users, key.shape[1], grouped.shape[2], -1)
     split = before.shape[2]
     out = weights[..., :split] @ prompt.values[layer] + weights[..., split:] @ value

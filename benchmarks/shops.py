@@ -32,7 +32,7 @@ trainer: {SHARED % 3}
 last: {{steps: 3}}
 """,
     "setrec": f"""
-compose: [synthetic_setrec.yaml]
+compose: [data/synthetic.yaml, backbone/t5_mini.yaml, identifier/setrec.yaml, trainer/quick.yaml]
 data: {{batch_size: 64, max_history: 6, source: {{init_args: {{users: 200, items: 150}}}}}}
 assets: {{cf: {{init_args: {{max_epochs: 3}}}}}}
 model: {{init_args: {{backbone: {{init_args: {{sizes: {{d_model: 16, d_kv: 8, d_ff: 16, num_heads: 2}}}}}}}}}}

@@ -96,7 +96,7 @@ def test_fit_validate_test_predict_report(here: Path, capsys: pytest.CaptureFixt
     assert fit["epochs"] == 2
     assert fit["commit"] == commit()
     (trained,) = fit["training"]
-    assert (trained["batch"], trained["processes"], trained["precision"]) == (128, 1, "32-true")
+    assert (trained["batch"], trained["processes"], trained["precision"]) == (32, 1, "32-true")
     assert fit["seconds"] > fit["training_seconds"] > 0
     curve = pl.read_csv(run / "logs" / "version_0" / "metrics.csv")
     assert curve["val/loss"].drop_nulls().len() == 2
@@ -565,7 +565,7 @@ def test_help_lists_the_packaged_configs_by_data_set(capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 def test_quickstart_keeps_its_promise(here: Path) -> None:
-    """`make quickstart`, without the installation: twice popularity, and five times chance on new items."""
+    """`make quickstart`, without the installation: five times popularity, and seven times chance on new items."""
     recipe = (ROOT / "Makefile").read_text().split("quickstart: install\n")[1].split("\n\n")[0]
     *commands, farewell = recipe.splitlines()
     assert farewell.startswith("\t@echo ")
@@ -573,9 +573,9 @@ def test_quickstart_keeps_its_promise(here: Path) -> None:
         assert line.startswith("\t$(BIN)/genrec ")
         genrec(line.removeprefix("\t$(BIN)/genrec "))
     setrec, popularity = (load_results(f"runs/synthetic_{name}")["settings"] for name in ("setrec", "popularity"))
-    assert setrec["all"]["ndcg@10"] >= 2 * popularity["all"]["ndcg@10"]
+    assert setrec["all"]["ndcg@10"] >= 5 * popularity["all"]["ndcg@10"]
     chance = 10 / (~Synthetic().load(here).warm).sum()
-    assert setrec["cold"]["recall@10"] >= 5 * chance
+    assert setrec["cold"]["recall@10"] >= 7 * chance
 
 
 def test_the_readme_python_runs(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:

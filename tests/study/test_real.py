@@ -32,7 +32,7 @@ set:
   data.source.init_args.users: 150
   data.source.init_args.items: 140
   data.max_history: 6
-  data.batch_size: 72
+  data.batch_size: 13
   assets.cf.init_args.max_epochs: 2
 """
 

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from genrec.data import Dataset, Release
-
 from .forks import NEEDED
+
+if TYPE_CHECKING:  # The process that shares the tests out runs none of them.
+    from genrec.data import Dataset
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)
@@ -54,6 +56,8 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def released(shared: Path) -> Callable[[str], Dataset]:
     """A released data set by its name, read once."""
+    from genrec.data import Release
+
     return cache(lambda name: Release(name).load(shared / "data" / "setrec"))
 
 

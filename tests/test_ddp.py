@@ -20,8 +20,7 @@ SMALL = [
     "--assets.cf.init_args.max_epochs=2",
     "--data.max_history=6",
 ]
-# Every prefix is a sample of its own, and the encoder reads all.
-T5 = "compose: [data/synthetic.yaml, backbone/t5_mini.yaml, identifier/setrec.yaml, trainer/quick.yaml]"
+CONFIG = Path(__file__).with_name("setrec_t5.yaml")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 # Adam makes steps of the same size out of gradients that are all but zero, so rounding errors grow: double precision.
 EXACT = ["--model.init_args.backbone.init_args.sizes.dropout_rate=0", "--trainer.precision=64-true"]
@@ -30,17 +29,16 @@ EXACT = ["--model.init_args.backbone.init_args.sizes.dropout_rate=0", "--trainer
 @pytest.mark.slow
 def test_two_processes_train_and_count_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "setrec_t5.yaml").write_text(T5)
     two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     curves, results, tables = [], [], []
     for name, batch, devices in (("one", 32, ["--trainer.accelerator=cpu"]), ("two", 16, two)):
-        command = ["--config=setrec_t5.yaml", f"--runs={name}", *SMALL, *QUIET, *EXACT, *devices]
+        command = [f"--config={CONFIG}", f"--runs={name}", *SMALL, *QUIET, *EXACT, *devices]
         for words in (["fit", *command, "--trainer.max_epochs=2", f"--data.batch_size={batch}"], ["test", *command]):
             if devices is two:
                 assert run_pair("-m", "genrec", *words) == [0, 0]
             else:
                 main(words)
-        (run,) = (tmp_path / name / "setrec_t5").iterdir()
+        (run,) = (tmp_path / name / CONFIG.stem).iterdir()
         curves.append(pl.read_csv(run / "logs" / "version_0" / "metrics.csv").filter(pl.col("val/loss").is_not_null()))
         results.append(json.loads((run / "metrics.json").read_text())["settings"])
         tables.append(ranks.read(run / layout.RANKS))

@@ -26,7 +26,7 @@ from genrec.runs import trusted
 from .refused import CLASSES, COMMANDS, CONFIGS, KEYS, MODULES, SEARCHES, SHORT, STUDIES
 
 SIZES = "--data.source.init_args.users 150 --data.source.init_args.items 140"
-FIT = f"fit --config synthetic_setrec.yaml {SIZES}"
+FIT = f"fit --config {Path(__file__).with_name('setrec_t5.yaml')} {SIZES}"
 CHEAP = f"test --config synthetic_popularity.yaml {SIZES}"
 STUDY = "config: synthetic_popularity.yaml"
 

@@ -39,8 +39,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     every = {"dirpath": "kept", "save_top_k": -1, "filename": "{step}", "auto_insert_metric_name": False}
     callback = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": every}
-    for model in ("sasrec", "dreamrec"):
-        config = {"compose": [f"synthetic_{model}.yaml"], "trainer": {"callbacks": [callback]}}
+    # A T5 draws random numbers in every layer, DreamRec its noise.
+    dreamrec = ["data/synthetic.yaml", "backbone/t5_mini.yaml", "identifier/dreamrec.yaml", "trainer/quick.yaml"]
+    for model, parts in (("sasrec", ["synthetic_sasrec.yaml"]), ("dreamrec", dreamrec)):
+        config: dict[str, Any] = {"compose": parts, "trainer": {"callbacks": [callback]}}
         config["data"] = {"source": {"init_args": {"users": 150, "items": 140}}, "max_history": 6}
         config["assets"] = {"cf": {"init_args": {"max_epochs": 2}}}
         (tmp_path / f"{model}.yaml").write_text(yaml.safe_dump(config))

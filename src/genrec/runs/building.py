@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from genrec.assets import Assets
 from genrec.config.failures import constructing
 from genrec.config.files import find_config, load_config
+from genrec.config.signatures import find_class, parameters
 from genrec.data import SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.io.checkpoints import read
@@ -119,8 +120,12 @@ def data_of(source: Source, options: Mapping[str, Any]) -> SequenceData:
 
 def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) -> Namespace:
     try:
-        # The parser puts what it has parsed into lists and mappings that it is given.
-        return parser.instantiate_classes(parser.parse_object(copy.deepcopy(dict(config))))
+        # The parser puts what it has parsed into lists and mappings that it is given. What is not given is the class's
+        # own default: to look it up and check it, too, took more than half of the time.
+        parsed = parser.parse_object(copy.deepcopy(dict(config)), defaults=False)
+        if "model" in parsed and "assets" in parameters(find_class(parsed.model.class_path)):
+            parsed["model.init_args.assets"] = None  # a place for what the link brings
+        return parser.instantiate_classes(parsed)
     except Exception as error:
         if said := constructing(error):
             raise GenrecError(said) from error

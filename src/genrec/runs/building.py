@@ -115,7 +115,7 @@ def data_of(source: Source, options: Mapping[str, Any]) -> SequenceData:
     """
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_class_arguments(SequenceData, "data", skip={"source"}, instantiate=False)
-    return SequenceData(source, **_instantiated(parser, {"data": options}).data)
+    return SequenceData(source, **_instantiated(parser, {"data": options}).get("data", {}))
 
 
 def _instantiated(parser: LightningArgumentParser, config: Mapping[str, Any]) -> Namespace:

@@ -212,6 +212,30 @@ def test_nobody_wants_a_seat_that_would_rather_have_him(seats: int, k: int, seed
     assert not ((cost < own[:, None] - 1e-9) & (cost < worst - 1e-9)).any()
 
 
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_seats_go_to_whom_one_asking_after_another_would_give_them(n: int, k: int, seed: int) -> None:
+    # Few places for points and centres, so that many are as near as others: the first point goes first.
+    rng = np.random.default_rng(seed)
+    points, centres = (rng.integers(0, 3, (count, 2)).astype(np.float64) for count in (n, k))
+
+    assert share_out(points, centres).tolist() == _one_after_another(cdist(points, centres, "sqeuclidean"))
+
+
+def _one_after_another(cost: np.ndarray) -> list[int]:
+    """Gale and Shapley's matching as it is written: who has no seat asks his next centre, as long as there is one."""
+    labels = [-1] * len(cost)
+    for seats in (len(cost) // cost.shape[1], 1):
+        taken: list[list[tuple[float, int]]] = [[] for _ in cost.T]
+        asks = {point: list(cost[point].argsort(kind="stable")) for point, label in enumerate(labels) if label < 0}
+        while seats and (point := next((one for one in asks if labels[one] < 0 and asks[one]), None)) is not None:
+            centre = asks[point].pop(0)
+            taken[centre] = sorted([*taken[centre], (cost[point, centre], point)])
+            labels[point] = centre
+            if len(taken[centre]) > seats:
+                labels[taken[centre].pop()[1]] = -1
+    return labels
+
+
 def test_impossible_grids() -> None:
     with pytest.raises(GenrecError, match=r"at least 1 levels and 1 code"):
         PQCodes(digits=0)

@@ -95,16 +95,24 @@ def share_out(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _matched(cost: np.ndarray, seats: int) -> np.ndarray:
-    """The stable matching of n points with centres of so many seats each, by cost [n, k]; -1 for who gets none."""
+    """The stable matching of n points with centres of so many seats each, by cost [n, k]; -1 for who gets none.
+
+    Whom a full centre would send away anyway does not ask it, so that ten rounds or so are enough.
+    """
     labels = np.full(len(cost), -1)
+    # What a full centre's farthest point costs: it only falls.
+    limits = np.full(cost.shape[1], np.inf, cost.dtype)
     asking = np.arange(len(cost))
     while len(asking):
-        labels[asking] = cost[asking].argmin(1)
-        held = np.flatnonzero(labels >= 0)
+        hopes = np.where(cost[asking] <= limits, cost[asking], np.inf)
+        wanted = hopes.argmin(1)
+        hopeful = np.isfinite(hopes[np.arange(len(asking)), wanted])
+        labels[asking[hopeful]] = wanted[hopeful]
+        held = np.flatnonzero(np.isin(labels, wanted[hopeful]))
         held = held[np.lexsort((cost[held, labels[held]], labels[held]))]
         place = np.arange(len(held)) - np.searchsorted(labels[held], labels[held])
-        away = held[place >= seats]
-        cost[away, labels[away]] = np.inf
-        labels[away] = -1
-        asking = away[np.isfinite(cost[away].min(1))]
+        last, asking = held[place == seats - 1], held[place >= seats]
+        limits[labels[last]] = cost[last, labels[last]]
+        cost[asking, labels[asking]] = np.inf
+        labels[asking] = -1
     return labels

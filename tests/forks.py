@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import runpy
 import sys
@@ -59,6 +60,8 @@ def genrec(*arguments: str) -> str:
 
 
 def _work(command: Sequence[str], folder: str, environment: Mapping[str, str], output: str) -> None:
+    # What all begin with is no garbage.
+    gc.freeze()
     os.chdir(folder)
     os.environ.update(environment)
     with open(output, "w") as said:

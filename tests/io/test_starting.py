@@ -34,6 +34,7 @@ LARGE = [
 ]
 """What takes long to import or much memory, and is for some commands and configs alone."""
 STARTS = f"""
+import gc
 import sys
 from genrec.cli import main
 
@@ -52,6 +53,7 @@ for line, needed in [("fit --help", set()), (TEST, {{"pyarrow.lib"}})]:
     run(line)
     loaded = set({LARGE}) & set(sys.modules)
     assert loaded == needed, (line, loaded)
+assert gc.get_freeze_count() > 100_000, "what stays is looked through for garbage"
 """
 
 

@@ -26,7 +26,7 @@ from genrec.identifiers import SETRec
 from genrec.recommenders.recommender import Recommender
 from genrec.training.trainer import strategy_of
 
-BATCH, EPOCHS = 16, 1
+BATCH, EPOCHS = 28, 1
 CASES = ("t5", "full", "lora")
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4, "dropout_rate": 0}
 QWEN = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from genrec.backbones.inner import LOOKED_AT
@@ -45,6 +46,7 @@ def own(tree: ast.AST) -> Iterator[str]:
             yield node.id if isinstance(node, ast.Name) else node.attr
 
 
+@pytest.mark.slow
 def test_nobody_else_asks_for_private_names() -> None:
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
     ours = {name for tree in trees.values() for name in own(tree)} | KNOWN

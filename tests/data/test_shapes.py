@@ -85,6 +85,7 @@ DAMAGE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_files_are_read_or_refused_in_one_line(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)

@@ -104,6 +104,7 @@ def test_random_is_one_order_for_all_and_another_for_another_seed(dataset: Datas
     assert len(orders) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "name", "recall", "ndcg"),
     [

@@ -44,6 +44,7 @@ def test_a_batch_of_cold_items_says_nothing() -> None:
     assert loss == 0
 
 
+@pytest.mark.slow
 def test_alignment_alone_makes_codes_point_to_their_own_items() -> None:
     torch.manual_seed(0)
     text, rows = torch.randn(64, 16), torch.arange(64)

@@ -81,6 +81,7 @@ def letter(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build(LETTER, tmp_path_factory.mktemp("built"), text, noise(150, 6), 100)
 
 
+@pytest.mark.slow
 def test_codes_are_as_good_as_three_levels_should_be(thousands: Built) -> None:
     scaled = (thousands.text - thousands.text.mean(0)) / thousands.text.std(0)
     single = KMeans(256, n_init=1, random_state=0).fit(scaled).inertia_ / scaled.size
@@ -89,6 +90,7 @@ def test_codes_are_as_good_as_three_levels_should_be(thousands: Built) -> None:
     assert thousands.told["collision_rate"] < 0.05
 
 
+@pytest.mark.slow
 def test_residuals_shrink_after_training(thousands: Built) -> None:
     network = RQVAE.load(thousands.arrays)
     with torch.no_grad():
@@ -97,6 +99,7 @@ def test_residuals_shrink_after_training(thousands: Built) -> None:
     assert (norms.diff() < 0).all()
 
 
+@pytest.mark.slow
 def test_codes_are_the_nearest_of_a_fresh_encoding(thousands: Built, tiger: Built) -> None:
     for built in (thousands, tiger):
         codes = built.arrays["codes"]
@@ -182,6 +185,7 @@ def test_letter_needs_a_level_to_repair() -> None:
         RQVAECodes(epsilon=-1)
 
 
+@pytest.mark.slow
 def test_diversity_does_not_cost_the_first_level_its_evenness(tmp_path: Path) -> None:
     # Unused codes are not replaced here: their number is what diversity is about.
     recipe = replace(LETTER, alpha=0.0, training=replace(SHORT, steps=100, batch_size=100, reset_every=0))

@@ -142,6 +142,7 @@ def test_tags_are_those_of_the_training_split_and_the_catalogue(recipe: ItemTags
     assert recipe.fingerprint(named) != recipe.fingerprint(dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toys", "beauty", "sports"])
 def test_real_tags(released: Callable[[str], Dataset], name: str) -> None:
     dataset = released(name)

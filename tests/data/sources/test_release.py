@@ -138,6 +138,7 @@ def test_item_ids_out_of_order(folder: Path) -> None:
     assert "items.jsonl, line 4: not valid JSON" in error_of(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "users", "interactions", "warm", "cold", "validating", "testing", "width"),
     [

@@ -183,21 +183,18 @@ class SETRec(ItemIdentifier):
         if known.rows is None:
             weight = written.new_full((len(target),), 1 / (self.n_tokens * len(target)))
             slots = zip(written.unbind(1), known.tokens.unbind(1), strict=True)
-            losses = [linear_cross_entropy(states, tokens, target, weight) for states, tokens in slots]
-            generation = torch.stack(losses).sum()
+            parts = [linear_cross_entropy(states, tokens, target, weight) for states, tokens in slots]
+            generation = torch.stack(parts).sum()
         else:
             drawn = self.sampler.draw(target) if self.sampler and self.training else None
             kinds = self._linear_tokens(kept=not self.training)
             parts = [tokens.loss(own, target, drawn) for tokens, own in beside(kinds, written)]
             generation = torch.stack(parts).sum() / (self.n_tokens * len(target))
-        if not self.n_semantic:
-            return {"loss": generation, "generation": generation}
-        reconstruction = self._reconstruction(history, known)
-        return {
-            "loss": generation + self.alpha * reconstruction,
-            "generation": generation,
-            "reconstruction": reconstruction,
-        }
+        losses = {"loss": generation, "generation": generation}
+        if self.n_semantic:
+            losses["reconstruction"] = self._reconstruction(history, known)
+            losses["loss"] = generation + self.alpha * losses["reconstruction"]
+        return losses
 
     def _linear_tokens(self, kept: bool) -> list[LinearTokens]:
         """The collaborative token and the semantic ones as linear maps: of `item_vectors`, or of vectors made anew."""

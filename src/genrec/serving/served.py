@@ -269,8 +269,7 @@ class Served:
             the share that it does find, for as many other users.
 
         Raises:
-            GenrecError: if the method ranks neither by one inner product nor by a sum over slots, or there is no such
-                index.
+            GenrecError: if the method ranks by neither inner products nor sums over slots, or there is no such index.
         """
         self.index, share = Indexing(self.model, self.data).build(kind, k, recall, self.place)
         return share

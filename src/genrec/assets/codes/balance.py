@@ -104,7 +104,8 @@ def _matched(cost: np.ndarray, seats: int) -> np.ndarray:
     limits = np.full(cost.shape[1], np.inf, cost.dtype)
     asking = np.arange(len(cost))
     while len(asking):
-        hopes = np.where(cost[asking] <= limits, cost[asking], np.inf)
+        hopes = cost[asking]
+        hopes[hopes > limits] = np.inf
         wanted = hopes.argmin(1)
         hopeful = np.isfinite(hopes[np.arange(len(asking)), wanted])
         labels[asking[hopeful]] = wanted[hopeful]

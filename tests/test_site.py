@@ -60,6 +60,7 @@ def keys() -> Iterator[tuple[str, str, str]]:
 
 
 def hook(name: str) -> Any:
+    pytest.importorskip("latex2mathml", reason="pip install 'genrec[docs]'")
     return runpy.run_path(str(DOCS / "hooks.py"))[name]
 
 

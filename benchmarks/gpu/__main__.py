@@ -2,8 +2,9 @@
 
     python -m benchmarks.gpu [--tiny] [--only PART ...] [--minutes 7.5] [--data DIR] [--out DIR]
 
-Parts are ``machine``, ``devices``, ``t5``, ``ranking``, ``qwen``, ``compiled``; each runs in a process of its own (but
-for tiny ones), so that one that fails takes no other with it, and writes what it found at once.
+Parts are ``machine``, ``devices``, ``t5``, ``ranking``, ``qwen``, ``compiled``, measured in the order in which they are
+given; each runs in a process of its own (but for tiny ones), so that one that fails takes no other with it, and writes
+what it found at once.
 """
 
 from __future__ import annotations
@@ -50,27 +51,22 @@ def main() -> None:
 
 
 def _write(args: argparse.Namespace) -> None:
-    """One json and one page of all parts."""
+    """One json and one page of all parts; of those that were not asked for, what was found on an earlier day."""
     from benchmarks.gpu.page import page
 
-    parts = {part: args.out / f"part-{part}.json" for part in PARTS}
-    found: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": f"python -m benchmarks.gpu --only {' '.join(args.only)} --minutes {args.minutes:g}",
-        "left_out": [],
-    }
-    for part, file in parts.items():
-        if file.is_file():
-            contents = json.loads(file.read_text())
-            found["left_out"] += contents.pop("left_out", [])
-            found[part] = contents
-            file.unlink()
-    # What is compiled stands beside what is not.
-    for which, entry in found.pop("compiled", {}).items():
-        found.setdefault(which, {})[entry.pop("name", "compiled")] = entry
-    name = "tiny" if args.tiny else str(found.get("machine", {}).get("card", "card")).lower().replace(" ", "-")
-    (args.out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
-    (args.out / f"{name}.md").write_text(page(found))
+    parts = {part: args.out / f"part-{part}.json" for part in args.only}
+    new = {part: json.loads(file.read_text()) for part, file in parts.items() if file.is_file()}
+    card = "tiny" if args.tiny else str(new.get("machine", {}).get("card", "card")).lower().replace(" ", "-")
+    written = args.out / f"{card}.json"
+    found: dict[str, Any] = json.loads(written.read_text()) if written.is_file() else {"measured": {}}
+    found["left_out"] = [name for contents in new.values() for name in contents.pop("left_out", [])]
+    for part, contents in new.items():
+        found[part] = contents
+        found["measured"][part] = time.strftime("%Y-%m-%d")
+    written.write_text(json.dumps(found, indent=2) + "\n")
+    written.with_suffix(".md").write_text(page(found))
+    for file in parts.values():
+        file.unlink(missing_ok=True)
     print(page(found))
 
 
@@ -124,21 +120,12 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
             keep("SETRec, validation with ten betas", lambda: ranking.validation(size, source, scratch))
             keep("SETRec, many items", lambda: ranking.many_items(size, scratch))
             return
-        if part == "compiled":
-            for which, compiled in training.COMPILED.items() if not size.tiny else ():
-                keep(
-                    which,
-                    lambda w=which, v=compiled: {
-                        "name": v.name,
-                        "rate": v.rate,
-                        **training.steps(size, source, scratch, w, v),
-                    },
-                )
+        if part == "compiled" and size.tiny:
             return
-        for variant in training.T5 if part == "t5" else training.QWEN:
+        for which, variant in training.COMPILED if part == "compiled" else [(part, v) for v in training.VARIANTS[part]]:
             keep(
-                variant.name,
-                lambda v=variant: {"rate": v.rate, **training.steps(size, source, scratch, part, v)},
+                f"{which}: {variant.name}" if part == "compiled" else variant.name,
+                lambda w=which, v=variant: {"rate": v.rate, **training.steps(size, source, scratch, w, v)},
             )
 
 

@@ -12,14 +12,27 @@ import polars as pl
 import torch
 
 from benchmarks.gpu import shop
-from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, Size, normal
+from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, RandomCodes, Size, normal
 from genrec.assets import Assets, LETTERCodes, ReleasedCF, RQVAECodes, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData, Synthetic
 from genrec.identifiers import ItemIdentifier, SETRec
 from genrec.recommenders.recommender import Recommender
-from genrec_baselines import CID, LETTER, TIGER, BIGRec, DreamRec, E4SRec, IDGenRec, SemID
+from genrec_baselines import (
+    CID,
+    LETTER,
+    RPG,
+    TIGER,
+    BIGRec,
+    CodeSet,
+    DiffGRM,
+    DreamRec,
+    E4SRec,
+    IDGenRec,
+    LCRec,
+    SemID,
+)
 
 QUICK = Training(steps=30, evaluate_every=15)
 IDENTIFIERS: dict[str, Callable[[], ItemIdentifier]] = {
@@ -32,6 +45,10 @@ IDENTIFIERS: dict[str, Callable[[], ItemIdentifier]] = {
     "BIGRec": BIGRec,
     "E4SRec": E4SRec,
     "DreamRec": DreamRec,
+    "CodeSet": lambda: CodeSet(RandomCodes(size=16), RandomCodes(size=16)),
+    "RPG": lambda: RPG(RandomCodes(size=16)),
+    "DiffGRM": lambda: DiffGRM(RandomCodes(size=16)),
+    "LC-Rec": lambda: LCRec(RQVAECodes(training=QUICK)),
 }
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "T5": lambda: T5Backbone(sizes=dict(T5_TINY)),

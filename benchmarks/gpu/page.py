@@ -15,7 +15,11 @@ def page(found: Mapping[str, Any]) -> str:
 
 def _machine(found: Mapping[str, Any]) -> str:
     machine = found.get("machine", {})
-    lines = [f"# One {machine.get('card', 'machine')}", "", f"Measured on {found['date']} by `{found['command']}`."]
+    days: dict[str, list[str]] = {}
+    for part, day in found["measured"].items():
+        days.setdefault(day, []).append(part)
+    said = "; ".join(f"{', '.join(parts)} on {day}" for day, parts in days.items())
+    lines = [f"# One {machine.get('card', 'machine')}", "", f"Measured by `python -m benchmarks.gpu`: {said}."]
     if "tflops" in machine:
         rates = ", ".join(f"{name} {rate:.1f}" for name, rate in machine["tflops"].items())
         versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
@@ -32,26 +36,30 @@ def _machine(found: Mapping[str, Any]) -> str:
 def _training(found: Mapping[str, Any], key: str, title: str) -> str:
     if not found.get(key):
         return ""
-    variants: Mapping[str, Any] = found[key]
+    compiled = found.get("compiled", {})
+    variants: Mapping[str, Any] = found[key] | {
+        name.removeprefix(f"{key}: "): entry for name, entry in compiled.items() if name.startswith(f"{key}: ")
+    }
     counted = next((entry for entry in variants.values() if "step_tflop" in entry), {})
     tflop = counted.get("step_tflop")
     lines = [
         f"## Training: {title}",
         "",
-        "| | ms a step | targets/s | peak GiB | of the product rate | warm-up s |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| | ms a step | the card computes | kernels | targets/s | peak GiB | of the product rate | warm-up s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, entry in variants.items():
         if "error" in entry:
-            lines.append(f"| {name} | {entry['error']} | | | | |")
+            lines.append(f"| {name} | {entry['error']} | | | | | | |")
             continue
         rate = found.get("machine", {}).get("tflops", {}).get(entry["rate"])
         share = f"{tflop / entry['step_seconds'] / rate:.0%}" if tflop and rate else ""
         memory = "" if entry["peak_gib"] is None else f"{entry['peak_gib']:.2f}"
-        speed = f"{1e3 * entry['step_seconds']:.1f} | {entry['targets_per_s']:,.0f}"
+        card = f"{1e3 * entry['busy_seconds']:.1f} | {entry['kernels']:,.0f}"
+        speed = f"{1e3 * entry['step_seconds']:.1f} | {card} | {entry['targets_per_s']:,.0f}"
         lines.append(f"| {name} | {speed} | {memory} | {share} | {entry['warm_up_seconds']:.0f} |")
     if counted:
-        needed = f"A step has {counted['targets']:.0f} targets on average; one needs {tflop:.3g} TFLOP."
+        needed = f"A step has {counted['targets']:.0f} targets on average, and needs {tflop:.3g} TFLOP."
         lines += ["", f"{needed} {_waits(counted)}"]
     return "\n".join(lines)
 

@@ -112,6 +112,13 @@ def test_a_trainer_of_others(path: str, value: Any, run: Path, capsys: pytest.Ca
     assert f"`trainer.{path}` is more than numbers and words" in line
 
 
+@pytest.mark.parametrize("value", ["00:00:10:00", {"minutes": 10}])
+def test_a_trainer_of_others_may_have_looked_at_the_clock(value: Any, run: Path) -> None:
+    change(run, "trainer", {"max_time": value})
+    main(["test", "--config", str(run / CONFIG), "--trainer.enable_progress_bar=false"])
+    unharmed()
+
+
 def write_tag(run: Path) -> None:
     (run / CONFIG).write_text(f"model: !!python/object/apply:os.system ['{CALL[1]}']\n")
 

@@ -24,7 +24,8 @@ from genrec.runs.layout import OF_SLURM
 from genrec.runs.trusted import SECTIONS, checked, look_here
 from genrec.seeds import SEEDED, closed
 
-_WORD = re.compile(r"[\w-]+")
+_WORD = re.compile(r"[\w-]+|(\d\d:){3}\d\d")
+"""Or a time, `DD:HH:MM:SS`."""
 _SEEDS = [f"{name}.seed" for name in SEEDED]
 
 SHOWN = 3
@@ -129,14 +130,21 @@ def untrusted(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
     }
     kept.pop("default_root_dir", None)
     for key, value in kept.items():
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, bool | int | float) or _WORD.fullmatch(str(item)) for item in values):
+        if not _plain(value):
             raise GenrecError(
                 f"{file}: `trainer.{key!s:.80}` is more than numbers and words, and a run that somebody handed over "
                 "could have anything run with it: give --trust if it is your own"
             )
     seed = {"seed_everything": config["seed_everything"]} if isinstance(config.get("seed_everything"), int) else {}
     return {**checked(config, file), **seed, "trainer": kept}
+
+
+def _plain(value: Any) -> bool:
+    """Whether a setting of the trainer names no class: a number, a word, a list of them, or numbers by name."""
+    if isinstance(value, dict):
+        return all(isinstance(item, int | float) for item in value.values())
+    values = value if isinstance(value, list) else [value]
+    return all(isinstance(item, bool | int | float) or _WORD.fullmatch(str(item)) for item in values)
 
 
 def stand_in(arguments: Sequence[str], kept: Mapping[str, Any]) -> list[str]:

@@ -52,12 +52,12 @@ def main() -> None:
 
 def _write(args: argparse.Namespace) -> None:
     """One json and one page of all parts; of those that were not asked for, what was found on an earlier day."""
+    from benchmarks.gpu import machine
     from benchmarks.gpu.page import page
 
     parts = {part: args.out / f"part-{part}.json" for part in args.only}
     new = {part: json.loads(file.read_text()) for part, file in parts.items() if file.is_file()}
-    card = "tiny" if args.tiny else str(new.get("machine", {}).get("card", "card")).lower().replace(" ", "-")
-    written = args.out / f"{card}.json"
+    written = args.out / f"{'tiny' if args.tiny else machine.name().lower().replace(' ', '-')}.json"
     found: dict[str, Any] = json.loads(written.read_text()) if written.is_file() else {"measured": {}}
     found["left_out"] = [name for contents in new.values() for name in contents.pop("left_out", [])]
     for part, contents in new.items():

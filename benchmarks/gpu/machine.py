@@ -16,6 +16,11 @@ from genrec.io.versions import versions
 LIBRARIES = ("torch", "transformers", "lightning", "peft")
 
 
+def name() -> str:
+    """What everything runs on."""
+    return torch.cuda.get_device_name() if card() == "cuda" else platform.processor() or platform.machine()
+
+
 def measure(size: Size) -> dict[str, Any]:
     """Name, versions, TFLOP/s of large matrix products by precision, GB/s of a copy."""
     n = 512 if size.tiny else 8192
@@ -28,7 +33,7 @@ def measure(size: Size) -> dict[str, Any]:
     copied = torch.empty_like(numbers)
     seconds = timed(lambda: copied.copy_(numbers))
     return {
-        "card": torch.cuda.get_device_name() if card() == "cuda" else platform.processor() or platform.machine(),
+        "card": name(),
         "memory_gib": torch.cuda.get_device_properties(0).total_memory / 2**30 if card() == "cuda" else None,
         "cpus": os.cpu_count(),
         "python": platform.python_version(),

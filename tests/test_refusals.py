@@ -21,7 +21,7 @@ from genrec.cli import main
 from genrec.config import complaints
 from genrec.config.files import load_config
 from genrec.io.disk import cannot_write
-from genrec.runs import trusted
+from genrec.runs import plugins
 
 from .refused import CLASSES, COMMANDS, CONFIGS, KEYS, MODULES, SEARCHES, SHORT, STUDIES
 
@@ -286,7 +286,7 @@ def test_a_broken_plugin_is_left_out_and_said_once(
     (here / "refused_plugin.py").write_text("raise OSError('no GPU')")
     sys.path.append(str(here))
     broken = EntryPoint("theirs", "refused_plugin:A", "genrec.identifiers")._for(Distribution())  # type: ignore[attr-defined]
-    monkeypatch.setattr(trusted, "_installed", lambda *_: (*entry_points(group="genrec.identifiers"), broken))
+    monkeypatch.setattr(plugins, "_installed", lambda *_: (*entry_points(group="genrec.identifiers"), broken))
     for _ in range(2):
         main(["fit", "--config", "synthetic_popularity.yaml", *SIZES.split()])
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "plugin" in line]

@@ -38,9 +38,8 @@ def main() -> None:
         _measure(args, args.part, args.until)
         return
     until = time.time() + 60 * args.minutes
-    for file in args.out.glob("part-*.json"):
-        file.unlink()
     for part in args.only:
+        _kept(args, part).unlink(missing_ok=True)
         if args.tiny:
             _measure(args, part, until)
             continue
@@ -51,23 +50,28 @@ def main() -> None:
 
 
 def _write(args: argparse.Namespace) -> None:
-    """One json and one page of all parts; of those that were not asked for, what was found on an earlier day."""
+    """One json and one page of all parts; of those that were not asked for, what was found before."""
     from benchmarks.gpu import machine
     from benchmarks.gpu.page import page
 
-    parts = {part: args.out / f"part-{part}.json" for part in args.only}
-    new = {part: json.loads(file.read_text()) for part, file in parts.items() if file.is_file()}
+    # A call that was killed has left parts, too.
+    files = {part: _kept(args, part) for part in PARTS if _kept(args, part).is_file()}
+    new = {part: json.loads(file.read_text()) for part, file in files.items()}
     written = args.out / f"{'tiny' if args.tiny else machine.name().lower().replace(' ', '-')}.json"
-    found: dict[str, Any] = json.loads(written.read_text()) if written.is_file() else {"measured": {}}
-    found["left_out"] = [name for contents in new.values() for name in contents.pop("left_out", [])]
+    found: dict[str, Any] = json.loads(written.read_text()) if written.is_file() else {"measured": {}, "left_out": {}}
     for part, contents in new.items():
+        found["left_out"][part] = contents.pop("left_out", [])
         found[part] = contents
         found["measured"][part] = time.strftime("%Y-%m-%d")
     written.write_text(json.dumps(found, indent=2) + "\n")
     written.with_suffix(".md").write_text(page(found))
-    for file in parts.values():
-        file.unlink(missing_ok=True)
+    for file in files.values():
+        file.unlink()
     print(page(found))
+
+
+def _kept(args: argparse.Namespace, part: str) -> Path:
+    return Path(args.out) / f"part-{part}.json"
 
 
 def _measure(args: argparse.Namespace, part: str, until: float) -> None:
@@ -75,12 +79,12 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
     from benchmarks.gpu import devices, machine, ranking, shop, training
 
     size = shop.TINY if args.tiny else shop.Size()
-    file = args.out / f"part-{part}.json"
+    file = _kept(args, part)
     found: dict[str, Any] = {}
 
     def keep(name: str, work: Callable[[], dict[str, Any]]) -> None:
         if time.time() > until:
-            found.setdefault("left_out", []).append(f"{part}, {name}")
+            found.setdefault("left_out", []).append(name)
         else:
             start = time.time()
             try:

@@ -28,8 +28,9 @@ def _machine(found: Mapping[str, Any]) -> str:
             f"Matrix products (8192³, random numbers) reach, in TFLOP/s: {rates}; a copy moves "
             f"{machine['copy_gb_per_s']:,.0f} GB/s. {versions}, Python {machine['python']}.",
         ]
-    if found.get("left_out"):
-        lines += ["", f"Left out because the time was over: {', '.join(found['left_out'])}."]
+    left = [f"{part}, {name}" for part, names in found["left_out"].items() for name in names]
+    if left:
+        lines += ["", f"Left out because the time was over: {'; '.join(left)}."]
     return "\n".join(lines)
 
 
@@ -55,7 +56,7 @@ def _training(found: Mapping[str, Any], key: str, title: str) -> str:
         rate = found.get("machine", {}).get("tflops", {}).get(entry["rate"])
         share = f"{tflop / entry['step_seconds'] / rate:.0%}" if tflop and rate else ""
         memory = "" if entry["peak_gib"] is None else f"{entry['peak_gib']:.2f}"
-        card = f"{1e3 * entry['busy_seconds']:.1f} | {entry['kernels']:,.0f}"
+        card = f"{1e3 * entry['busy_seconds']:.1f} | {entry['kernels']:,.0f}" if "busy_seconds" in entry else " | "
         speed = f"{1e3 * entry['step_seconds']:.1f} | {card} | {entry['targets_per_s']:,.0f}"
         lines.append(f"| {name} | {speed} | {memory} | {share} | {entry['warm_up_seconds']:.0f} |")
     if counted:

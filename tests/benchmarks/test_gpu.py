@@ -17,7 +17,7 @@ def test_the_kit_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(ROOT)
     forks.run("-m", "benchmarks.gpu", "--tiny", "--out", str(tmp_path), environment={"CUDA_VISIBLE_DEVICES": ""})
     found = json.loads((tmp_path / "tiny.json").read_text())
-    assert not found["left_out"]
+    assert not any(found["left_out"].values())
     for part in ("t5", "qwen"):
         steps = {name: entry for name, entry in found[part].items() if "error" not in entry}
         # FlexAttention has no backward on a CPU, which is said.

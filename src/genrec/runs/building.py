@@ -20,7 +20,8 @@ from genrec.io.checkpoints import read
 from genrec.recommenders import RankingModule
 from genrec.recommenders.alone import load_weights
 from genrec.runs import layout
-from genrec.runs.trusted import SECTIONS, checked, plugins
+from genrec.runs.plugins import plugins
+from genrec.runs.trusted import SECTIONS, checked
 from genrec.seeds import closed
 
 

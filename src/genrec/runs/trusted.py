@@ -3,7 +3,7 @@
 Such a config is data. Whoever builds from it hands it to `checked` first, which lets through
 
 * classes that this process knows already, where the constructor asks for a class above them: genrec's own, those of
-  installed plugins (entry points of `GROUP`), and what the user has imported himself;
+  installed `plugins`, and what the user has imported himself;
 * numbers, and texts where the constructor takes texts.
 
 Nothing that it names is imported: no module beside the file, in the working folder or anywhere else. What makes an
@@ -13,13 +13,10 @@ they still have to be classes of the right kind.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from inspect import isclass
 from pathlib import Path, PurePath
@@ -36,9 +33,7 @@ from genrec.data import Extra, SequenceData, Source
 from genrec.errors import GenrecError
 from genrec.identifiers import ItemIdentifier
 from genrec.recommenders import RankingModule
-
-GROUP = "genrec.identifiers"
-"""The entry points of plugins: modules that hold identifiers, or whatever else a config may name."""
+from genrec.runs.plugins import plugins
 
 SECTIONS: dict[str, Any] = {"model": RankingModule, "data": SequenceData, "assets": Assets}
 """What of a config a recommender is made of, and of which class it is; the rest is about its training."""
@@ -51,38 +46,6 @@ LARGEST = 10**7
 _KINDS: tuple[Any, ...] = (RankingModule, ItemIdentifier, Backbone, Source, Extra, Asset, FromEmbeddings)
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict, set, object, Sequence, Mapping)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-
-
-def plugins() -> set[str]:
-    """Import the modules that installed plugins name, whose classes have short names from then on.
-
-    Metadata in the working folder, which Python looks at too, make no plugin: the folder may be somebody else's. A
-    plugin that cannot be imported is left out, which is said once.
-
-    Returns:
-        the packages whose classes a config may name.
-    """
-    packages = {"genrec"}
-    for entry in _installed(*map(os.path.abspath, sys.path)):
-        if entry.dist is not None and Path(str(entry.dist.locate_file(""))).resolve() != Path.cwd():
-            try:
-                entry.load()
-            except Exception as error:
-                _leave_out(f"the plugin `{entry.name}` ({entry.value}) of {entry.dist.name}", cause(error))
-            else:
-                packages.add(entry.module.partition(".")[0])
-    return packages
-
-
-@cache
-def _installed(*path: str) -> tuple[EntryPoint, ...]:
-    """The entry points along a path; to look for them takes a tenth of a second, and a process may ask often."""
-    return tuple(entry_points(group=GROUP))
-
-
-@cache
-def _leave_out(plugin: str, why: str) -> None:
-    print(f"{plugin} is left out, it cannot be imported: {why}", file=sys.stderr)
 
 
 def look_here(named: Any) -> None:

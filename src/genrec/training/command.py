@@ -27,7 +27,8 @@ from genrec.io.folders import distrust_damaged
 from genrec.io.quiet import quieten
 from genrec.io.stopping import CODE
 from genrec.runs import layout, restoring, reuse
-from genrec.runs.trusted import look_here, plugins
+from genrec.runs.plugins import plugins
+from genrec.runs.trusted import look_here
 from genrec.training import indexed
 from genrec.training.arguments import compose
 from genrec.training.callbacks import LastCheckpoint, PredictionWriter, with_ours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from genrec.backbones.attention.bias import additive_mask, sum_by
+from genrec.backbones.attention.bias import additive_mask
 from genrec.testing import tiny_backbone
 
 
@@ -21,15 +21,3 @@ def test_many_gradients_add_up_in_float32_whatever_products_are_made_in() -> Non
     mask.sum().backward()
     # bfloat16 counts to 256.
     assert weight.grad.sum(0).tolist() == [seen.sum()] * 4
-
-
-def test_spread_sums_are_the_same_sums() -> None:
-    index = torch.randint(7, (3, 4, 5))
-    numbers = torch.randn(2, 3, 4, 5, dtype=torch.bfloat16)
-    expected = torch.zeros(2, 7)
-    for place in torch.cartesian_prod(torch.arange(3), torch.arange(4), torch.arange(5)).tolist():
-        expected[:, index[tuple(place)]] += numbers[(slice(None), *place)].float()
-    for spread in (False, True):
-        sums = sum_by(index, numbers, 7, spread)
-        assert sums.dtype == torch.float32
-        assert torch.allclose(sums, expected, atol=1e-5)

@@ -32,42 +32,25 @@ def additive_mask(stack: nn.Module, seen: Tensor, queries: Tensor, keys: Tensor)
     table = F.pad(table, (0, 1), value=torch.finfo(dtype).min)
     apart = keys.clamp(min=0)[:, None, :] - queries.clamp(min=0)[:, :, None] + reach
     apart = torch.where(seen, apart, 2 * reach + 1)
-    bias: Tensor = _Pick.apply(table, apart, dtype)
-    return bias.transpose(0, 1)
+    bias: Tensor = _Pick.apply(table, apart.flatten(), dtype)
+    return bias.unflatten(1, apart.shape).transpose(0, 1)
 
 
 class _Pick(torch.autograd.Function):
-    """Columns [heads, B, Q, S] of a table in other numbers; their many gradients add up in its own."""
+    """Columns [heads, n] of a table in other numbers; their gradients, of which there are many, add up in its own."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(index)
         ctx.like = table
-        return table.to(dtype).index_select(1, index.flatten()).unflatten(1, index.shape)
+        return table.to(dtype).index_select(1, index)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (index,) = ctx.saved_tensors
-        sums = sum_by(index, gradient, ctx.like.shape[1], spread=gradient.device.type != "cpu")
-        return sums.to(ctx.like), None, None
-
-
-def sum_by(index: Tensor, numbers: Tensor, width: int, spread: bool) -> Tensor:
-    """Sums [heads, width], in float32 at least, of numbers [heads, B, Q, S] that have the same index.
-
-    Args:
-        index: [B, Q, S] long, below ``width``.
-        numbers: float of any kind.
-        width: how many sums there are.
-        spread: every one of the S columns has sums of its own at first. A GPU's threads wait for each other where they
-            add to one number, and nearly all pairs of a batch have one of a few distances.
-    """
-    copies = index.shape[2] if spread else 1
-    places = (index + width * torch.arange(copies, device=index.device) if spread else index).flatten()
-    dtype = torch.promote_types(numbers.dtype, torch.float32)
-    total = torch.zeros(len(numbers), copies * width, dtype=dtype, device=index.device)
-    # One head at a time: all of them at once in float32 would take twice the memory.
-    for row, part in zip(total, numbers, strict=True):
-        row.index_add_(0, places, part.flatten().to(row))
-    return total.unflatten(1, (copies, width)).sum(1)
+        total = torch.zeros_like(ctx.like)
+        # One head at a time: all of them at once in float32 would take twice the memory.
+        for row, part in zip(total, gradient, strict=True):
+            row.index_add_(0, index, part.to(row))
+        return total, None, None

@@ -141,10 +141,10 @@ def _check(run: Run, keys: dict[str, Any]) -> None:
     """Refuse a run that has another number or name than the study's where the study sets one."""
     wanted, config = flat({key.replace(".init_args", ""): value for key, value in keys.items()}), flat(run.config)
     for key, value in wanted.items():
-        if not isinstance(value, list) and show(config.get(key)) != show(value):
-            raise GenrecError(
-                f"{run.folder}: `{key}` is {config.get(key)}, and {value} in the study: no run of its cell"
-            )
+        # A class may be named without more.
+        found = config.get(key, config.get(f"{key}.class_path"))
+        if not isinstance(value, list) and show(found) != show(value):
+            raise GenrecError(f"{run.folder}: `{key}` is {found}, and {value} in the study: no run of its cell")
 
 
 def describe(study: str, row: str, run: Run) -> dict[str, str]:

@@ -205,6 +205,18 @@ def test_a_run_that_was_moved_into_a_cell_is_one_of_the_study(tmp_path: Path) ->
     assert (line["study"], line["row"]) == (STUDY, "toys_setrec_causal_small/all-items")
 
 
+def test_a_class_that_a_study_names_without_more_is_found(tmp_path: Path) -> None:
+    place = tmp_path / "chosen_toys_causal_small" / "toys_tiger_causal_small" / "seed42" / "2026-01-01_00-00-00"
+    run = made(place, [1] * 40, method="TIGER")
+    settings = yaml.safe_load((run / layout.CONFIG).read_text())
+    settings["trainer"]["precision"] = "bf16-mixed"
+    codes = {"class_path": "genrec.assets.RQKMeansCodes", "init_args": {"levels": 3}}
+    settings["model"]["init_args"] = {"identifier": {"class_path": "TIGER", "init_args": {"codes": codes}}}
+    (run / layout.CONFIG).write_text(yaml.safe_dump(settings))
+    board.main(["add", str(tmp_path / "chosen_toys_causal_small")], tmp_path)
+    assert [line["method"] for line in lines(tmp_path)] == ["TIGER"]
+
+
 @pytest.mark.parametrize(
     ("run", "complaint"),
     [

@@ -20,6 +20,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +117,17 @@ def _found(folder: Path) -> Iterator[tuple[str, str, Run]]:
     if not found:
         raise GenrecError(f"no {METRICS} in or below {folder}: give the folder of a study, or of runs that were tested")
     study, planned = _planned(folder)
-    for metrics in found:
-        run, cell = load_run(metrics.parent), metrics.parents[1]
+    for cell, group in groupby(found, lambda metrics: metrics.parents[1]):
+        runs = [load_run(metrics.parent) for metrics in group]
         place = cell.relative_to(folder).as_posix() if cell.is_relative_to(folder) else ""
         if place in planned:
-            _check(run, planned[place])
+            runs = _of_cell(runs, planned[place])
         elif not (cell / f"{cell.name}.yaml").is_file():
-            yield "", cell.resolve().name, run
+            yield from (("", cell.resolve().name, run) for run in runs)
             continue
         # A run that was moved here counts by its place, as it does for `genrec study`.
-        yield study or load_plan(f"{folder.resolve().name}.yaml").name, place.rpartition("/")[0], run
+        name = study or load_plan(f"{folder.resolve().name}.yaml").name
+        yield from ((name, place.rpartition("/")[0], run) for run in runs)
 
 
 def _planned(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -137,14 +139,31 @@ def _planned(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     return plan.name, {cell.name: {**plan.shared, **cell.keys} for cell in plan.cells}
 
 
-def _check(run: Run, keys: dict[str, Any]) -> None:
-    """Refuse a run that has another number or name than the study's where the study sets one."""
+def _of_cell(runs: Sequence[Run], keys: dict[str, Any]) -> list[Run]:
+    """Those that have the numbers and names that the study sets: a cell keeps runs of older settings beside them.
+
+    Raises:
+        GenrecError: if there are none.
+    """
+    differ = {run.folder: _difference(run, keys) for run in runs}
+    kept = [run for run in runs if not differ[run.folder]]
+    if not kept:
+        raise GenrecError(f"{runs[-1].folder}: {differ[runs[-1].folder]} in the study: no run of its cell")
+    for run in runs:
+        if differ[run.folder]:
+            print(f"left out {run.folder}: {differ[run.folder]} in the study")
+    return kept
+
+
+def _difference(run: Run, keys: dict[str, Any]) -> str:
+    """The first value that a run has otherwise; nothing if there is none."""
     wanted, config = flat({key.replace(".init_args", ""): value for key, value in keys.items()}), flat(run.config)
     for key, value in wanted.items():
         # A class may be named without more.
         found = config.get(key, config.get(f"{key}.class_path"))
         if not isinstance(value, list) and show(found) != show(value):
-            raise GenrecError(f"{run.folder}: `{key}` is {found}, and {value} in the study: no run of its cell")
+            return f"`{key}` is {found}, and {value}"
+    return ""
 
 
 def describe(study: str, row: str, run: Run) -> dict[str, str]:

@@ -205,6 +205,14 @@ def test_a_run_that_was_moved_into_a_cell_is_one_of_the_study(tmp_path: Path) ->
     assert (line["study"], line["row"]) == (STUDY, "toys_setrec_causal_small/all-items")
 
 
+def test_runs_of_older_settings_in_a_cell_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    older = made(cell(tmp_path), [1] * 40, epochs=3)
+    made(cell(tmp_path, day=2), [2] * 40)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    assert [line["epochs"] for line in lines(tmp_path)] == ["1"]
+    assert f"left out {older}: `trainer.max_epochs` is 3, and 1 in the study" in capsys.readouterr().out
+
+
 def test_a_class_that_a_study_names_without_more_is_found(tmp_path: Path) -> None:
     place = tmp_path / "chosen_toys_causal_small" / "toys_tiger_causal_small" / "seed42" / "2026-01-01_00-00-00"
     run = made(place, [1] * 40, method="TIGER")

@@ -51,7 +51,7 @@ def _named() -> list[EntryPoint]:
 @cache
 def _of_checkout() -> tuple[EntryPoint, ...]:
     file = Path(__file__).resolve().parents[3] / "pyproject.toml"
-    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}) if file.is_file() else {}
     named = project["entry-points"][GROUP] if project.get("name") == "genrec" else {}
     return tuple(EntryPoint(name, module, GROUP) for name, module in named.items())
 

@@ -157,7 +157,8 @@ def _of_cell(runs: Sequence[Run], keys: dict[str, Any]) -> list[Run]:
 
 def _difference(run: Run, keys: dict[str, Any]) -> str:
     """The first value that a run has otherwise; nothing if there is none."""
-    wanted, config = flat({key.replace(".init_args", ""): value for key, value in keys.items()}), flat(run.config)
+    wanted = decisive({key.replace(".init_args", ""): value for key, value in keys.items()})
+    config = flat(run.config)
     for key, value in wanted.items():
         # A class may be named without more.
         found = config.get(key, config.get(f"{key}.class_path"))

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from genrec.config.files import load_config, merge
+from genrec.evaluation.protocol import Measure
 from genrec.io.files import write_text
 from genrec.runs import layout
 from genrec.study.tuning import _nested
@@ -69,7 +70,9 @@ class Fake:
         return None
 
     def _results(self, config: dict[str, Any]) -> dict[str, Any]:
-        values = {"ndcg@10": self.score(config), "users": 9}
+        measure = Measure(**config.get("measure", {"metrics": ["ndcg"]}))
+        values = {f"{name}@10": self.score(config) for name in measure.metrics} | {"users": 9}
+        settings = ["all", "warm", "cold", *(["all-new"] if measure.new else [])]
         named = config["model"].get("init_args", {}).get("identifier", config["model"])
         return {
             "dataset": "synthetic",
@@ -79,6 +82,6 @@ class Fake:
             "split": "test",
             "users": self.users(config),
             "items": 99,
-            "settings": {"all": values, "warm": values, "cold": values},
+            "settings": dict.fromkeys(settings, values),
             "seconds": {"fit": 50.0, "rank": 10.0},
         }

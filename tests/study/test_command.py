@@ -238,6 +238,39 @@ def test_changed_settings_are_told_and_never_mixed(capsys: pytest.CaptureFixture
     assert "│ SETRec (2 seeds) │ 0.1000" in capsys.readouterr().out
 
 
+def test_what_is_measured_since_is_tested_again_and_not_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(TEXT, fake)
+    fake.calls.clear()
+    asked = "--measure.metrics=[ndcg,mrr]", "--measure.new=true"
+    go(TEXT, fake, *asked, "--dry-run")
+    assert capsys.readouterr().out.count("to test again, for mrr, all-new studies/mine/") == 3
+    go(TEXT, fake, *asked)
+    tested = ["test toys_popularity/seed1", "test toys_setrec_small/seed1", "test toys_setrec_small/seed2"]
+    assert fake.calls == tested
+    said = capsys.readouterr().out
+    assert "toys_setrec_small/seed2 (to test again, for mrr, all-new) ..." in said
+    assert "all 3 cells are done" in said
+    fake.calls.clear()
+    go(TEXT, fake, *asked)
+    go(TEXT, fake)
+    assert fake.calls == [], "nobody asks for more than was measured"
+
+
+def test_without_a_checkpoint_nothing_is_trained_for_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(TEXT, fake)
+    (best,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/best.ckpt")
+    best.unlink()
+    fake.calls.clear()
+    go(TEXT, fake, "--measure.metrics=[ndcg,mrr]")
+    assert fake.calls == ["test toys_popularity/seed1", "test toys_setrec_small/seed1"]
+    capsys.readouterr()
+    go(TEXT, fake, "--measure.metrics=[ndcg,mrr]", "--dry-run")
+    said = capsys.readouterr().out
+    assert re.search(r"seed2 +done, without mrr, and without a checkpoint to measure it of studies/mine/", said)
+
+
 def test_a_run_that_was_made_by_hand_counts(here: Path) -> None:
     """It has other folders in its config, and lacks a key that came later."""
     cell = here / "studies" / "mine" / "toys_setrec_small" / "seed2" / "2026-01-01_00-00-00"

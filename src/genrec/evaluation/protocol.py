@@ -22,7 +22,7 @@ largest cut-off cannot be ranked so deep: like a candidate set without items, it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,16 @@ class Measure:
 
     def __post_init__(self) -> None:
         metrics.check(self.metrics)
+
+    def missing(self, settings: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """What is asked for and was not measured, such as ``mrr`` or ``all-new``.
+
+        Args:
+            settings: the metrics of every setting, as ``metrics.json`` has them.
+        """
+        known = {name.partition("@")[0] for name in settings["all"]}
+        new = [f"all{NEW}"] if self.new else []
+        return [name for name in self.metrics if name not in known] + [name for name in new if name not in settings]
 
     @property
     def reads_texts(self) -> bool:

@@ -19,10 +19,12 @@ import yaml
 from genrec.config.files import load_config
 from genrec.config.settings import changes
 from genrec.errors import GenrecError
+from genrec.evaluation.protocol import Measure
 from genrec.io.files import write_text
 from genrec.recommenders.base import learns
 from genrec.runs import layout
 from genrec.runs.restoring import is_whole, to_resume
+from genrec.runs.results import load_run
 from genrec.study.plan import Cell, Plan, flags
 from genrec.study.processes import Execute
 from genrec.study.settings import Resolve
@@ -61,12 +63,14 @@ class State(NamedTuple):
         run: the run that has come so far.
         changed: what its newest run differs in, where none has the settings of the cell.
         damaged: a checkpoint for which its newest run is of no use.
+        missing: what the cell measures, and the test of its run did not.
     """
 
     step: Step
     run: Path | None
     changed: Sequence[str] = ()
     damaged: Path | None = None
+    missing: Sequence[str] = ()
 
 
 class Failure(NamedTuple):
@@ -124,7 +128,13 @@ def state(job: Job) -> State:
     }
     newest = sorted(found, reverse=True)
     same = [run for run in newest if not found[run]]
-    for step in (DONE, TESTS, RESUMES):
+    tested = {run: _unmeasured(run, job) for run in same if (run / layout.METRICS).is_file()}
+    # What was asked for since is measured of the checkpoint that is there; nothing is trained again for it.
+    if tested:
+        run = min(tested, key=lambda run: len(tested[run]))
+        again = tested[run] and _has_come_to(TESTS, run, job)
+        return State(TESTS if again else DONE, run, missing=tested[run])
+    for step in (TESTS, RESUMES):
         for run in same:
             if _has_come_to(step, run, job):
                 return State(step, run)
@@ -133,10 +143,13 @@ def state(job: Job) -> State:
     return State(TRAINS, None, found[newest[0]] if newest else ())
 
 
+def _unmeasured(run: Path, job: Job) -> list[str]:
+    measure = job.settings.get("measure")
+    return Measure(**measure).missing(load_run(run / layout.METRICS).results["settings"]) if measure else []
+
+
 def _has_come_to(step: Step, run: Path, job: Job) -> bool:
     checkpoints = run / layout.CHECKPOINTS
-    if step == DONE:
-        return (run / layout.METRICS).is_file()
     finished = (run / layout.FIT).is_file()
     if _damaged(run):
         # Its last checkpoint in the place of the best would be measured otherwise than the other cells.
@@ -212,6 +225,10 @@ def describe(now: State) -> str:
     """A state in words."""
     if now.damaged:
         return f"to run anew, {now.damaged} is damaged"
+    if now.missing:
+        what = ", ".join(now.missing)
+        without = f"without {what}, and without a checkpoint to measure it of"
+        return f"to test again, for {what}" if now.step == TESTS else f"{DONE}, {without}"
     if not now.changed:
         return now.step
     more = f" and {len(now.changed) - 1} more" if len(now.changed) > 1 else ""

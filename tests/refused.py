@@ -73,6 +73,7 @@ KEYS = {
     "IDENTIFIER.betas [2]": "SETRec needs betas between 0 and 1, got [2.0]",
     "IDENTIFIER.betas [.nan]": "config key `IDENTIFIER.betas`: expected a number, not `nan`",
     "IDENTIFIER.alpha -1": "`alpha` of SETRec is -1.0: give 0 or more",
+    "IDENTIFIER.query_std -1": "`query_std` of SETRec is -1.0: give 0 or more",
     "IDENTIFIER.alpha .nan": "`model.identifier.alpha` is nan, which is no number: give one",
     "IDENTIFIER.alfa 3": "unknown config key `IDENTIFIER.alfa`; did you mean `alpha`?",
     "IDENTIFIER.use_cf maybe": "config key `IDENTIFIER.use_cf`: expected true or false, not `maybe`",

@@ -83,6 +83,17 @@ def test_the_order_of_an_items_tokens_moves_nothing(model: Model, items: list[in
     torch.testing.assert_close(model.written(permuted), model.written(tokens), atol=1e-5, rtol=0)
 
 
+def test_queries_begin_as_large_as_they_are_asked_to_be(model: Model) -> None:
+    def queries(**options: float) -> Tensor:
+        torch.manual_seed(0)
+        identifier = SETRec(**options)
+        identifier.setup(model.catalog, model.assets, model.backbone)
+        return identifier.queries.detach()
+
+    torch.testing.assert_close(queries(query_std=1.0) * 0.02, queries())
+    assert 0.8 < queries(query_std=1.0).std() < 1.2
+
+
 def test_without_sparse_attention_the_order_matters() -> None:
     model = Model(sparse_attention=False)
     tokens = model.identifier.embed(torch.tensor([[1, 2]]))

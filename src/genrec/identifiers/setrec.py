@@ -27,8 +27,6 @@ from genrec.identifiers.tables import table
 from genrec.losses import Negatives, linear_cross_entropy
 from genrec.types import ORDERED, PAD, Ranking, Tokens
 
-QUERY_STD = 0.02
-
 
 class SETRec(ItemIdentifier):
     """Order-agnostic sets of tokens; token 0 is the collaborative one, if there is one (Section 3).
@@ -48,6 +46,7 @@ class SETRec(ItemIdentifier):
         learned_queries: train the query vectors; False freezes them at random values.
         standardize_text: give every text feature zero mean and unit variance over the catalogue, so that the
             reconstruction loss has the scale of 1; False takes the embeddings as they come, as the release does.
+        query_std: of the normal distribution queries are drawn from; the release's with Qwen is 1.
 
     Raises:
         GenrecError: if an item would have no token at all, or a beta is outside 0..1.
@@ -67,13 +66,14 @@ class SETRec(ItemIdentifier):
         blind: bool = True,
         learned_queries: bool = True,
         standardize_text: bool = False,
+        query_std: float = 0.02,
     ) -> None:
         super().__init__()
         if n_semantic < 0 or n_semantic + use_cf < 1:
             raise GenrecError(f"SETRec needs at least one token per item, got n_semantic={n_semantic}, use_cf={use_cf}")
         if not betas or not all(0 <= beta <= 1 for beta in betas):
             raise GenrecError(f"SETRec needs betas between 0 and 1, got {list(betas)}")
-        at_least(0, "SETRec", alpha=alpha)
+        at_least(0, "SETRec", alpha=alpha, query_std=query_std)
         self.n_semantic = n_semantic
         self.reads_text = n_semantic > 0
         self.use_cf = use_cf
@@ -81,7 +81,7 @@ class SETRec(ItemIdentifier):
         self.betas = tuple(betas) if use_cf and n_semantic else (0.5,)
         self.sparse_attention = sparse_attention
         self.blind = blind
-        self.learned_queries = learned_queries
+        self.learned_queries, self.query_std = learned_queries, query_std
         self.standardize_text = standardize_text
         self._encoded: Encoded | None = None
         self._negatives: Negatives | None = None
@@ -109,7 +109,7 @@ class SETRec(ItemIdentifier):
                 mean, std = assets.text.mean(0), assets.text.std(0).clamp(min=1e-6)
             self.register_buffer("text_mean", mean)
             self.register_buffer("text_std", std)
-        queries = torch.randn(self.n_tokens, backbone.width) * QUERY_STD
+        queries = torch.randn(self.n_tokens, backbone.width) * self.query_std
         self.queries = nn.Parameter(queries, requires_grad=self.learned_queries)
         self.register_buffer("beta", torch.tensor(self.betas[len(self.betas) // 2]))
         self.index(catalog, assets)

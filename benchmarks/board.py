@@ -6,7 +6,8 @@
     python -m benchmarks.board write
 
 ``add`` reads the runs of a study, or those of a config, into ``docs/results/runs.csv``. A line is known by data set,
-study, row, a hash of the settings that decide the result, and seed: a rerun takes the place of the older line.
+study, row, a hash of the settings that decide the result, and seed: a rerun takes the place of the older line. What a
+hash stands for is in ``settings.jsonl``.
 Beside every metric that follows from ranks stand the ends of its 95 % interval, by the bootstrap over the test users.
 ``write`` makes ``docs/results/board.md``, its figures, and the block of README.md.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import io
 import json
 import sys
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import board_page, board_readme
+from benchmarks.board_settings import SEED, Settings
 from genrec.analysis.compare import FEWEST, paired_bootstrap, ranks_of
 from genrec.config.settings import decisive, flat, show
 from genrec.errors import GenrecError
@@ -41,6 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 README = ROOT / "README.md"
 RUNS = "runs.csv"
+SETTINGS = "settings.jsonl"
 PAGE = "board.md"
 SAMPLES = 10_000
 
@@ -92,9 +94,10 @@ def add(folders: Sequence[Path], path: Path, commit: str = "") -> None:
             set that are there already.
     """
     lines = {tuple(line[name] for name in KEY): line for line in read(path)}
+    settings = Settings(path.with_name(SETTINGS))
     for folder in folders:
         for study, row, run in _found(folder):
-            line = describe(study, row, run)
+            line = describe(study, row, run, settings)
             # The same run may stand in two studies, and be added again.
             told = [each["commit"] for each in lines.values() if all(each[name] == line[name] for name in SAME)]
             line["commit"] = line["commit"] or next(filter(None, told), commit)
@@ -107,6 +110,7 @@ def add(folders: Sequence[Path], path: Path, commit: str = "") -> None:
             key = tuple(line[name] for name in KEY)
             if key not in lines or lines[key]["started"] <= line["started"]:
                 lines[key] = line
+    settings.save({line["hash"] for line in lines.values()})
     save(path, list(lines.values()))
     print(f"{len(lines)} runs in {path}")
 
@@ -167,26 +171,24 @@ def _difference(run: Run, keys: dict[str, Any]) -> str:
     return ""
 
 
-def describe(study: str, row: str, run: Run) -> dict[str, str]:
-    """The line of a run.
+def describe(study: str, row: str, run: Run, settings: Settings) -> dict[str, str]:
+    """The line of a run, whose settings are then known.
 
     Raises:
         GenrecError: if it did not rank all test users, or has no config, or damaged ranks.
     """
-    results, config = run.results, decisive(run.config)
-    if not config:
+    results = run.results
+    if not run.config:
         raise GenrecError(f"{run.folder} has no config.yaml: its settings are not known")
     if results["split"] != "test" or results["settings"]["all"]["users"] < results["users"]:
         raise GenrecError(f"{run.folder} did not rank all test users: run `genrec test` on all of them")
     fit = json.loads((run.folder / FIT).read_text(encoding="utf-8")) if (run.folder / FIT).is_file() else {}
-    seed = config.pop("seed_everything", None)
-    deciding = json.dumps([config, results.get("overrides", [])], sort_keys=True, default=str)
     known = {
         "dataset": results["dataset"],
         "study": study,
         "row": row,
-        "hash": hashlib.sha256(deciding.encode()).hexdigest()[:12],
-        "seed": seed,
+        "hash": settings.hash_of(run.config, results.get("overrides", [])),
+        "seed": run.config.get(SEED),
         "started": run.folder.resolve().name,
         "commit": fit.get("commit") or results["versions"].get("commit"),
         **{name: results.get(name) for name in ("method", "backbone", "users", "items")},

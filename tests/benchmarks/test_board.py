@@ -102,6 +102,32 @@ def test_a_run_is_a_line_and_a_rerun_takes_its_place(tmp_path: Path) -> None:
     assert len({line["hash"] for line in lines(tmp_path)}) == 1, "a seed and a folder are no settings"
 
 
+def test_a_key_that_came_in_since_is_no_other_setting(tmp_path: Path) -> None:
+    def add(seed: int, **options: Any) -> str:
+        run = made(cell(tmp_path, seed=seed), [1] * 40)
+        config = yaml.safe_load((run / layout.CONFIG).read_text())
+        identifier = {"class_path": "genrec.identifiers.SETRec", "init_args": {"n_semantic": 4, **options}}
+        config["model"] = {"class_path": "genrec.recommenders.Recommender", "init_args": {"identifier": identifier}}
+        (run / layout.CONFIG).write_text(yaml.safe_dump(config))
+        board.main(["add", str(tmp_path / STUDY)], tmp_path)
+        return next(line["hash"] for line in lines(tmp_path) if line["seed"] == str(seed))
+
+    first = add(42)
+    assert add(43, query_std=0.02) == first, "as it always was"
+    # From now on it is known what it was, whatever it is by default.
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr("genrec.config.settings._default", lambda config, key: 1.0)
+        assert add(44, query_std=1.0) != first
+        assert add(45, query_std=0.02) == first
+    known = map(json.loads, (tmp_path / board.SETTINGS).read_text().splitlines())
+    key = "model.identifier.query_std"
+    assert {each["hash"]: (each["settings"].get(key), each["since"].get(key)) for each in known} == {
+        first: (None, 0.02),
+        next(line["hash"] for line in lines(tmp_path) if line["seed"] == "44"): (1.0, None),
+    }
+    assert len(lines(tmp_path)) == 4, "read again, they are what they were"
+
+
 def test_the_commit_of_a_run_that_does_not_say(tmp_path: Path) -> None:
     run = made(cell(tmp_path), [1] * 40, versions={"torch": "2.13.0"})
     (run / layout.FIT).unlink()

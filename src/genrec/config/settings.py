@@ -54,16 +54,21 @@ def show(value: Any) -> str:
     return value.rpartition(".")[2] if is_class else str(value)
 
 
-def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a config that decide a result, by dotted key, without where and how it is computed.
-
-    A key without a value is left out: one that a config does not have came in with a later version.
-    """
+def kept(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config by dotted key, without where and how it is computed."""
     return {
         key: value
         for key, value in flat(config).items()
-        if key not in IGNORED and key.rpartition(".")[2] not in _PLACES and value is not None
+        if key not in IGNORED and key.rpartition(".")[2] not in _PLACES
     }
+
+
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config that decide a result, by dotted key: those `kept`.
+
+    A key without a value is left out: one that a config does not have came in with a later version.
+    """
+    return {key: value for key, value in kept(config).items() if value is not None}
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -45,8 +45,8 @@ HEAD = """# The board
 
 Made by `python -m benchmarks.board write` of [runs.csv](runs.csv), which has a line per run: the hash of its settings,
 commit, seed, seconds, hardware, and every metric of every setting with its interval. What a hash stands for is in
-[settings.jsonl](settings.jsonl), for all but a few early ones. `python -m benchmarks.board add studies/NAME` takes the runs
-of a study into both, a rerun in the place of the older line.
+[settings.jsonl](settings.jsonl), for all but a few early ones. `python -m benchmarks.board add studies/NAME` takes the
+runs of a study into both, a rerun in the place of the older line.
 
 A number is the mean over seeds, ± their standard deviation where there are several. In brackets are the ends of the
 95 % interval by the bootstrap over test users, for several seeds the means of theirs: all seeds rank the same users, so

@@ -50,7 +50,7 @@ def block(lines: Sequence[Mapping[str, str]], dataset: str, study: str) -> str:
 
 def _table(rows: Sequence[Entry]) -> str:
     """A row per entry, a column per setting with all metrics, and how many trainings it is the mean of."""
-    users = {setting: int(rows[0].lines[0][f"{setting} users"]) for setting in MAIN_SETTINGS}
+    users = {setting: int(rows[0].lines[0].get(f"{setting} users") or 0) for setting in MAIN_SETTINGS}
     head = ["", *(f"{setting} ({users[setting]:,})" for setting in MAIN_SETTINGS), "trainings"]
     table = [head, ["---"] * len(head)]
     for entry in rows:

@@ -290,9 +290,9 @@ COMMANDS = {
     "recommend --run nope --history a --new-items nope.jsonl": "there is no file `nope.jsonl` (--new-items)",
     "recommend --run nope --history a --output x.csv": "recommend writes .parquet or .jsonl, not `x.csv` (--output)",
     "study": "genrec study: the following arguments are required: STUDY; `genrec study --help` lists the options",
-    "study nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... trainer/t5.yaml?",
+    "study nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... main_toys.yaml?",
     "tune": "genrec tune: the following arguments are required: STUDY; `genrec tune --help` lists the options",
-    "tune nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... trainer/t5.yaml?",
+    "tune nope.yaml": "there is no config file `nope.yaml`, neither here nor among the packaged ... main_toys.yaml?",
 }
 """Commands as they are typed."""
 
@@ -314,7 +314,8 @@ STUDIES = {
     "seeds: [1, yes]": "FILE: `seeds`: a seed is a whole number from 0 to 4294967295, not `True`",
     "seeds: [abc]": "FILE: `seeds`: a seed is a whole number from 0 to 4294967295, not `abc`",
     "seeds: [-1]": "FILE: `seeds`: a seed is a whole number from 0 to 4294967295, not `-1`",
-    "seeds: [1, 1]": "FILE: two rows or seeds of the study have the same name",
+    "seeds: [1, 1]": "FILE: two rows or seeds ... name, `synthetic_popularity/seed1`: list a seed once, ... `variants`",
+    "set: {measure.metrics: [ndcg, foo]}": "x, synthetic_popularity: `foo` is no metric ... those are ... diversity",
     "seed: 5": (
         "FILE: a study has no key `seed`; it may have name, config, configs, seeds, set, variants, sweep, retest"
     ),
@@ -328,7 +329,7 @@ STUDIES = {
     "variants: {a: 5}": "FILE: `variants: a` is a mapping of keys to values, not `5`",
     "variants: {a: {foo: 1}}": "x, synthetic_popularity/a: unknown config key `foo`; a config ... trainer, last",
     'variants: {" ": {}}': "FILE: `variants`: a label has letters or digits, unlike ` `",
-    "variants: {a b: {}, a-b: {}}": "FILE: two rows or seeds of the study have the same name",
+    "variants: {a b: {}, a-b: {}}": "FILE: two ... name, `synthetic_popularity/a-b/seed42`: list ... `variants`",
     "sweep: 5": "FILE: `sweep` is a mapping of keys to values, not `5`",
     "sweep: {}": "FILE: `sweep` gives every key a list of values, such as {data.batch_size: [64, 128]}, not none",
     "sweep: {a: 1}": "FILE: `sweep` gives every key a list of values, such as {data.batch_size: [64, 128]}, not `a: 1`",

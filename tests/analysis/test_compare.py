@@ -175,6 +175,22 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
         compare(a, run(tmp_path / "ks", frame(0), names=["recall@3"]))
 
 
+def test_what_both_have_measured_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = frame(0).with_columns(pl.col("^rank_.*$").name.map(lambda name: name + ranks.NEW), pl.col("^rank_.*$"))
+    run(tmp_path / "a", more, names=[*NAMES, "mrr@5"])
+    run(tmp_path / "b", frame(1))
+    command([str(tmp_path / "b"), str(tmp_path / "a"), "--samples", "50"])
+    printed = capsys.readouterr().out
+    assert "B alone has measured mrr@5, " in printed
+    for name in ("all-new", "warm-new", "cold-new"):
+        assert name in next(line for line in printed.splitlines() if line.startswith("B alone"))
+    assert "A alone" not in printed
+    a, b = (load_run(tmp_path / name) for name in "ab")
+    assert [(one.setting, one.metric) for one in compare(a, b, samples=50)] == [
+        (setting, name) for setting in ("all", "warm", "cold", "G1", "G2", "G3", "G4", "G5") for name in NAMES
+    ]
+
+
 def test_ranks_that_belong_to_other_results(tmp_path: Path) -> None:
     a, b = run(tmp_path / "a", frame(0)), run(tmp_path / "b", frame(1))
     ranks.write(tmp_path / "b" / layout.RANKS, frame(2).lazy())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import json
 import re
 import shutil
@@ -269,6 +270,100 @@ def test_without_a_checkpoint_nothing_is_trained_for_a_metric(capsys: pytest.Cap
     go(TEXT, fake, "--measure.metrics=[ndcg,mrr]", "--dry-run")
     said = capsys.readouterr().out
     assert re.search(r"seed2 +done, without mrr, and without a checkpoint to measure it of studies/mine/", said)
+
+
+def test_what_is_tested_again_in_vain_stays_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(TEXT, fake)
+    fake.fails = lambda command, config: True
+    capsys.readouterr()
+    go(TEXT, fake, "--measure.metrics=[ndcg,mrr]", fails=True)
+    said = capsys.readouterr().out
+    assert "│ SETRec (2 seeds) │ 0.5000" in said
+    assert "0 of 3 cells are done" in said
+
+
+RETEST = "config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1], [0.2]]}"
+
+
+def test_a_row_of_a_retest_without_its_checkpoint_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(RETEST, fake)
+    (best,) = Path("studies/mine/toys_setrec_small/betas=0.2").glob("*/*/checkpoints/best.ckpt")
+    best.unlink()
+    fake.calls.clear()
+    go(RETEST, fake, "--measure.metrics=[ndcg,mrr]")
+    assert fake.calls == ["test chosen-on-validation/seed42", "test betas=0.1/seed42"]
+    assert "betas=0.2" in capsys.readouterr().out.rpartition("┡")[2], "in the table"
+
+
+def test_a_retest_of_a_training_whose_checkpoint_is_gone_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go("config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1]]}", fake)
+    (best,) = Path("studies/mine/toys_setrec_small/chosen-on-validation").glob("*/*/checkpoints/best.ckpt")
+    best.unlink()
+    go(RETEST, fake, fails=True)
+    said = capsys.readouterr().err
+    assert f"seed42 has no checkpoint: remove {best.parents[1]}, and the same command trains it again" in said
+    shutil.rmtree(best.parents[1])
+    go(RETEST, fake)
+
+
+def test_where_files_cannot_have_two_names_the_checkpoint_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("genrec.study.cells.os.link", refuse)
+    go(RETEST, Fake())
+    first, *others = Path("studies/mine").glob("*/*/*/*/checkpoints/best.ckpt")
+    assert len(others) == 2
+    assert all(other.read_bytes() == first.read_bytes() for other in others)
+
+
+def test_damaged_results_are_measured_again_and_stop_no_other_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(TEXT, fake)
+    (results,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/metrics.json")
+    results.write_text(results.read_text()[:40])
+    fake.calls.clear()
+    go(TEXT, fake, "--dry-run")
+    assert re.search(r"toys_setrec_small/seed2 +to test studies/", capsys.readouterr().out)
+    go(TEXT, fake)
+    assert fake.calls == ["test toys_setrec_small/seed2"]
+
+
+def test_a_damaged_config_makes_a_run_none_of_its_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(TEXT, fake)
+    (config,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/config.yaml")
+    config.write_text("a: [1\nb")
+    fake.calls.clear()
+    go(TEXT, fake)
+    assert f"toys_setrec_small/seed2 (to run anew, {config} is damaged)" in capsys.readouterr().out
+    assert fake.calls == ["fit toys_setrec_small/seed2", "test toys_setrec_small/seed2"]
+
+
+def test_a_training_without_its_best_checkpoint_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    fake.fails = lambda command, config: command == "test" and config["seed_everything"] == 2
+    go(TEXT, fake, fails=True)
+    (best,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/best.ckpt")
+    best.unlink()
+    go(TEXT, fake, "--dry-run")
+    assert f"to run anew, {best} is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        ("--config=other.yaml", "its yaml names them"),
+        ("--seed_everything=7", "its yaml lists the seeds"),
+        ("--runs=foo", "see --studies"),
+    ],
+)
+def test_what_a_study_sets_itself_is_refused(argument: str, why: str) -> None:
+    with pytest.raises(GenrecError, match=f"`{argument.partition('=')[0]}` is not for the cells of a study: {why}"):
+        go(TEXT, Fake(), argument)
 
 
 def test_a_run_that_was_made_by_hand_counts(here: Path) -> None:

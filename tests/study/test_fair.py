@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from math import prod
 from pathlib import Path
 
 import pytest
@@ -31,13 +30,6 @@ def own_key(search: Path) -> tuple[str, list[object]]:
     """What is searched beside the learning rate."""
     ((key, values),) = ((key, values) for key, values in load_config(str(search))["space"].items() if key != LR)
     return key, values
-
-
-@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.stem)
-def test_every_method_has_as_many_trials(search: Path) -> None:
-    found = load_config(str(search))
-    assert found["trials"] == "all"
-    assert prod(map(len, found["space"].values())) == 8
 
 
 @pytest.mark.slow

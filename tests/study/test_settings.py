@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from genrec.config.settings import changes, flat
+from genrec.errors import GenrecError
 from genrec.study.settings import full_config
 
 
@@ -67,3 +68,9 @@ def test_a_key_of_a_later_version_is_a_change_only_with_another_value_than_its_d
         given = full_config([*of_old_days, f"--model.init_args.{part}={{}}"])
         found = {change.partition(":")[0].rpartition(".")[2] for change in changes(new, given)}
         assert found == set(names.split()), part
+
+
+@pytest.mark.parametrize("asking", ["--help", "--model.help", "--trainer.help=X"])
+def test_who_asks_for_help_is_sent_to_fit(asking: str) -> None:
+    with pytest.raises(GenrecError, match="asks for help and sets no key: give it to `genrec fit`"):
+        full_config(["--config", "synthetic_setrec.yaml", asking])

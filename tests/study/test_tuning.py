@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
 import yaml
+from lightning.pytorch.trainer.states import TrainerFn
 from optuna.trial import Trial, TrialState
 
 from genrec.config.files import PACKAGED, load_config
 from genrec.errors import GenrecError
 from genrec.study.journal import PRUNED, open_study, trial_of
 from genrec.study.plan import flags
+from genrec.study.pruning import Pruning
 from genrec.study.tuning import tune
 
 from .fakes import resolve
@@ -174,6 +178,54 @@ def test_no_trial_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
         go(Fake(), TEXT.replace("[1, 2, 3]", "[3]").replace("trials: 6", "trials: 2"))
     assert "no trial has come to its end" in capsys.readouterr().err
     assert not BEST.exists()
+
+
+def test_a_trial_that_has_not_measured_what_is_searched_by_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text(TEXT)
+    with pytest.raises(SystemExit, match="1"):
+        tune(["mine.yaml"], resolve, lambda arguments, log, lock: None)
+    assert "FAILED: no validation has measured `val/ndcg@10`, which checkpoints are kept" in capsys.readouterr().out
+
+
+def test_what_a_killed_process_has_half_written_is_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    go(Fake())
+    journal = FOLDER / "journal.log"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    go(Fake())
+    assert f"{journal}: its last line is not whole, and was taken away" in capsys.readouterr().out
+    assert all(map(json.loads, journal.read_text().splitlines()))
+
+
+def test_a_damaged_journal_is_named() -> None:
+    go(Fake())
+    journal = FOLDER / "journal.log"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:3], lines[3][:9], *lines[4:], ""]))
+    with pytest.raises(GenrecError, match=rf"{journal}, line 4: not valid JSON \(.*\): remove it, or move"):
+        go(Fake())
+
+
+def test_what_a_search_sets_itself_is_refused() -> None:
+    with pytest.raises(GenrecError, match="`--seed_everything` is not for the cells of a study"):
+        go(Fake(), TEXT, "--seed_everything", "7")
+
+
+def test_only_what_is_measured_after_some_training_counts() -> None:
+    """Neither the untrained model of Lightning's sanity check, nor a metric that is not there."""
+    FOLDER.mkdir(parents=True)
+    open_study(FOLDER, "max").ask()
+    pruning = Pruning(str(FOLDER), 0, "val/ndcg@10")
+    trainer: Any = SimpleNamespace(
+        state=SimpleNamespace(fn=TrainerFn.FITTING), is_global_zero=True, strategy=SimpleNamespace(broadcast=bool)
+    )
+    for sanity_checking, metrics in (
+        (True, {"val/ndcg@10": 0.9}),
+        (False, {"val/loss": 1.0}),
+        (False, {"val/ndcg@10": 0.2}),
+    ):
+        trainer.sanity_checking, trainer.callback_metrics = sanity_checking, metrics
+        pruning.on_validation_end(trainer, Any)
+    assert open_study(FOLDER).trials[0].intermediate_values == {0: 0.2}
 
 
 def test_trials_of_other_settings_are_not_mixed() -> None:

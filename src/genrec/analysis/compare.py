@@ -30,7 +30,7 @@ from rich.table import Table
 from genrec.config.options import Options
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
-from genrec.evaluation.metrics import of_ranks
+from genrec.evaluation.metrics import of_ranks, parse
 from genrec.io.console import wide_console
 from genrec.runs.results import Run, load_run, measured
 
@@ -99,7 +99,7 @@ def _draws(users: int, samples: int, rng: np.random.Generator) -> Iterator[np.nd
 
 
 def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> list[Difference]:
-    """Every metric in every setting.
+    """Every metric in every setting that both have measured.
 
     Args:
         first: a tested run, A.
@@ -110,17 +110,17 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
     Raises:
         GenrecError: if a run has no ranks, or they rank other users or targets or are measured at other cut-offs.
     """
-    names, others = measured(first.results), measured(second.results)
-    if names != others:
+    each = [measured(run.results) for run in (first, second)]
+    if len({frozenset(parse(name)[1] for name in names) for names in each}) > 1:
         raise GenrecError(
-            f"the runs have different metrics ({', '.join(names)} and {', '.join(others)}): test them with "
-            "the same `ks`"
+            f"the runs have different metrics ({' and '.join(map(', '.join, each))}): test them with the same `ks`"
         )
-    names = of_ranks(names)
+    both = [name for name in each[0] if name in each[1]]
+    names = of_ranks(both)
     a, b = ranks_of(first, names), ranks_of(second, names)
     _check_same(first, second, a, b)
     found = []
-    for setting in ranks.settings(a):
+    for setting in (setting for setting in ranks.settings(a) if setting in ranks.settings(b)):
         values_a, values_b = (ranks.user_metrics(frame, setting, names) for frame in (a, b))
         users = len(values_a)
         ends = np.full((3, len(names)), np.nan)
@@ -129,9 +129,15 @@ def compare(first: Run, second: Run, samples: int = 10_000, seed: int = 0) -> li
         if users:
             means = np.stack([values_a.mean(0), values_b.mean(0)])
             numbers = dict(zip(names, np.concatenate([means, ends]).T.tolist(), strict=True))
-            numbers |= {name: _beside(first, second, setting, name) for name in others if name not in names}
-            found += [Difference(setting, name, users, *numbers[name]) for name in others]
+            numbers |= {name: _beside(first, second, setting, name) for name in both if name not in names}
+            found += [Difference(setting, name, users, *numbers[name]) for name in both]
     return found
+
+
+def _alone(first: Run, second: Run) -> list[str]:
+    """Metrics and settings that the first has measured and the second has not."""
+    own, others = ([*measured(run.results), *run.results["settings"]] for run in (first, second))
+    return [name for name in own if name not in others]
 
 
 def _beside(first: Run, second: Run, setting: str, name: str) -> list[float]:
@@ -173,8 +179,9 @@ def _check_same(first: Run, second: Run, a: pl.DataFrame, b: pl.DataFrame) -> No
             f"the runs do not rank the same users and targets of `{names[0]}` ({only:,} pairs of user and target are "
             "in one of them alone): test both on the same split"
         )
-    counted = [frame.select(ranks.GROUP, pl.col(f"^{ranks.RANK}.*$").is_null()) for frame in (a, b)]
-    if not counted[0].equals(counted[1]):
+    # Rankings without the users' own items are measured where somebody asks for them.
+    counted = pl.col(f"^{ranks.RANK}.*$").exclude(f"^.*{ranks.NEW}$").is_null()
+    if not a.select(ranks.GROUP, counted).equals(b.select(ranks.GROUP, counted)):
         raise GenrecError(f"the runs have different warm items or popularity groups of `{names[0]}`")
 
 
@@ -199,6 +206,9 @@ def command(arguments: Sequence[str]) -> None:
     differences = compare(first, second, chosen.samples, chosen.seed)
     for name, run in (("A", first), ("B", second)):
         print(f"{name}: {run.results['method']}, {run.folder}")
+    for name, own, other in (("A", first, second), ("B", second, first)):
+        if alone := _alone(own, other):
+            print(f"{name} alone has measured {', '.join(alone)}: `genrec test` measures what `--measure` asks for")
     wide_console().print(_table(first.results["dataset"], differences))
 
 

@@ -49,7 +49,8 @@ def find_config(name: str, beside: Path | None = None) -> Path:
         for place in places:
             if (place / name).is_file():
                 return place / name
-    known = sorted(path.relative_to(PACKAGED).as_posix() for path in PACKAGED.rglob("*.yaml"))
+    roots = [*([beside] if beside and beside.is_relative_to(PACKAGED) else []), PACKAGED]
+    known = sorted({path.relative_to(root).as_posix() for root in roots for path in root.rglob("*.yaml")})
     similar = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; did you mean {', '.join(similar)}?" if similar else "; `genrec --help` lists the packaged ones"
     raise GenrecError(f"there is no config file `{name:.200}`, neither here nor among the packaged configs{hint}")

@@ -9,6 +9,7 @@ counts.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class State(NamedTuple):
         step: what is to be done next.
         run: the run that has come so far.
         changed: what its newest run differs in, where none has the settings of the cell.
-        damaged: a checkpoint for which its newest run is of no use.
+        damaged: a file that is damaged or missing, for which its newest run is of no use.
         missing: what the cell measures, and the test of its run did not.
     """
 
@@ -105,6 +106,7 @@ def make_jobs(plan: Plan, root: Path, extra: Sequence[str], resolve: Resolve) ->
         if new:
             try:
                 configs[cell.row] = resolve(["--config", str(cell.config), *shared, *flags(cell.keys)])
+                Measure(**configs[cell.row].get("measure", {}))
             except GenrecError as error:
                 raise GenrecError(f"{plan.name}, {cell.row}: {error}") from error
         config = configs[cell.row]
@@ -123,29 +125,44 @@ def make_jobs(plan: Plan, root: Path, extra: Sequence[str], resolve: Resolve) ->
 
 def state(job: Job) -> State:
     """Look for the run that has come furthest with the settings of the cell; of several the newest."""
-    found = {
-        path.parent: changes(load_config(str(path)), job.settings) for path in job.folder.glob(f"*/{layout.CONFIG}")
-    }
-    newest = sorted(found, reverse=True)
-    same = [run for run in newest if not found[run]]
-    tested = {run: _unmeasured(run, job) for run in same if (run / layout.METRICS).is_file()}
+    found: dict[Path, list[str]] = {}
+    unread: list[Path] = []
+    for path in sorted(job.folder.glob(f"*/{layout.CONFIG}"), reverse=True):
+        try:
+            found[path.parent] = changes(load_config(str(path)), job.settings)
+        except GenrecError:
+            unread.append(path)
+    same = [run for run in found if not found[run]]
+    tested = {run: missing for run in same if (missing := _unmeasured(run, job)) is not None}
+    for run, missing in tested.items():
+        if not missing:
+            return State(DONE, run)
     # What was asked for since is measured of the checkpoint that is there; nothing is trained again for it.
-    if tested:
-        run = min(tested, key=lambda run: len(tested[run]))
-        again = tested[run] and _has_come_to(TESTS, run, job)
-        return State(TESTS if again else DONE, run, missing=tested[run])
-    for step in (TESTS, RESUMES):
-        for run in same:
-            if _has_come_to(step, run, job):
-                return State(step, run)
+    for run in same:
+        if _has_come_to(TESTS, run, job):
+            return State(TESTS, run, missing=tested.get(run, ()))
+    for run, missing in tested.items():
+        return State(DONE, run, missing=missing)
+    for run in same:
+        if _has_come_to(RESUMES, run, job):
+            return State(RESUMES, run)
     if same:
-        return State(TRAINS, None, damaged=_damaged(same[0]))
-    return State(TRAINS, None, found[newest[0]] if newest else ())
+        return State(TRAINS, None, damaged=_unusable(same[0]))
+    if found:
+        return State(TRAINS, None, next(iter(found.values())))
+    return State(TRAINS, None, damaged=unread[0] if unread else None)
 
 
-def _unmeasured(run: Path, job: Job) -> list[str]:
+def _unmeasured(run: Path, job: Job) -> list[str] | None:
+    """What the cell asks for and the test of a run has not measured; None if there are no results that can be read."""
+    if not (run / layout.METRICS).is_file():
+        return None
+    try:
+        settings = load_run(run / layout.METRICS).results["settings"]
+    except GenrecError:
+        return None
     measure = job.settings.get("measure")
-    return Measure(**measure).missing(load_run(run / layout.METRICS).results["settings"]) if measure else []
+    return Measure(**measure).missing(settings) if measure else []
 
 
 def _has_come_to(step: Step, run: Path, job: Job) -> bool:
@@ -155,7 +172,7 @@ def _has_come_to(step: Step, run: Path, job: Job) -> bool:
         # Its last checkpoint in the place of the best would be measured otherwise than the other cells.
         return False
     if not job.learns:
-        return step == TESTS
+        return step == TESTS and (job.trained_by is None or (checkpoints / layout.BEST).is_file())
     if step == TESTS:
         return finished and (checkpoints / layout.BEST).is_file()
     return not finished and (checkpoints / layout.LAST).is_file() and to_resume(run)[0] is not None
@@ -164,6 +181,12 @@ def _has_come_to(step: Step, run: Path, job: Job) -> bool:
 def _damaged(run: Path) -> Path | None:
     best = run / layout.CHECKPOINTS / layout.BEST
     return best if best.exists() and not is_whole(best) else None
+
+
+def _unusable(run: Path) -> Path | None:
+    """The file for which a run of the cell's settings is of no use, if it is for one."""
+    best = run / layout.CHECKPOINTS / layout.BEST
+    return _damaged(run) or (best if (run / layout.FIT).is_file() and not best.exists() else None)
 
 
 def perform(job: Job, lock: IO[str], execute: Execute) -> Failure | None:
@@ -208,15 +231,20 @@ def _place(job: Job) -> Failure | None:
         trained = state(job.trained_by).run
         best = trained and trained / layout.CHECKPOINTS / layout.BEST
         if best is None or not best.is_file():
-            return Failure(f"{job.trained_by.cell.name} has no checkpoint", job.trained_by.folder / "fit.log")
+            remedy = f": remove {trained}, and the same command trains it again" if trained else ""
+            return Failure(f"{job.trained_by.cell.name} has no checkpoint{remedy}", job.trained_by.folder / "fit.log")
         if not is_whole(best):
             reason = f"{best} is damaged: remove {trained}, and the same command trains it again"
             return Failure(reason, job.trained_by.folder / "fit.log")
     run = layout.new_run(job.folder.parent, job.folder.name)
     (run / layout.CHECKPOINTS).mkdir()
     if best:
-        # A second name of the same file: it takes no room, and outlives the other.
-        os.link(best, run / layout.CHECKPOINTS / layout.BEST)
+        place = run / layout.CHECKPOINTS / layout.BEST
+        try:
+            # A second name of the same file: it takes no room, and outlives the other.
+            os.link(best, place)
+        except OSError:  # not on every file system, nor from one to another
+            shutil.copyfile(best, place)
     write_text(run / layout.CONFIG, yaml.safe_dump(dict(job.settings), sort_keys=False))
     return None
 
@@ -224,7 +252,7 @@ def _place(job: Job) -> Failure | None:
 def describe(now: State) -> str:
     """A state in words."""
     if now.damaged:
-        return f"to run anew, {now.damaged} is damaged"
+        return f"to run anew, {now.damaged} is {'damaged' if now.damaged.exists() else 'missing'}"
     if now.missing:
         what = ", ".join(now.missing)
         without = f"without {what}, and without a checkpoint to measure it of"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genrec.config.options import Options
 from genrec.io.starting import quick_imports
-from genrec.study.plan import STUDIES, load_plan
+from genrec.study.plan import STUDIES, check_extra, load_plan
 from genrec.study.processes import Execute, execute
 from genrec.study.settings import Resolve, full_config
 
@@ -33,6 +33,7 @@ def study(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exe
     options.add_argument("--studies", default=STUDIES, metavar="DIR", help="the folder of all studies (%(default)s)")
     options.add_argument("--dry-run", action="store_true", help="list the cells and how far they are, run nothing")
     chosen, extra = options.parse_known_args(arguments)
+    check_extra(extra)
     plan = load_plan(chosen.study)
     # Imported late: who asks for help, or has mistyped, need not wait for torch.
     with quick_imports():

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from genrec.errors import GenrecError
+from genrec.io.files import write_over
 
 JOURNAL = "journal.log"
 PRUNED = "pruned"
+
+
+def mend(folder: Path) -> None:
+    """Take away what a process that was killed has half written: what is added would stand in the same line.
+
+    Raises:
+        GenrecError: if the journal is damaged elsewhere.
+    """
+    path = folder / JOURNAL
+    if not path.is_file():
+        return
+    lock = JournalFileSymlinkLock(str(path))
+    lock.acquire()
+    try:
+        *whole, rest = path.read_bytes().split(b"\n")
+        for number, line in enumerate(whole, 1):
+            try:
+                json.loads(line)
+            except ValueError as error:
+                raise GenrecError(
+                    f"{path}, line {number}: not valid JSON ({error}): remove it, or move {folder} away to begin anew"
+                ) from error
+        if rest:
+            write_over(path, lambda unfinished: unfinished.write_bytes(b"\n".join([*whole, b""])))
+            print(f"{path}: its last line is not whole, and was taken away")
+    finally:
+        lock.release()
 
 
 def open_study(folder: Path, mode: str | None = None) -> optuna.Study:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -138,13 +139,32 @@ def load_plan(name: str) -> Plan:
             cells += [Cell(config, label, {**own, **keys}, seed, swept) for seed in seeds]
     if any("seed_everything" in {**shared, **cell.keys} for cell in cells):
         raise GenrecError(f"{path}: `seeds` lists the seeds of all cells, no key sets `seed_everything`")
-    if len({cell.name for cell in cells}) < len(cells):
-        raise GenrecError(f"{path}: two rows or seeds of the study have the same name")
+    if twice := [name for name, count in Counter(cell.name for cell in cells).items() if count > 1]:
+        raise GenrecError(
+            f"{path}: two rows or seeds of the study have the same name, `{twice[0]}`: list a seed once, and give rows "
+            "names of their own with `variants`"
+        )
     if axis == "retest":
         trained = {(cell.config, cell.seed): cell for cell in cells if cell.label == BASE}
         cells = [_retest(cell, trained[cell.config, cell.seed]) for cell in cells]
         cells.sort(key=lambda cell: cell.trained_by is not None)
     return Plan(contents["name"], cells, shared, _over(axis, contents))
+
+
+def check_extra(extra: Sequence[str]) -> None:
+    """Look at the arguments behind the name of a study, which are for every cell.
+
+    Raises:
+        GenrecError: if one is the study's own to set.
+    """
+    own = {
+        "--config": "its yaml names them",
+        "--seed_everything": "its yaml lists the seeds",
+        "--runs": "see --studies",
+    }
+    for argument in extra:
+        if (flag := argument.partition("=")[0]) in own:
+            raise GenrecError(f"`{flag}` is not for the cells of a study: {own[flag]}")
 
 
 def check_seed(path: Path, key: str, seed: Any) -> None:

@@ -28,7 +28,9 @@ class Pruning(L.Callback):
         self._validations = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report, and decide."""
+        """Report, and decide; a metric that was not measured is none of the trial's."""
+        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
+            return
         fits = trainer.state.fn == TrainerFn.FITTING
         value = float(trainer.callback_metrics[self.monitor])
         behind = trainer.is_global_zero and self._is_behind(value, fits)

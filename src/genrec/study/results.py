@@ -22,12 +22,15 @@ FIGURES = "figures"
 def show_results(plan: Plan, jobs: Sequence[Job], folder: Path) -> None:
     """Print the table of the cells that are done, and write it into the folder of the study."""
     states = [state(job) for job in jobs]
-    done = [(job, load_run(now.run)) for job, now in zip(jobs, states, strict=True) if now.step == DONE and now.run]
+    # One that is to be tested again has its older results.
+    tested = ((job, now) for job, now in zip(jobs, states, strict=True) if now.step == DONE or now.missing)
+    done = [(job, load_run(now.run)) for job, now in tested if now.run]
     if not done:
         print("no cell is done: there is nothing to show yet")
         return
-    whole = len(done) == len(jobs)
-    note = "" if whole else f"{len(done)} of {len(jobs)} cells are done."
+    count = sum(now.step == DONE for now in states)
+    whole = count == len(jobs)
+    note = "" if whole else f"{count} of {len(jobs)} cells are done."
     data = by_data(run for _, run in done)
     made = [_rows(done, same) for same in data]
     settings = usual(run.results for _, run in done)

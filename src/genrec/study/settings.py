@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from genrec.errors import GenrecError
 from genrec.io.starting import quick_imports
 
 Resolve = Callable[[Sequence[str]], dict[str, Any]]
@@ -19,8 +20,10 @@ def full_config(arguments: Sequence[str]) -> dict[str, Any]:
     """The config of ``genrec fit`` with these arguments, with every default, as a run's ``config.yaml`` has it.
 
     Raises:
-        GenrecError: if a config or key does not exist, or a value is of the wrong type.
+        GenrecError: if a config or key does not exist, or a value is of the wrong type; or an argument asks for help.
     """
+    if asking := [each for each in arguments if each.startswith("-") and each.partition("=")[0].endswith("help")]:
+        raise GenrecError(f"`{asking[0]}` asks for help and sets no key: give it to `genrec fit`")
     with quick_imports():  # torch takes seconds
         from genrec.training.command import run
 

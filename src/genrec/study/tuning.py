@@ -41,8 +41,8 @@ from genrec.config.settings import changes
 from genrec.errors import GenrecError
 from genrec.io.console import wide_console
 from genrec.io.files import write_text
-from genrec.study.journal import PRUNED, best_of, open_study, trial_of
-from genrec.study.plan import STUDIES, flags, short
+from genrec.study.journal import PRUNED, best_of, mend, open_study, trial_of
+from genrec.study.plan import STUDIES, check_extra, flags, short
 from genrec.study.processes import Execute, claim, claimed, execute, stoppable
 from genrec.study.search import Search, load_search
 from genrec.study.settings import Resolve, full_config
@@ -67,9 +67,11 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
     options.add_argument("--config", metavar="CONFIG", help="search for this one, and not for that of the yaml")
     options.add_argument("--studies", default=STUDIES, metavar="DIR", help="the folder of all studies (%(default)s)")
     chosen, extra = options.parse_known_args(arguments)
+    check_extra(extra)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search, settings = load_search(chosen.study, chosen.config, Path(chosen.studies), extra, resolve)
     search.folder.mkdir(parents=True, exist_ok=True)
+    mend(search.folder)
     study = open_study(search.folder, search.mode)
     _check_same(study, search, settings)
     with stoppable():
@@ -111,7 +113,7 @@ def _run_next(study: optuna.Study, search: Search, execute: Execute) -> bool:
         error = execute(_command(search, trial), log, lock)
         best = best_of(study, study.trials[trial.number].intermediate_values.values())
         if error or best is None:
-            error = error or f"it was not validated ({search.monitor})"
+            error = error or f"no validation has measured `{search.monitor}`, which checkpoints are kept by"
             trial.set_user_attr(_ERROR, error)
             study.tell(trial, state=TrialState.FAIL)
             outcome = f"FAILED: {error} (see {log})"

@@ -239,6 +239,19 @@ def test_runs_of_older_settings_in_a_cell_are_left_out(tmp_path: Path, capsys: p
     assert f"left out {older}: `trainer.max_epochs` is 3, and 1 in the study" in capsys.readouterr().out
 
 
+def test_a_list_of_a_study_counts_by_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = "model.init_args.identifier.init_args.betas"
+    place = tmp_path / "beta_toys_small" / "toys_setrec_small" / "betas=1.0" / "seed42"
+    for day, betas in ((1, [1]), (2, [0.5])):
+        run = made(place / f"2026-01-0{day}_00-00-00", [1] * 40)
+        settings = yaml.safe_load((run / layout.CONFIG).read_text())
+        settings["model"]["init_args"] = {"identifier": {"class_path": "SETRec", "init_args": {"betas": betas}}}
+        (run / layout.CONFIG).write_text(yaml.safe_dump(settings))
+    board.main(["add", str(tmp_path / "beta_toys_small")], tmp_path)
+    assert [line["started"][:10] for line in lines(tmp_path)] == ["2026-01-01"]
+    assert f"`{key.replace('.init_args', '')}` is [0.5], and [1.0] in the study" in capsys.readouterr().out
+
+
 def test_a_class_that_a_study_names_without_more_is_found(tmp_path: Path) -> None:
     place = tmp_path / "chosen_toys_causal_small" / "toys_tiger_causal_small" / "seed42" / "2026-01-01_00-00-00"
     run = made(place, [1] * 40, method="TIGER")

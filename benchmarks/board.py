@@ -97,7 +97,10 @@ def add(folders: Sequence[Path], path: Path, commit: str = "") -> None:
     settings = Settings(path.with_name(SETTINGS))
     for folder in folders:
         for study, row, run in _found(folder):
-            line = describe(study, row, run, settings)
+            try:
+                line = describe(study, row, run, settings)
+            except (KeyError, json.JSONDecodeError) as error:
+                raise GenrecError(f"{run.folder} is damaged, or of another version of genrec ({error!r})") from error
             # The same run may stand in two studies, and be added again.
             told = [each["commit"] for each in lines.values() if all(each[name] == line[name] for name in SAME)]
             line["commit"] = line["commit"] or next(filter(None, told), commit)

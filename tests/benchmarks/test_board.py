@@ -239,6 +239,19 @@ def test_runs_of_older_settings_in_a_cell_are_left_out(tmp_path: Path, capsys: p
     assert f"left out {older}: `trainer.max_epochs` is 3, and 1 in the study" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("file", "text"), [(layout.FIT, "{"), (layout.METRICS, None)])
+def test_a_damaged_run_is_named(
+    tmp_path: Path, file: str, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made(cell(tmp_path), [1] * 40)
+    results = json.loads((run / file).read_text())
+    results.pop("hardware", None)
+    (run / file).write_text(text or json.dumps(results))
+    with pytest.raises(SystemExit, match="2"):
+        board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    assert f"{run} is damaged, or of another version of genrec (" in capsys.readouterr().err
+
+
 def test_a_list_of_a_study_counts_by_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = "model.init_args.identifier.init_args.betas"
     place = tmp_path / "beta_toys_small" / "toys_setrec_small" / "betas=1.0" / "seed42"

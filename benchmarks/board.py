@@ -169,9 +169,12 @@ def _difference(run: Run, keys: dict[str, Any]) -> str:
     for key, value in wanted.items():
         # A class may be named without more.
         found = config.get(key, config.get(f"{key}.class_path"))
-        # A list of classes has all their keys in a whole config.
-        plain = isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
-        if (found != value) if plain else (not isinstance(value, list) and show(found) != show(value)):
+        if isinstance(value, list):
+            # A list of classes has all their keys in a whole config.
+            same = found == value or any(isinstance(each, dict | list) for each in value)
+        else:
+            same = show(found) == show(value)
+        if not same:
             return f"`{key}` is {found}, and {value}"
     return ""
 

@@ -48,6 +48,12 @@ def go(text: str, fake: Fake, *more: str, fails: bool = False) -> None:
         study(["mine.yaml", *more], resolve, fake)
 
 
+def best_of(cell: str) -> Path:
+    """The checkpoint of a cell with one run."""
+    (best,) = Path("studies/mine/toys_setrec_small", cell).glob("*/checkpoints/best.ckpt")
+    return best
+
+
 def test_every_cell_is_fitted_and_tested_once(capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake(lambda config: config["seed_everything"] / 10)
     go(TEXT, fake)
@@ -190,7 +196,7 @@ def test_a_cell_whose_best_checkpoint_is_damaged_is_trained_again(capsys: pytest
     fake = Fake()
     fake.fails = lambda command, config: command == "test" and config["seed_everything"] == 2
     go(TEXT, fake, fails=True)
-    (best,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/best.ckpt")
+    best = best_of("seed2")
     best.write_bytes(best.read_bytes()[:100])
     fake.calls.clear()
     fake.fails = lambda command, config: False
@@ -204,8 +210,7 @@ def test_what_is_tested_again_is_whole(capsys: pytest.CaptureFixture[str]) -> No
     fake = Fake()
     fake.fails = lambda command, config: config.get("x") is not None
     go(text, fake, fails=True)
-    folder = Path("studies/mine/toys_setrec_small")
-    (best,) = (folder / "chosen-on-validation").glob("*/*/checkpoints/best.ckpt")
+    best = best_of("chosen-on-validation/seed42")
     # The same file under two names.
     best.write_bytes(best.read_bytes()[:100])
     fake.calls.clear()
@@ -258,20 +263,6 @@ def test_what_is_measured_since_is_tested_again_and_not_trained(capsys: pytest.C
     assert fake.calls == [], "nobody asks for more than was measured"
 
 
-def test_without_a_checkpoint_nothing_is_trained_for_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
-    fake = Fake()
-    go(TEXT, fake)
-    (best,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/best.ckpt")
-    best.unlink()
-    fake.calls.clear()
-    go(TEXT, fake, "--measure.metrics=[ndcg,mrr]")
-    assert fake.calls == ["test toys_popularity/seed1", "test toys_setrec_small/seed1"]
-    capsys.readouterr()
-    go(TEXT, fake, "--measure.metrics=[ndcg,mrr]", "--dry-run")
-    said = capsys.readouterr().out
-    assert re.search(r"seed2 +done, without mrr, and without a checkpoint to measure it of studies/mine/", said)
-
-
 def test_what_is_tested_again_in_vain_stays_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake()
     go(TEXT, fake)
@@ -286,21 +277,32 @@ def test_what_is_tested_again_in_vain_stays_in_the_table(capsys: pytest.CaptureF
 RETEST = "config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1], [0.2]]}"
 
 
-def test_a_row_of_a_retest_without_its_checkpoint_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "cell", "calls", "row"),
+    [
+        (TEXT, "seed2", ["toys_popularity/seed1", "toys_setrec_small/seed1"], "SETRec (2 seeds)"),
+        (RETEST, "betas=0.2/seed42", ["chosen-on-validation/seed42", "betas=0.1/seed42"], "betas=0.2"),
+    ],
+)
+def test_without_a_checkpoint_nothing_is_trained_for_a_metric(
+    text: str, cell: str, calls: list[str], row: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     fake = Fake()
-    go(RETEST, fake)
-    (best,) = Path("studies/mine/toys_setrec_small/betas=0.2").glob("*/*/checkpoints/best.ckpt")
-    best.unlink()
+    go(text, fake)
+    best_of(cell).unlink()
     fake.calls.clear()
-    go(RETEST, fake, "--measure.metrics=[ndcg,mrr]")
-    assert fake.calls == ["test chosen-on-validation/seed42", "test betas=0.1/seed42"]
-    assert "betas=0.2" in capsys.readouterr().out.rpartition("┡")[2], "in the table"
+    go(text, fake, "--measure.metrics=[ndcg,mrr]")
+    assert fake.calls == [f"test {call}" for call in calls]
+    assert row in capsys.readouterr().out.rpartition("┡")[2], "in the table"
+    go(text, fake, "--measure.metrics=[ndcg,mrr]", "--dry-run")
+    said = capsys.readouterr().out
+    assert re.search(rf"{cell} +done, without mrr, and without a checkpoint to measure it of studies/mine/", said)
 
 
 def test_a_retest_of_a_training_whose_checkpoint_is_gone_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake()
     go("config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1]]}", fake)
-    (best,) = Path("studies/mine/toys_setrec_small/chosen-on-validation").glob("*/*/checkpoints/best.ckpt")
+    best = best_of("chosen-on-validation/seed42")
     best.unlink()
     go(RETEST, fake, fails=True)
     said = capsys.readouterr().err
@@ -347,7 +349,7 @@ def test_a_training_without_its_best_checkpoint_is_told(capsys: pytest.CaptureFi
     fake = Fake()
     fake.fails = lambda command, config: command == "test" and config["seed_everything"] == 2
     go(TEXT, fake, fails=True)
-    (best,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/checkpoints/best.ckpt")
+    best = best_of("seed2")
     best.unlink()
     go(TEXT, fake, "--dry-run")
     assert f"to run anew, {best} is missing" in capsys.readouterr().out

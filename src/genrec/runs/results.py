@@ -69,11 +69,11 @@ def load_run(path: str | Path) -> Run:
     """
     asked = Path(path)
     if asked.is_file() and (named := _RESULTS.fullmatch(asked.name)):
-        return Run(asked.parent, _results(asked), _config(asked.parent / CONFIG), named[1] or "")
+        return Run(asked.parent, read_results(asked), _config(asked.parent / CONFIG), named[1] or "")
     folder = newest_run(asked, METRICS)
     if folder is None:
         raise GenrecError(f"no {METRICS} in {path} or in a run below it: run `genrec test` first")
-    return Run(folder, _results(folder / METRICS), _config(folder / CONFIG))
+    return Run(folder, read_results(folder / METRICS), _config(folder / CONFIG))
 
 
 def measured(results: Mapping[str, Any]) -> list[str]:
@@ -93,7 +93,12 @@ def _config(path: Path) -> Mapping[str, Any]:
         raise GenrecError(f"{path} is damaged: it is not text") from error
 
 
-def _results(path: Path) -> dict[str, Any]:
+def read_results(path: Path) -> dict[str, Any]:
+    """The contents of a ``metrics.json``, without the rest of its run.
+
+    Raises:
+        GenrecError: if it cannot be read, is damaged or of another version.
+    """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

@@ -25,7 +25,7 @@ from genrec.io.files import write_text
 from genrec.recommenders.base import learns
 from genrec.runs import layout
 from genrec.runs.restoring import is_whole, to_resume
-from genrec.runs.results import load_run
+from genrec.runs.results import read_results
 from genrec.study.plan import Cell, Plan, flags
 from genrec.study.processes import Execute
 from genrec.study.settings import Resolve
@@ -158,7 +158,7 @@ def _unmeasured(run: Path, job: Job) -> list[str] | None:
     if not (run / layout.METRICS).is_file():
         return None
     try:
-        settings = load_run(run / layout.METRICS).results["settings"]
+        settings = read_results(run / layout.METRICS)["settings"]
     except GenrecError:
         return None
     measure = job.settings.get("measure")

@@ -316,6 +316,14 @@ STUDIES = {
     "seeds: [-1]": "FILE: `seeds`: a seed is a whole number from 0 to 4294967295, not `-1`",
     "seeds: [1, 1]": "FILE: two rows or seeds ... name, `synthetic_popularity/seed1`: list a seed once, ... `variants`",
     "set: {measure.metrics: [ndcg, foo]}": "x, synthetic_popularity: `foo` is no metric ... those are ... diversity",
+    "set: {model.init_args.ks: [0, 5]}": (
+        "x, synthetic_popularity: the cut-offs `ks` must be positive numbers, got [0, 5]"
+    ),
+    "set: {model.init_args.ks: []}": "x, synthetic_popularity: the cut-offs `ks` must be positive numbers, got []",
+    "set: {checkpoint.monitor: val/foo@10}": (
+        "x, synthetic_popularity: `checkpoint.monitor: val/foo@10` will not be measured ... not set is val/ndcg@10"
+    ),
+    "set: {trainer.log_every_n_steps: 0}": "x, synthetic_popularity: `trainer.log_every_n_steps` is 0: give 1 or more",
     "seed: 5": (
         "FILE: a study has no key `seed`; it may have name, config, configs, seeds, set, variants, sweep, retest"
     ),
@@ -369,6 +377,12 @@ SEARCHES = {
     "space: {a: {low: 1, high: .inf}}": "FILE: `a` is a list of values, or {low: 1.0e-4, ... `{'low': 1, 'high': inf}`",
     "space: {a: {low: 0, high: 1, log: true}}": "FILE: `a` is a list of values, or {low: 1.0e-4, ... 1, 'log': True}`",
     "space: {data.batch_size: [x]}": "FILE: config key `data.batch_size`: expected a whole number, not `x`",
+    "set: {trainer.limit_val_batches: 0}\nspace: {data.batch_size: [1]}": (
+        "FILE: validation has to choose: leave out `trainer.limit_val_batches: 0`"
+    ),
+    "set: {checkpoint.monitor: val/foo@10}\nspace: {data.batch_size: [1]}": (
+        "FILE: `checkpoint.monitor: val/foo@10` will not be measured ... not set is val/ndcg@10"
+    ),
     "trials: 0\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `0`",
     "trials: true\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `True`",
     "seed: abc\nspace: {a: [1]}": "FILE: `seed`: a seed is a whole number from 0 to 4294967295, not `abc`",

@@ -200,6 +200,16 @@ USUAL = ("recall", MAIN)
 """What is measured unless something else is asked for."""
 
 
+def check_cut_offs(ks: Sequence[int] | None) -> None:
+    """Look at cut-offs that somebody has given.
+
+    Raises:
+        GenrecError: if there is none, or one is no rank.
+    """
+    if not ks or min(ks) < 1:
+        raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks or ())}")
+
+
 def names(ks: Iterable[int], chosen: Sequence[str] = USUAL) -> list[str]:
     """What is measured at these cut-offs: ``recall@5, recall@10, ndcg@5, ndcg@10``, in the order of `METRICS`."""
     cuts = list(ks)

@@ -62,8 +62,7 @@ class Measured(L.LightningModule, ABC):
 
     def __init__(self, ks: Sequence[int]) -> None:
         super().__init__()
-        if not ks or min(ks) < 1:
-            raise GenrecError(f"the cut-offs `ks` must be positive numbers, got {list(ks or ())}")
+        metrics.check_cut_offs(ks)
         self.ks = tuple(sorted(ks))
         self.measure = Measure()
         self.search: Callable[[Tensor, int, Tensor], Ranking] | None = None

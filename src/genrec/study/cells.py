@@ -106,7 +106,6 @@ def make_jobs(plan: Plan, root: Path, extra: Sequence[str], resolve: Resolve) ->
         if new:
             try:
                 configs[cell.row] = resolve(["--config", str(cell.config), *shared, *flags(cell.keys)])
-                Measure(**configs[cell.row].get("measure", {}))
             except GenrecError as error:
                 raise GenrecError(f"{plan.name}, {cell.row}: {error}") from error
         config = configs[cell.row]

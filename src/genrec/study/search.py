@@ -119,6 +119,8 @@ def load_search(
         settings = resolve(["--config", str(file), *arguments, *flags(point)])
     except GenrecError as error:
         raise GenrecError(f"{path}: {error}") from error
+    if settings.get("trainer", {}).get("limit_val_batches") == 0:
+        raise GenrecError(f"{path}: validation has to choose: leave out `trainer.limit_val_batches: 0`")
     from genrec.recommenders.base import learns  # torch takes seconds
 
     kept_by, number = settings["checkpoint"], None if trials == ALL else trials

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import Namespace, dict_to_namespace
 from jsonargparse.typing import final
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser
@@ -20,6 +20,7 @@ from genrec.config.reasons import SECTIONS
 from genrec.config.settings import flat
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics
+from genrec.evaluation.protocol import Measure
 from genrec.recommenders import RankingModule
 from genrec.runs import layout
 from genrec.training.callbacks import LastCheckpoint
@@ -151,6 +152,21 @@ def check_numbers(config: Namespace) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """Look at the config of a fit that is not run yet, for all that can be said without its data.
+
+    Raises:
+        GenrecError: for what `check_numbers` and `check_monitors` refuse, cut-offs and metrics that there are not.
+    """
+    config = dict_to_namespace(settings)
+    check_numbers(config)
+    if "ks" in config.model.init_args:
+        metrics.check_cut_offs(config.model.init_args.ks)
+    Measure(**settings["measure"])
+    if config.trainer.limit_val_batches != 0:
+        check_monitors(config)
 
 
 def check_does(command: str, config: Namespace) -> None:

@@ -25,14 +25,16 @@ from genrec.io.files import write_over
 from genrec.study.plan import STUDIES, Cell, load_plan
 
 BOARD = (
-    "main_toys_causal_small",
+    "chosen_toys_causal_small",
+    "chosen_toys_small",
     "successors_toys_causal_small",
     "negatives_toys_causal_small",
     "quantisers_toys_causal_small",
     "steps_toys_diffgrm_causal_small",
     "open_toys_causal_small",
-    "main_toys_small",
+    "ablation_toys_causal_small",
     "ablation_toys_small",
+    "chosen_beauty_causal_small",
     "references_toys",
 )
 """The studies whose cells are listed whether they were run or not."""

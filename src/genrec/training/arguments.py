@@ -162,8 +162,8 @@ def check_settings(settings: dict[str, Any]) -> None:
     """
     config = dict_to_namespace(settings)
     check_numbers(config)
-    if "ks" in config.model.init_args:
-        metrics.check_cut_offs(config.model.init_args.ks)
+    if "ks" in (given := settings["model"].get("init_args", {})):
+        metrics.check_cut_offs(given["ks"])
     Measure(**settings["measure"])
     if config.trainer.limit_val_batches != 0:
         check_monitors(config)

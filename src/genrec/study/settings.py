@@ -20,8 +20,8 @@ def full_config(arguments: Sequence[str]) -> dict[str, Any]:
     """The config of ``genrec fit`` with these arguments, with every default, as a run's ``config.yaml`` has it.
 
     Raises:
-        GenrecError: if a config or key does not exist, a value is of the wrong type, or a fit would end by it before
-            it has read any data; or an argument asks for help.
+        GenrecError: if a config or key does not exist, or a value is of the wrong type or one that
+            `genrec.training.arguments.check_settings` refuses; or an argument asks for help.
     """
     if asking := [each for each in arguments if each.startswith("-") and each.partition("=")[0].endswith("help")]:
         raise GenrecError(f"`{asking[0]}` asks for help and sets no key: give it to `genrec fit`")

@@ -155,7 +155,7 @@ def _is_number(value: Any) -> bool:
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Look at the config of a fit that is not run yet, for all that can be said without its data.
+    """Look at the config of a fit that is not run yet; what its classes and its data say is said when it runs.
 
     Raises:
         GenrecError: for what `check_numbers` and `check_monitors` refuse, cut-offs and metrics that there are not.

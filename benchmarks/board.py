@@ -29,14 +29,16 @@ import numpy as np
 from benchmarks import board_page, board_readme
 from benchmarks.board_settings import SEED, Settings
 from genrec.analysis.compare import FEWEST, paired_bootstrap, ranks_of
-from genrec.config.settings import decisive, flat, show
+from genrec.config.settings import changes
 from genrec.errors import GenrecError
 from genrec.evaluation.metrics import of_ranks
 from genrec.evaluation.ranks import user_metrics
 from genrec.io.files import write_text
 from genrec.runs.layout import FIT, METRICS
 from genrec.runs.results import Run, load_run, measured
+from genrec.study.cells import Job, make_jobs
 from genrec.study.plan import load_plan
+from genrec.study.settings import Resolve, full_config
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -81,22 +83,23 @@ def save(path: Path, lines: Sequence[dict[str, str]]) -> None:
     write_text(path, text.getvalue())
 
 
-def add(folders: Sequence[Path], path: Path, commit: str = "") -> None:
+def add(folders: Sequence[Path], path: Path, commit: str = "", resolve: Resolve = full_config) -> None:
     """Take runs into the file, each in the place of an older one of its key.
 
     Args:
         folders: of studies, or of the runs of a config.
         path: the file.
         commit: of the code, for runs that do not say.
+        resolve: makes a whole config of arguments.
 
     Raises:
-        GenrecError: if a folder has no run, or a run is not one of the study, or of other users than those of its data
-            set that are there already.
+        GenrecError: if a folder has no run, or a cell of the study none with its settings, or a run is of other users
+            than those of its data set that are there already.
     """
     lines = {tuple(line[name] for name in KEY): line for line in read(path)}
     settings = Settings(path.with_name(SETTINGS))
     for folder in folders:
-        for study, row, run in _found(folder):
+        for study, row, run in _found(folder, resolve):
             try:
                 line = describe(study, row, run, settings)
             except (KeyError, json.JSONDecodeError) as error:
@@ -118,65 +121,46 @@ def add(folders: Sequence[Path], path: Path, commit: str = "") -> None:
     print(f"{len(lines)} runs in {path}")
 
 
-def _found(folder: Path) -> Iterator[tuple[str, str, Run]]:
+def _found(folder: Path, resolve: Resolve) -> Iterator[tuple[str, str, Run]]:
     """The tested runs below a folder, with the study and the row that they belong to; a run of no study with none."""
     found = sorted(folder.rglob(METRICS))
     if not found:
         raise GenrecError(f"no {METRICS} in or below {folder}: give the folder of a study, or of runs that were tested")
-    study, planned = _planned(folder)
+    study, jobs = _planned(folder, resolve)
     for cell, group in groupby(found, lambda metrics: metrics.parents[1]):
         runs = [load_run(metrics.parent) for metrics in group]
         place = cell.relative_to(folder).as_posix() if cell.is_relative_to(folder) else ""
-        if place in planned:
-            runs = _of_cell(runs, planned[place])
-        elif not (cell / f"{cell.name}.yaml").is_file():
+        if place in jobs:
+            # A run that was moved here counts by its place, as it does for `genrec study`.
+            yield from ((study, jobs[place].cell.row, run) for run in _of_cell(runs, jobs[place]))
+        elif (cell / f"{cell.name}.yaml").is_file():
+            print(f"left out {cell}: no cell of {study or load_plan(f'{folder.resolve().name}.yaml').name}")
+        else:
             yield from (("", cell.resolve().name, run) for run in runs)
-            continue
-        # A run that was moved here counts by its place, as it does for `genrec study`.
-        name = study or load_plan(f"{folder.resolve().name}.yaml").name
-        yield from ((name, place.rpartition("/")[0], run) for run in runs)
 
 
-def _planned(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
-    """The name of a folder's study, and the keys of its cells by their names; nothing where there is no such study."""
+def _planned(folder: Path, resolve: Resolve) -> tuple[str, dict[str, Job]]:
+    """The name of a folder's study, and its cells by their names; nothing where there is no such study."""
     try:
         plan = load_plan(f"{folder.resolve().name}.yaml")
     except GenrecError:
         return "", {}
-    return plan.name, {cell.name: {**plan.shared, **cell.keys} for cell in plan.cells}
+    return plan.name, {job.cell.name: job for job in make_jobs(plan, folder.parent, [], resolve)}
 
 
-def _of_cell(runs: Sequence[Run], keys: dict[str, Any]) -> list[Run]:
-    """Those that have the numbers and names that the study sets: a cell keeps runs of older settings beside them.
+def _of_cell(runs: Sequence[Run], job: Job) -> list[Run]:
+    """Those with the settings of the cell, which keeps runs of older settings beside them.
 
     Raises:
         GenrecError: if there are none.
     """
-    differ = {run.folder: _difference(run, keys) for run in runs}
-    kept = [run for run in runs if not differ[run.folder]]
-    if not kept:
-        raise GenrecError(f"{runs[-1].folder}: {differ[runs[-1].folder]} in the study: no run of its cell")
-    for run in runs:
-        if differ[run.folder]:
-            print(f"left out {run.folder}: {differ[run.folder]} in the study")
-    return kept
-
-
-def _difference(run: Run, keys: dict[str, Any]) -> str:
-    """The first value that a run has otherwise; nothing if there is none."""
-    wanted = decisive({key.replace(".init_args", ""): value for key, value in keys.items()})
-    config = flat(run.config)
-    for key, value in wanted.items():
-        # A class may be named without more.
-        found = config.get(key, config.get(f"{key}.class_path"))
-        if isinstance(value, list):
-            # A list of classes has all their keys in a whole config.
-            same = found == value or any(isinstance(each, dict | list) for each in value)
-        else:
-            same = show(found) == show(value)
-        if not same:
-            return f"`{key}` is {found}, and {value}"
-    return ""
+    differ = {run.folder: changes(run.config, job.settings) if run.config else [] for run in runs}
+    told = {folder: f"it has not the settings of its cell ({each[0]})" for folder, each in differ.items() if each}
+    if len(told) == len(runs):
+        raise GenrecError(f"{runs[-1].folder}: {told[runs[-1].folder]}")
+    for folder, reason in told.items():
+        print(f"left out {folder}: {reason}")
+    return [run for run in runs if run.folder not in told]
 
 
 def describe(study: str, row: str, run: Run, settings: Settings) -> dict[str, str]:
@@ -233,7 +217,7 @@ def _text(value: Any) -> str:
     return f"{value:.9f}" if isinstance(value, float) else str(value)
 
 
-def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> None:
+def main(arguments: Sequence[str] | None = None, results: Path = RESULTS, resolve: Resolve = full_config) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     adding = commands.add_parser("add", help="take runs into the file")
@@ -243,7 +227,7 @@ def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> Non
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "add":
-            add(chosen.folders, results / RUNS, chosen.commit)
+            add(chosen.folders, results / RUNS, chosen.commit, resolve)
         else:
             lines = read(results / RUNS)
             readme = board_readme.filled(README.read_text(encoding="utf-8"), lines)

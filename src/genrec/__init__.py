@@ -1,4 +1,4 @@
-"""Generative recommendation with language models: nine identifiers, one interface."""
+"""Generative recommendation with language models: many identifiers, one interface."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from benchmarks import board, board_page, board_readme
 from genrec.errors import GenrecError
 from genrec.evaluation import ranks
 from genrec.runs import layout
+from genrec.study.settings import full_config
 
 STUDY = "negatives_toys_causal_small"
 ROWS = {"all-items": None, "in-batch": {"kind": "in_batch"}}
+RECOMMENDER = "genrec.recommenders.Recommender"
 NAMES = ["recall@10", "ndcg@10"]
 
 
@@ -60,7 +63,7 @@ def made(folder: Path, places: list[int], method: str = "SETRec", epochs: int = 
     settings = {
         "seed_everything": int(cell.name.removeprefix("seed")) if cell.name.startswith("seed") else 42,
         "trainer": {"max_epochs": epochs, "default_root_dir": str(folder)},
-        "model": {"class_path": "Recommender", "init_args": {"negatives": ROWS.get(folder.parents[1].name)}},
+        "model": {"class_path": RECOMMENDER, "init_args": {"negatives": ROWS.get(folder.parents[1].name)}},
     }
     (folder / layout.METRICS).write_text(json.dumps(results))
     (folder / layout.FIT).write_text(json.dumps({"epochs": epochs, "commit": "0123456789"}))
@@ -68,6 +71,16 @@ def made(folder: Path, places: list[int], method: str = "SETRec", epochs: int = 
     if cell.name.startswith("seed"):
         (cell / f"{cell.name}.yaml").touch()
     return folder
+
+
+def resolve(arguments: Sequence[str]) -> dict[str, Any]:
+    """The config of a cell as `made` writes it, of the arguments that a study gives."""
+    told = dict(each.removeprefix("--").split("=", 1) for each in arguments if "=" in each)
+    negatives = json.loads(told.get("model.init_args.negatives", "null"))
+    return {
+        "trainer": {"max_epochs": int(told["trainer.max_epochs"])},
+        "model": {"class_path": RECOMMENDER, "init_args": {"negatives": negatives}},
+    }
 
 
 def cell(studies: Path, row: str = "all-items", seed: int = 42, day: int = 1) -> Path:
@@ -80,7 +93,7 @@ def lines(results: Path) -> list[dict[str, str]]:
 
 def test_a_run_is_a_line_and_a_rerun_takes_its_place(tmp_path: Path) -> None:
     made(cell(tmp_path), [1, 0] * 20)
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     once = (tmp_path / board.RUNS).read_bytes()
     (line,) = lines(tmp_path)
     assert (line["study"], line["row"], line["seed"]) == (STUDY, "toys_setrec_causal_small/all-items", "42")
@@ -88,28 +101,28 @@ def test_a_run_is_a_line_and_a_rerun_takes_its_place(tmp_path: Path) -> None:
     assert (line["warm recall@10"], line["warm recall@10 low"], line["warm recall@10 high"]) == ("1.000000000",) * 3
     assert float(line["all recall@10 low"]) < 0.5 < float(line["all recall@10 high"])
     assert (line["G5 users"], line["G5 recall@10"]) == ("0", ""), "a mean over nobody"
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     assert (tmp_path / board.RUNS).read_bytes() == once
 
     made(cell(tmp_path, day=2), [1] * 40)
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     assert [(line["started"][:10], line["all recall@10"]) for line in lines(tmp_path)] == [
         ("2026-01-02", "1.000000000")
     ]
     made(cell(tmp_path, seed=43), [1] * 40)
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     assert [line["seed"] for line in lines(tmp_path)] == ["42", "43"]
     assert len({line["hash"] for line in lines(tmp_path)}) == 1, "a seed and a folder are no settings"
 
 
 def test_a_key_that_came_in_since_is_no_other_setting(tmp_path: Path) -> None:
     def add(seed: int, **options: Any) -> str:
-        run = made(cell(tmp_path, seed=seed), [1] * 40)
+        run = made(tmp_path / "runs" / "toys_setrec" / f"2026-01-{seed - 41:02}_00-00-00", [1] * 40)
         config = yaml.safe_load((run / layout.CONFIG).read_text())
         identifier = {"class_path": "genrec.identifiers.SETRec", "init_args": {"n_semantic": 4, **options}}
-        config["model"] = {"class_path": "genrec.recommenders.Recommender", "init_args": {"identifier": identifier}}
-        (run / layout.CONFIG).write_text(yaml.safe_dump(config))
-        board.main(["add", str(tmp_path / STUDY)], tmp_path)
+        model = {"class_path": RECOMMENDER, "init_args": {"identifier": identifier}}
+        (run / layout.CONFIG).write_text(yaml.safe_dump({**config, "seed_everything": seed, "model": model}))
+        board.main(["add", str(run.parent)], tmp_path)
         return next(line["hash"] for line in lines(tmp_path) if line["seed"] == str(seed))
 
     first = add(42)
@@ -132,7 +145,7 @@ def test_the_commit_of_a_run_that_does_not_say(tmp_path: Path) -> None:
     run = made(cell(tmp_path), [1] * 40, versions={"torch": "2.13.0"})
     (run / layout.FIT).unlink()
     for more, expected in (([], ""), (["--commit", "abc"], "abc"), ([], "abc"), (["--commit", "other"], "abc")):
-        board.main(["add", str(tmp_path / STUDY), *more], tmp_path)
+        board.main(["add", str(tmp_path / STUDY), *more], tmp_path, resolve)
         assert [line["commit"] for line in lines(tmp_path)] == [expected]
 
 
@@ -141,7 +154,7 @@ def test_the_page_is_made_of_the_lines(tmp_path: Path) -> None:
     made(cell(tmp_path, seed=43), [1] * 40)
     made(cell(tmp_path, "in-batch"), [0] * 40)
     made(tmp_path / "runs" / "toys_contentknn" / "2026-01-01_00-00-00", [1, 0, 0, 0] * 10, "ContentKNN")
-    board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs" / "toys_contentknn")], tmp_path)
+    board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs" / "toys_contentknn")], tmp_path, resolve)
     board.main(["write"], tmp_path)
     page = (tmp_path / board.PAGE).read_text()
     section = page.partition(f"## {STUDY}\n")[2].partition("## ")[0]
@@ -171,7 +184,7 @@ def test_the_readme_has_a_study_and_all_that_is_free(tmp_path: Path, readme: Pat
     made(tmp_path / "runs" / "toys_setrec" / "2026-01-01_00-00-00", [0] * 40)
     for day, places in ((1, [0] * 40), (2, [1, 0, 0, 0] * 10)):
         made(tmp_path / "runs" / "toys_contentknn" / f"2026-01-0{day}_00-00-00", places, "ContentKNN", day)
-    board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs")], tmp_path)
+    board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs")], tmp_path, resolve)
     text = board_readme.filled(readme.read_text(), lines(tmp_path))
     head, block, foot = text.partition("\n| ")[0], *text.partition("\n| ")[2].split("\n<!-- /board -->")
     assert (head.splitlines()[0], foot) == ("before", "\n\nafter\n")
@@ -205,7 +218,7 @@ def test_what_beats_a_row_for_free_is_said(tmp_path: Path) -> None:
         {"SETRec": [1] * 40, "TIGER": [1, 0] * 20, "ContentKNN": [0, 1] * 20, "CID": [0] * 40}.items()
     ):
         made(tmp_path / "runs" / method / f"2026-01-0{number + 1}_00-00-00", places, method)
-    board.main(["add", str(tmp_path / "runs")], tmp_path)
+    board.main(["add", str(tmp_path / "runs")], tmp_path, resolve)
     text = board_page.page(lines(tmp_path))
     said = "- R@10, all items, beside ContentKNN † (.5000): above it: SETRec; not told apart: TIGER; below it: CID.\n"
     assert said in text
@@ -215,7 +228,7 @@ def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:
     runs = tmp_path / "runs" / "toys_setrec"
     made(runs / "2026-01-01_00-00-00", [0] * 40, epochs=1)
     made(runs / "2026-01-02_00-00-00", [1] * 40, epochs=3)
-    board.main(["add", str(runs)], tmp_path)
+    board.main(["add", str(runs)], tmp_path, resolve)
     assert [line["epochs"] for line in sorted(lines(tmp_path), key=lambda line: line["started"])] == ["1", "3"]
     page = board_page.page(lines(tmp_path))
     (row, _) = (line for line in page.splitlines() if line.startswith("| SETRec |"))
@@ -226,7 +239,7 @@ def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:
 def test_a_run_that_was_moved_into_a_cell_is_one_of_the_study(tmp_path: Path) -> None:
     run = made(cell(tmp_path), [1] * 40)
     (run.parent / "seed42.yaml").unlink()
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     (line,) = lines(tmp_path)
     assert (line["study"], line["row"]) == (STUDY, "toys_setrec_causal_small/all-items")
 
@@ -234,9 +247,10 @@ def test_a_run_that_was_moved_into_a_cell_is_one_of_the_study(tmp_path: Path) ->
 def test_runs_of_older_settings_in_a_cell_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     older = made(cell(tmp_path), [1] * 40, epochs=3)
     made(cell(tmp_path, day=2), [2] * 40)
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     assert [line["epochs"] for line in lines(tmp_path)] == ["1"]
-    assert f"left out {older}: `trainer.max_epochs` is 3, and 1 in the study" in capsys.readouterr().out
+    told = f"left out {older}: it has not the settings of its cell (trainer.max_epochs: 3 -> 1)\n"
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("file", "text"), [(layout.FIT, "{"), (layout.METRICS, None)])
@@ -248,33 +262,43 @@ def test_a_damaged_run_is_named(
     results.pop("hardware", None)
     (run / file).write_text(text or json.dumps(results))
     with pytest.raises(SystemExit, match="2"):
-        board.main(["add", str(tmp_path / STUDY)], tmp_path)
+        board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     assert f"{run} is damaged, or of another version of genrec (" in capsys.readouterr().err
 
 
-def test_a_list_of_a_study_counts_by_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    key = "model.init_args.identifier.init_args.betas"
-    place = tmp_path / "beta_toys_small" / "toys_setrec_small" / "betas=1.0" / "seed42"
-    for day, betas in ((1, [1]), (2, [0.5])):
-        run = made(place / f"2026-01-0{day}_00-00-00", [1] * 40)
-        settings = yaml.safe_load((run / layout.CONFIG).read_text())
-        settings["model"]["init_args"] = {"identifier": {"class_path": "SETRec", "init_args": {"betas": betas}}}
-        (run / layout.CONFIG).write_text(yaml.safe_dump(settings))
-    board.main(["add", str(tmp_path / "beta_toys_small")], tmp_path)
-    assert [line["started"][:10] for line in lines(tmp_path)] == ["2026-01-01"]
-    assert f"`{key.replace('.init_args', '')}` is [0.5], and [1.0] in the study" in capsys.readouterr().out
+def test_what_a_study_leaves_to_its_configs_counts_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = "model.init_args.identifier.init_args"
+    study = {
+        "configs": ["toys_setrec_small.yaml", {"toys_tiger_small.yaml": {f"{path}.codes": "RQKMeansCodes"}}],
+        "set": {"trainer.max_epochs": 1},
+    }
+    Path("mine.yaml").write_text(yaml.safe_dump(study))
+    # A number may be written in two ways, and a class be named without more.
+    whole = {
+        "toys_setrec_small": full_config(["--config", "toys_setrec_small.yaml", "--trainer.max_epochs=1"]),
+        "toys_tiger_small": full_config(
+            ["--config=toys_tiger_small.yaml", "--trainer.max_epochs=1", f"--{path}.codes=genrec.assets.RQKMeansCodes"]
+        ),
+    }
+    for row, config in whole.items():
+        for day, others in ((1, {}), (2, {"limit_train_batches": 10})):
+            run = made(Path(f"mine/{row}/seed42/2026-01-0{day}_00-00-00"), [1] * 40)
+            wanted = {**config, "seed_everything": 42, "trainer": {**config["trainer"], **others}}
+            (run / layout.CONFIG).write_text(yaml.safe_dump(wanted))
+    board.main(["add", "mine"], tmp_path)
+    assert [line["started"][:10] for line in lines(tmp_path)] == ["2026-01-01"] * 2
+    assert capsys.readouterr().out.count("settings of its cell (trainer.limit_train_batches: 10 -> None)") == 2
 
 
-def test_a_class_that_a_study_names_without_more_is_found(tmp_path: Path) -> None:
-    place = tmp_path / "chosen_toys_causal_small" / "toys_tiger_causal_small" / "seed42" / "2026-01-01_00-00-00"
-    run = made(place, [1] * 40, method="TIGER")
-    settings = yaml.safe_load((run / layout.CONFIG).read_text())
-    settings["trainer"]["precision"] = "bf16-mixed"
-    codes = {"class_path": "genrec.assets.RQKMeansCodes", "init_args": {"levels": 3}}
-    settings["model"]["init_args"] = {"identifier": {"class_path": "TIGER", "init_args": {"codes": codes}}}
-    (run / layout.CONFIG).write_text(yaml.safe_dump(settings))
-    board.main(["add", str(tmp_path / "chosen_toys_causal_small")], tmp_path)
-    assert [line["method"] for line in lines(tmp_path)] == ["TIGER"]
+def test_a_row_that_a_study_no_longer_has_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(cell(tmp_path), [1] * 40)
+    gone = made(cell(tmp_path, "of-old"), [1] * 40)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
+    assert [line["row"] for line in lines(tmp_path)] == ["toys_setrec_causal_small/all-items"]
+    assert f"left out {gone.parent}: no cell of {STUDY}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -283,7 +307,7 @@ def test_a_class_that_a_study_names_without_more_is_found(tmp_path: Path) -> Non
         ({"places": [1] * 20}, "`toys` has 20 users and 10 items there, and 40 and 10 in"),
         ({"users": 41}, "did not rank all test users"),
         ({"split": "validation"}, "did not rank all test users"),
-        ({"epochs": 3}, "`trainer.max_epochs` is 3, and 1 in the study"),
+        ({"epochs": 3}, "it has not the settings of its cell (trainer.max_epochs: 3 -> 1)"),
     ],
     ids=["another cut", "some users", "validation", "another budget"],
 )
@@ -291,11 +315,11 @@ def test_a_run_that_is_none_of_the_board(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], run: dict[str, Any], complaint: str
 ) -> None:
     made(cell(tmp_path), [1] * 40)
-    board.main(["add", str(tmp_path / STUDY)], tmp_path)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     before = (tmp_path / board.RUNS).read_bytes()
     made(cell(tmp_path, "in-batch"), **{"places": [1] * 40, **run})
     with pytest.raises(SystemExit, match="2"):
-        board.main(["add", str(tmp_path / STUDY)], tmp_path)
+        board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
     assert complaint in capsys.readouterr().err
     assert (tmp_path / board.RUNS).read_bytes() == before
 

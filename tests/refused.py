@@ -347,6 +347,9 @@ STUDIES = {
     "sweep: {data.batch_size: [x]}": "x, synthetic_popularity/batch_size=x: config key ... a whole number, not `x`",
     "retest: {data.batch_size: [1]}": "synthetic_popularity.yaml has nothing to train: `sweep` ... takes a checkpoint",
     "sweep: {a: [1]}\nvariants: {a: {}}": "FILE: a study has `variants` or `sweep`, not both",
+    "-{config: synthetic_sasrec.yaml, set: {trainer.max_epochs: 0}}": (
+        "x, synthetic_sasrec: with `trainer.max_epochs: 0` there is nothing to train"
+    ),
     "-user: item": "FILE: a study has no key `user`; it may have name, config, ... set, variants, sweep, retest",
     "-": "FILE: a study has `config: NAME` or `configs: [NAME, ...]`, not neither",
     "-[a]": "FILE: a config is a mapping of keys to values, not list",
@@ -379,6 +382,9 @@ SEARCHES = {
     "space: {data.batch_size: [x]}": "FILE: config key `data.batch_size`: expected a whole number, not `x`",
     "set: {trainer.limit_val_batches: 0}\nspace: {data.batch_size: [1]}": (
         "FILE: validation has to choose: leave out `trainer.limit_val_batches: 0`"
+    ),
+    "-{config: synthetic_sasrec.yaml, space: {trainer.limit_train_batches: [0]}}": (
+        "FILE: with `trainer.limit_train_batches: 0` there is nothing to train"
     ),
     "set: {checkpoint.monitor: val/foo@10}\nspace: {data.batch_size: [1]}": (
         "FILE: `checkpoint.monitor: val/foo@10` will not be measured ... not set is val/ndcg@10"

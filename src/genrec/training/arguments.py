@@ -22,6 +22,7 @@ from genrec.errors import GenrecError
 from genrec.evaluation import metrics
 from genrec.evaluation.protocol import Measure
 from genrec.recommenders import RankingModule
+from genrec.recommenders.base import learns
 from genrec.runs import layout
 from genrec.training.callbacks import LastCheckpoint
 from genrec.training.trainer import Trainer
@@ -158,10 +159,13 @@ def check_settings(settings: dict[str, Any]) -> None:
     """Look at the config of a fit that is not run yet; what its classes and its data say is said when it runs.
 
     Raises:
-        GenrecError: for what `check_numbers` and `check_monitors` refuse, cut-offs and metrics that there are not.
+        GenrecError: for what `check_numbers`, `check_does` and `check_monitors` refuse, cut-offs and metrics that there
+            are not.
     """
     config = dict_to_namespace(settings)
     check_numbers(config)
+    if learns(settings["model"]["class_path"]):
+        check_does("fit", config)
     if "ks" in (given := settings["model"].get("init_args", {})):
         metrics.check_cut_offs(given["ks"])
     Measure(**settings["measure"])

@@ -18,7 +18,7 @@ import yaml
 
 from genrec.cli import USAGE, main
 from genrec.config.files import PACKAGED
-from genrec.training.arguments import Stopping
+from genrec.training.callbacks import Stopping
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

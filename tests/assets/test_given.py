@@ -41,7 +41,7 @@ def write(folder: Path, keys: list[str], table: np.ndarray, kind: str) -> dict[s
     else:
         save_file({"anything": table}, path)
     names = folder / "keys.txt"
-    names.write_text("\n".join(keys))
+    names.write_text("\n".join(keys), encoding="utf-8-sig")  # with a byte-order mark, as an editor may write it
     return {"path": str(path), "keys": str(names)}
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from genrec.data import Dataset, GivenSplit, LeaveOneOut, QuantileSplit, Table, log
 from genrec.data.files import batching, records, separated
+from genrec.data.preparing import Filters
 from genrec.errors import GenrecError
 from genrec.io.folders import distrust_damaged
 
@@ -242,3 +243,11 @@ def test_a_place_that_is_a_file(root: Path) -> None:
     (root / "prepared").write_text("")
     with pytest.raises(GenrecError, match=r"log: cannot prepare it in `.*prepared`: .*; --data.root names a folder"):
         Table("log.csv").load(root)
+
+
+@pytest.mark.parametrize("least", [0, -1])
+def test_less_than_one_interaction_is_no_filter(least: int) -> None:
+    with pytest.raises(GenrecError, match=f"`k_core` is {least}: give 1 or more"):
+        Filters(least)
+    with pytest.raises(GenrecError, match=f"`item_core` is {least}: give 1 or more"):
+        Filters(1, least)

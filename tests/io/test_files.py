@@ -29,6 +29,14 @@ def test_the_suffix_is_that_of_the_path(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "figure.png").exists()
 
 
+def test_an_older_file_is_renamed_which_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "best.csv"
+    for text in ("old", "new"):
+        write_new(path, lambda unfinished, text=text: unfinished.write_text(text))  # type: ignore[misc]
+    assert (path.read_text(), (tmp_path / "best.1.csv").read_text()) == ("new", "old")
+    assert capsys.readouterr().err == f"{path} was there before: that is {tmp_path / 'best.1.csv'} now\n"
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GenrecError, match="cannot write"):

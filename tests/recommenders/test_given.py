@@ -62,8 +62,8 @@ def test_short_lists_end_in_random_order_which_is_said(
 
 WRONG = {
     "has a user that twelve does not have": {"user": "nobody"},
-    "has a item that twelve does not have": {"item": "nothing"},
-    "has no number as its rank": {"rank": None},
+    "has an item that twelve does not have": {"item": "nothing"},
+    "has no whole number from 1 on as its rank": {"rank": None},
 }
 
 
@@ -89,6 +89,13 @@ def test_lists_that_are_no_ranking_are_refused(dataset: Dataset, tmp_path: Path)
         (lists.filter(~first), "has no list for user `user0`"),
         (lists.filter(~first | (pl.col("rank") < 2)), "user `user0` has 1 items, fewer than k = 2"),
         (lists.drop("rank"), "has no column `rank`; it has user, item"),
+        *(
+            (
+                lists.with_columns(rank=pl.col("rank").cast(pl.Float64) + shift),
+                "row [12]: .* has no whole number from 1 on as its rank",
+            )
+            for shift in (-1, -100, 0.5, float("nan"), float("inf"))
+        ),
     ):
         changed.write_parquet(path)
         with pytest.raises(GenrecError, match=why):

@@ -81,6 +81,13 @@ def test_a_state_that_is_none(resumed: tuple[Path, L.Trainer], tmp_path: Path, p
         restoring.check_state(trainer, tmp_path / "last.ckpt")
 
 
+def test_the_state_of_a_training_that_stopped_early_is_one(resumed: tuple[Path, L.Trainer], tmp_path: Path) -> None:
+    folder, trainer = resumed
+    (last,) = folder.glob("runs/tiny/*/checkpoints/last.ckpt")
+    torch.save(changed(last, f"{STOPPING}|stopping_reason_message", "it was no better"), tmp_path / "last.ckpt")
+    restoring.check_state(trainer, tmp_path / "last.ckpt")
+
+
 COMMANDS = {
     "test": "test --config tiny.yaml --ckpt_path",
     "predict": "predict --config tiny.yaml --ckpt_path",

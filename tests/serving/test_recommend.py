@@ -44,7 +44,8 @@ def test_histories_and_recommendations_with_their_titles(
     run: Path, served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys, titles = served.catalog.keys, served.catalog.titles
-    Path("allowed.txt").write_text("\n".join([*keys[10:30], ""]))
+    # As an editor of Windows writes it.
+    Path("allowed.txt").write_text("\r\n".join([*keys[10:30], ""]), encoding="utf-8-sig", newline="")
     arguments = ["--history", f"{keys[3]}, {keys[4]}", "--history", "", "--k", "4", "--allow", "allowed.txt"]
     main(["recommend", "--run", str(run), *arguments, "--output", "best.jsonl"])
     found = served.recommend([[keys[3], keys[4]], []], k=4, allowed=keys[10:30])
@@ -154,6 +155,13 @@ def test_a_bad_line_of_new_items(line: str, message: str) -> None:
     Path("new.jsonl").write_text('{"item": "good", "categories": ["Toys"], "price": 1.5}\n\n' + line)
     with pytest.raises(GenrecError, match=rf"^new\.jsonl, {message}"):
         read_items(Path("new.jsonl"), "--new-items")
+
+
+def test_fields_that_no_item_has_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("new.jsonl").write_text('{"item": "a", "titel": "T"}\n{"item": "b", "titel": "T", "colour": "red"}')
+    assert read_items(Path("new.jsonl"), "--new-items")["title"].to_list() == [None, None]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("new.jsonl: `colour` (1), `titel` (2) are no fields of an item, and are left out: item, ")
 
 
 def test_half_a_character() -> None:

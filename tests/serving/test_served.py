@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+import yaml
 
 import genrec
 from genrec import Served, load
@@ -82,6 +83,15 @@ def test_the_readme_python_runs(run: Path, tmp_path: Path, monkeypatch: pytest.M
     names: dict[str, Any] = {}
     exec(code, names)
     assert genrec.from_pretrained("my_recommender").catalog.items.equals(names["served"].catalog.items)
+
+
+def test_a_ranking_from_a_file_answers_nobody_else(tmp_path: Path) -> None:
+    given = {"class_path": "genrec.recommenders.GivenRanking", "init_args": {"path": "best.csv", "name": "Theirs"}}
+    run = make_run(tmp_path, {"class_path": REFERENCES[0], "init_args": {}})
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "model": given}))
+    with pytest.raises(GenrecError, match=r"^Theirs is a ranking from a file, and knows nothing of histories"):
+        load(run)
 
 
 def test_the_best_checkpoint_is_restored_and_nothing_is_written(

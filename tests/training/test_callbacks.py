@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from genrec.recommenders.epoch_lines import EpochLines
-from genrec.training.callbacks import ModelSummary, Throughput, with_ours
+from genrec.training.callbacks import ModelSummary, Stopping, Throughput, with_ours
 
 SCORES = [0.1, 0.3, 0.2, 0.4]
 
@@ -31,6 +31,7 @@ class Counting(L.LightningModule):
         self.weight = nn.Parameter(torch.zeros(3))
         self.register_buffer("batches", torch.tensor(0.0))
         self.validations = 0
+        self.score: float | None = None
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         self.batches += 1
@@ -40,7 +41,7 @@ class Counting(L.LightningModule):
         self.log("val/loss", self.batches / 8)
 
     def on_validation_epoch_end(self) -> None:
-        self.log("val/ndcg@10", SCORES[self.validations])
+        self.log("val/ndcg@10", SCORES[self.validations] if self.score is None else self.score)
         self.validations += 1
 
     def configure_optimizers(self) -> Any:
@@ -153,3 +154,31 @@ def test_the_summary_is_about_parameters(tmp_path: Path, capsys: pytest.CaptureF
     assert re.search(r"layer .*Linear .*1\.0 K", said)
     assert f"parameters: 1.0 K ({(99 * 10 + 10 + 3) * 4 / 1e6:.1f} MB), 3 of them trained" in said
     assert "FLOPs" not in said
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 4), (3, 5)])
+def test_a_training_that_stopped_goes_on_with_more_patience_alone(
+    patience: int, epochs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(patience: int, resume: str | None = None) -> float:
+        module = Counting()
+        # Worse than the best from now on.
+        module.score = 0.0 if resume else None
+        stopping = Stopping("val/ndcg@10", mode="max", patience=patience)
+        fit(module, tmp_path, resume, callbacks=[stopping], max_epochs=9)
+        return float(module.batches) / 4
+
+    assert run(1) == 3
+    assert run(patience, str(tmp_path / "last.ckpt")) == epochs
+    times = "1 validation" if patience == 1 else f"{patience} validations"
+    assert capsys.readouterr().out.splitlines()[-1] == f"stopped: val/ndcg@10 was no better in {times}"
+
+
+def test_a_training_that_comes_to_its_end_after_a_stop_has_not_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(Counting(), tmp_path, callbacks=[Stopping("val/ndcg@10", mode="max", patience=1)], max_epochs=4)
+    assert "stopped: " in capsys.readouterr().out
+    more = Stopping("val/ndcg@10", mode="max", patience=3)
+    fit(Counting(), tmp_path, str(tmp_path / "last.ckpt"), callbacks=[more], max_epochs=4)
+    assert "stopped: " not in capsys.readouterr().out

@@ -83,6 +83,7 @@ def test_whoever_was_heard_is_answered_when_it_ends(setrec: Path, tmp_path: Path
         (["x", "--host", "256.1.1.1"], "cannot listen at 256.1.1.1"),
         (["x", "--port", "99999"], "a port is a number from 0 to 65535, not 99999"),
         (["x", "--workers", "0"], "--workers is the number of processes"),
+        (["x", "--keep-items", __file__], "(--keep-items) is no folder"),
         (["x", "--max-k", "0"], "`--max-k` of genrec serve is 0"),
     ],
 )

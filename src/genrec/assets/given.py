@@ -142,7 +142,7 @@ def read_keys(path: str) -> Catalog:
     """
     file = present(path)
     if file.suffix == ".txt":
-        return named(path, pl.Series(file.read_text(encoding="utf-8").splitlines(), dtype=pl.String))
+        return named(path, pl.Series(file.read_text(encoding="utf-8-sig").splitlines(), dtype=pl.String))
     if file.suffix == ".json":
         found = read_json(file)
         if not isinstance(found, list) or not all(isinstance(key, str | int) for key in found):

@@ -29,11 +29,19 @@ class Filters:
         item_core: the least number of interactions of an item.
         repeats: "first" counts every (user, item) pair once, at its earliest; "all" counts it as often as it occurs,
             but at one moment once.
+
+    Raises:
+        GenrecError: if less than one interaction is asked for.
     """
 
     core: int
     item_core: int | None = None
     repeats: Repeats = "first"
+
+    def __post_init__(self) -> None:
+        for key, least in (("k_core", self.core), ("item_core", self.item_core)):
+            if least is not None and least < 1:
+                raise GenrecError(f"`{key}` is {least}: give 1 or more")
 
 
 def build(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def numbered(path: Path, number: int) -> Path:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename an older file of the same name to ``name.1.ext``, ``name.2.ext`` ..., so that ``path`` is free."""
+    """Rename an older file of the same name to ``name.1.ext``, ``name.2.ext`` ..., and say so: ``path`` is free."""
     if path.exists():
-        path.rename(*beside([path]))
+        (older,) = beside([path])
+        path.rename(older)
+        print(f"{path} was there before: that is {older} now", file=sys.stderr)
     return path

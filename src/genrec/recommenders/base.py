@@ -44,6 +44,7 @@ class RankingModule(Measured):
     Attributes:
         learns: whether there is anything to train.
         extends: whether items can come that it was not trained on.
+        serves: whether it ranks for any history, and not for the users of the data alone.
         known: what of the data it was trained on; all, unless they have changed since.
         catalog: what it can read: the items of the data, then those that were added.
         candidates: bool [N], which of them it can recommend.
@@ -55,6 +56,7 @@ class RankingModule(Measured):
 
     learns = True
     extends = False
+    serves = True
     known: Dataset
     catalog: Catalog
     candidates: np.ndarray

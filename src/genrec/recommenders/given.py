@@ -39,6 +39,7 @@ class GivenRanking(Tables, RankingModule):
     """
 
     learns = False
+    serves = False
 
     def __init__(self, path: str, name: str = "GivenRanking", ks: Sequence[int] = (5, 10), seed: int = 0) -> None:
         super().__init__(ks)
@@ -63,8 +64,8 @@ class GivenRanking(Tables, RankingModule):
         users = self._rows("user", frame, Catalog(pl.DataFrame({"item": self.dataset.users.column})))
         items = self._rows("item", frame, self.dataset.catalog)
         ranks = frame["rank"].cast(pl.Float64, strict=False)
-        if ranks.null_count():
-            self._refuse(frame, ranks.is_null().to_numpy(), "has no number as its rank")
+        counted = ranks.is_finite() & (ranks >= 1) & (ranks == ranks.floor())
+        self._refuse(frame, ~counted.fill_null(False).to_numpy(), "has no whole number from 1 on as its rank")
         for what, numbers in (("stands", items), ("ranks", ranks.to_numpy())):
             pairs = pl.DataFrame({"user": users, "other": numbers}).to_struct()
             self._refuse(frame, ~pairs.is_first_distinct().to_numpy(), f"{what} in the list of its user before")
@@ -86,7 +87,8 @@ class GivenRanking(Tables, RankingModule):
 
     def _rows(self, column: str, frame: pl.DataFrame, known: Catalog) -> np.ndarray:
         rows = known.find(frame[column].cast(pl.String).fill_null(""))  # type: ignore[arg-type]
-        self._refuse(frame, rows < 0, f"has a {column} that {self.dataset.name} does not have")
+        article = "an" if column == "item" else "a"
+        self._refuse(frame, rows < 0, f"has {article} {column} that {self.dataset.name} does not have")
         return rows
 
     def _refuse(self, frame: pl.DataFrame, bad: np.ndarray, why: str) -> None:

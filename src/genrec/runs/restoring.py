@@ -109,6 +109,8 @@ def _unlike(kept: Any, fresh: Any) -> str | None:
             if key not in kept or (wrong := _unlike(kept[key], value)) is not None:
                 return ".".join(filter(None, (str(key), wrong if key in kept else "")))
         return None
+    if fresh is None and isinstance(kept, str):  # why it stopped
+        return None
     if fresh is None or isinstance(fresh, Tensor):  # such as the best value, before there is one
         return None if kept is None or isinstance(kept, Tensor | float) else ""
     return None if type(kept) is type(fresh) and not (type(kept) is int and kept < 0 <= fresh) else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -41,7 +43,9 @@ def read_history(text: str) -> list[str]:
 
 
 def read_items(path: Path, option: str) -> pl.DataFrame:
-    """New items from a file of one JSON object a line, with the fields of `genrec.data.Catalog`; others are dropped.
+    """New items from a file of one JSON object a line, with the fields of `genrec.data.Catalog`.
+
+    Other fields are dropped, which is said on standard error.
 
     Args:
         path: the file.
@@ -53,7 +57,9 @@ def read_items(path: Path, option: str) -> pl.DataFrame:
     if not path.is_file():
         raise GenrecError(f"there is no file `{path}` ({option})")
     records = []
+    unknown: Counter[str] = Counter()
     for number, record in json_lines(path):
+        unknown.update(record.keys() - SCHEMA.keys())
         if not _encodes(record):
             raise GenrecError(f"{path}, line {number}: a text has half of a character (such as \\ud800)")
         wrong = next((name for name in SCHEMA if not _fits(name, record.get(name))), None)
@@ -63,6 +69,9 @@ def read_items(path: Path, option: str) -> pl.DataFrame:
         records.append({name: record.get(name) for name in SCHEMA})
     if not records:
         raise GenrecError(f"`{path}` holds no items ({option})")
+    if unknown:
+        names = ", ".join(f"`{name}` ({count})" for name, count in sorted(unknown.items()))
+        print(f"{path}: {names} are no fields of an item, and are left out: {', '.join(SCHEMA)} are", file=sys.stderr)
     return pl.DataFrame(records, schema=SCHEMA)
 
 
@@ -93,7 +102,7 @@ def read_keys(path: Path) -> list[str]:
         GenrecError: if there is no such file, or no key in it.
     """
     try:
-        keys = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        keys = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except OSError as error:
         raise GenrecError(f"cannot read `{path}` (--allow): {error.strerror or error}") from error
     except UnicodeDecodeError as error:

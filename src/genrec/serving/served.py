@@ -48,7 +48,7 @@ def load(
 
     Raises:
         GenrecError: if there is no such run, or its files or data are missing or damaged, or its config names what is
-            no known class; or there is no such device.
+            no known class; it ranks for the users of its data alone; or there is no such device.
     """
     folder, device = _folder(path), usable(device)
     if manifest.is_saved(folder):
@@ -56,6 +56,8 @@ def load(
     run = find_run(folder)
     config = config_of(run, data_root, trust)
     made = build(config)
+    if not made.model.serves:
+        raise GenrecError(f"{made.model.method} is a ranking from a file, and knows nothing of histories that are new")
     checkpoint = run / layout.CHECKPOINTS / layout.BEST
     if made.model.learns:
         reuse.tell_data(restoring.adopt(made.model, made.data, checkpoint))

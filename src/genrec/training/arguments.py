@@ -10,8 +10,6 @@ from typing import Any
 
 import yaml
 from jsonargparse import Namespace, dict_to_namespace
-from jsonargparse.typing import final
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -26,12 +24,6 @@ from genrec.recommenders.base import learns
 from genrec.runs import layout
 from genrec.training.callbacks import LastCheckpoint
 from genrec.training.trainer import Trainer
-
-
-@final
-class Stopping(EarlyStopping):
-    """Lightning's, as a key of the command line that may be null."""
-
 
 _LEAST = {
     "trainer.accumulate_grad_batches": 1,

@@ -26,14 +26,13 @@ from genrec.seeds import SEED, SEEDED
 from genrec.training.arguments import (
     DEFAULT_MONITOR,
     Parser,
-    Stopping,
     check_does,
     check_monitors,
     check_numbers,
     follow_cut_offs,
     forget_monitors,
 )
-from genrec.training.callbacks import LastCheckpoint, SaveConfig
+from genrec.training.callbacks import LastCheckpoint, SaveConfig, Stopping
 from genrec.training.trainer import Trainer
 
 EVALUATIONS = ("test", "validate", "predict")

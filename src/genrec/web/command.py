@@ -25,13 +25,15 @@ def command(arguments: Sequence[str]) -> None:
     """Serve until the process is asked to end.
 
     Raises:
-        GenrecError: for wrong arguments, a port or a token file that cannot be used, and as `genrec.load`.
+        GenrecError: for wrong arguments, a port, a folder or a token file that cannot be used, and as `genrec.load`.
     """
     chosen = _options().parse_args(arguments)
     given = {field.name: getattr(chosen, f"max_{field.name}") for field in fields(Limits)}
     limits = Limits(**given)
     if chosen.workers < 1:
         raise GenrecError(f"--workers is the number of processes, at least 1, not {chosen.workers}")
+    if (keep := chosen.keep_items) and Path(keep).exists() and not Path(keep).is_dir():
+        raise GenrecError(f"`{keep}` (--keep-items) is no folder")
     token = _token(Path(chosen.token_file)) if chosen.token_file else None
     # Before what takes long; nobody can reach it yet.
     listener = _listener(chosen.host, chosen.port)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.analysis.inspection.measures import effective_rank, sequence_numbers, vector_numbers
+from genrec.errors import GenrecError
 from genrec.types import PAD
 
 
@@ -52,3 +53,8 @@ def test_vectors() -> None:
     # Of the six pairs one points the same way, two opposite ways, the others are at right angles.
     assert found["cosine"] == pytest.approx((1 - 2) / 6)
     assert vector_numbers(table, torch.tensor([1, 2]))["duplicates"] == 1 / 2, "the twin is looked for among all items"
+
+
+def test_vectors_of_a_training_that_diverged_are_refused() -> None:
+    with pytest.raises(GenrecError, match="not finite numbers: its training has diverged"):
+        effective_rank(torch.tensor([[1.0, float("nan")], [0.0, 1.0]]))

@@ -81,6 +81,9 @@ def test_who_the_users_are(folder: Path) -> None:
     for text, complaint in (
         ('{"user_id": 8, "key": "A8"}', "has no key of user 7, who is in training_dict.npy"),
         ('{"user_id": 8, "key": "A"}\n{"user_id": 7, "key": "A"}', "1 users have the key of another one"),
+        ('{"user_id": 8, "key": "A"}\n{"user_id": 8, "key": "B"}\n{"user_id": 7, "key": "C"}', "user 8 is there twice"),
+        ('{"user_id": 8, "key": " "}\n{"user_id": 7, "key": "A"}', "has no key of user 8"),
+        ('{"user_id": 8, "key": ["A"]}\n{"user_id": 7, "key": ["B"]}', "`key` is a text or a whole number, not "),
         ('{"user": 8, "key": "A"}', "needs the fields `user_id` and `key`; its fields are: user, key"),
     ):
         file.write_text(text)
@@ -124,6 +127,10 @@ def test_files_that_do_not_fit(folder: Path) -> None:
     assert "the test split is empty" in error_of(folder)
     save(folder / "testing_dict.npy", {7: ["one"]})
     assert "what user 7 took is not a list of whole numbers" in error_of(folder)
+    save(folder / "testing_dict.npy", {7: [1], "7": [1]})
+    assert "two users are called 7, one by a number and one by a text" in error_of(folder)
+    save(folder / "testing_dict.npy", {2.5: [1]})
+    assert "a user is a whole number or a text, not `2.5`" in error_of(folder)
     save(folder / "testing_dict.npy", [1, 2])
     assert "holds no dictionary" in error_of(folder)
     (folder / "testing_dict.npy").unlink()

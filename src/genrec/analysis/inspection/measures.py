@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.assets.codes.diagnostics import entropy
+from genrec.errors import GenrecError
 from genrec.types import PAD
 
 EQUAL = 0.999
@@ -64,7 +65,12 @@ def effective_rank(table: Tensor) -> float:
     The exponential of the entropy of its singular values, scaled to sum 1 (Roy and Vetterli, "The effective rank: A
     measure of effective dimensionality", EUSIPCO 2007). The mean row is taken off first: what all rows share tells
     nothing apart. A table of equal rows has none, 0.
+
+    Raises:
+        GenrecError: if there are numbers in it that are not finite.
     """
+    if not table.isfinite().all():
+        raise GenrecError("the recommender's vectors of items are not finite numbers: its training has diverged")
     values = torch.linalg.svdvals(table.double() - table.double().mean(0))
     # Singular values of rounding errors are no dimensions.
     values = values[values > 1e-6 * table.double().norm()]

@@ -13,7 +13,7 @@ SLICE = 20_000
 _TAG = r"(?s)<!--.*?-->|</?[A-Za-z][^<>]*>"
 _SPACE = r"[\s\p{Cc}]+"
 _NOTHING = ["", "nan", "None"]
-_PRICE = r"^\s*\$?\s*([0-9][0-9,]*(?:\.[0-9]+)?)\s*$"
+_PRICE = r"^\s*\$?\s*((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)\s*$"
 
 
 def present(*columns: str) -> pl.Expr:
@@ -60,7 +60,7 @@ def filled(lists: pl.Expr) -> pl.Expr:
 
 
 def price(text: pl.Expr) -> pl.Expr:
-    """``12.99`` of ``12.99`` and ``$12.99``; null of anything else, a range of prices among it."""
+    """``1299.5`` of ``1299.5`` and ``$1,299.50``; null of anything else, a range and a decimal comma among it."""
     return text.str.extract(_PRICE).str.replace_all(",", "", literal=True).cast(pl.Float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ def _lists(path: Path) -> dict[int, list[int]]:
     lists = load_npy(path)
     if not isinstance(lists, dict):
         raise GenrecError(f"`{path}` holds no dictionary of users' item lists, but {_kind(lists)}")
+    strange = next((user for user in lists if not (_is_id(user) or isinstance(user, str))), None)
+    if strange is not None:
+        raise GenrecError(f"`{path}`: a user is a whole number or a text, not `{strange}`")
+    twice = [name for name, count in Counter(map(str, lists)).items() if count > 1]
+    if twice:
+        raise GenrecError(f"`{path}`: two users are called {twice[0]}, one by a number and one by a text")
     for user, items in lists.items():
         if not isinstance(items, list) or not all(map(_is_id, items)):
             raise GenrecError(f"`{path}`: what user {user} took is not a list of whole numbers, but {_kind(items)}")
@@ -145,13 +152,20 @@ def _keys(users: list[int], path: Path) -> Texts:
     found = read_table(path)
     if not {"user_id", "key"} <= set(found.columns):
         raise GenrecError(f"`{path}` needs the fields `user_id` and `key`; its fields are: {', '.join(found.columns)}")
-    key_of = dict(found.select(pl.col("user_id", "key").cast(pl.String)).iter_rows())
-    keys = [key_of.get(str(user)) for user in users]
-    if None in keys:
-        raise GenrecError(f"`{path}` has no key of user {users[keys.index(None)]}, who is in {TRAINING}")
+    for field in ("user_id", "key"):
+        if found.schema[field].is_nested():
+            raise GenrecError(f"`{path}`: `{field}` is a text or a whole number, not {found[field].to_list()[0]!r}")
+    names = found.select(pl.col("user_id", "key").cast(pl.String).str.strip_chars())
+    ids = names["user_id"]
+    if (again := ids.is_duplicated()).any():
+        raise GenrecError(f"`{path}`: user {ids.filter(again)[0]} is there twice")
+    key_of = dict(names.iter_rows())
+    keys = [key_of.get(str(user)) or "" for user in users]
+    if "" in keys:
+        raise GenrecError(f"`{path}` has no key of user {users[keys.index('')]}, who is in {TRAINING}")
     if len(set(keys)) < len(keys):
         raise GenrecError(f"`{path}`: {len(keys) - len(set(keys))} users have the key of another one")
-    return Texts(key for key in keys if key)
+    return Texts(keys)
 
 
 def _embeddings(path: Path) -> np.ndarray:

@@ -13,6 +13,7 @@ from genrec.training.callbacks.final_validation import FinalValidation
 from genrec.training.callbacks.last_checkpoint import LastCheckpoint
 from genrec.training.callbacks.predictions import PredictionWriter
 from genrec.training.callbacks.save_config import SaveConfig
+from genrec.training.callbacks.stopping import Stopping
 from genrec.training.callbacks.summary import ModelSummary
 from genrec.training.callbacks.throughput import Throughput
 
@@ -23,6 +24,7 @@ __all__ = [
     "ModelSummary",
     "PredictionWriter",
     "SaveConfig",
+    "Stopping",
     "Throughput",
     "with_ours",
 ]

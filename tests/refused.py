@@ -330,7 +330,9 @@ STUDIES = {
     "set: 5": "FILE: `set` is a mapping of keys to values, not `5`",
     "set: {foo: 1}": "x, synthetic_popularity: unknown config key `foo`; a config has config, ... trainer, last",
     "set: {data.batch_size: many}": "x, synthetic_popularity: config key ... a whole number, not `many`",
-    "set: {seed_everything: 1}": "FILE: `seeds` lists the seeds of all cells, no key sets `seed_everything`",
+    "set: {seed_everything: 1}": "FILE: no key sets `seed_everything`: `seeds`, or `seed` of a search, says so",
+    "set: {config: toys_setrec.yaml}": "FILE: no key sets `config`: `config`, or `configs` of a study, says so",
+    "variants: {a: {runs: other}}": "FILE: no key sets `runs`: `--studies` is the folder of all",
     'set: {"": 1}': "x, synthetic_popularity: `--=1` belongs to no key: an option is ... with blanks stands in quotes",
     "variants: 5": "FILE: `variants` is a mapping of keys to values, not `5`",
     "variants: {}": "FILE: `variants` names none: give a label and its keys, such as {all: {}}",
@@ -394,6 +396,8 @@ SEARCHES = {
     "seed: abc\nspace: {a: [1]}": "FILE: `seed`: a seed is a whole number from 0 to 4294967295, not `abc`",
     "seed: -1\nspace: {a: [1]}": "FILE: `seed`: a seed is a whole number from 0 to 4294967295, not `-1`",
     "set: abc\nspace: {a: [1]}": "FILE: `set` is a mapping of keys to values, not `abc`",
+    "set: {config: toys_setrec.yaml}\nspace: {a: [1]}": "FILE: no key sets `config`: `config`, or ... a study, says so",
+    "space: {seed_everything: [1, 2]}": "FILE: no key sets `seed_everything`: `seeds`, or `seed` of a search, says so",
     "seeds: [1]\nspace: {a: [1]}": (
         "FILE: a study has no key `seeds`; it may have name, config, seed, trials, set, space"
     ),

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -35,6 +35,12 @@ BASE = "chosen on validation"
 
 _KEYS = ("name", "config", "configs", "seeds", "set", "variants", "sweep", "retest")
 _AXES = ("variants", "sweep", "retest")
+_OWN = {
+    "seed_everything": "`seeds`, or `seed` of a search, says so",
+    "config": "`config`, or `configs` of a study, says so",
+    "runs": "`--studies` is the folder of all",
+}
+"""What no key sets."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +143,8 @@ def load_plan(name: str) -> Plan:
     for config, own in _configs(path, contents):
         for label, keys, swept in variants:
             cells += [Cell(config, label, {**own, **keys}, seed, swept) for seed in seeds]
-    if any("seed_everything" in {**shared, **cell.keys} for cell in cells):
-        raise GenrecError(f"{path}: `seeds` lists the seeds of all cells, no key sets `seed_everything`")
+    for keys in (shared, *(cell.keys for cell in cells)):
+        check_keys(path, keys)
     if twice := [name for name, count in Counter(cell.name for cell in cells).items() if count > 1]:
         raise GenrecError(
             f"{path}: two rows or seeds of the study have the same name, `{twice[0]}`: list a seed once, and give rows "
@@ -165,6 +171,16 @@ def check_extra(extra: Sequence[str]) -> None:
     for argument in extra:
         if (flag := argument.partition("=")[0]) in own:
             raise GenrecError(f"`{flag}` is not for the cells of a study: {own[flag]}")
+
+
+def check_keys(path: Path, keys: Iterable[str]) -> None:
+    """Look at keys that the yaml of a study or search sets.
+
+    Raises:
+        GenrecError: if one is said elsewhere.
+    """
+    if wrong := next((key for key in keys if key in _OWN), None):
+        raise GenrecError(f"{path}: no key sets `{wrong}`: {_OWN[wrong]}")
 
 
 def check_seed(path: Path, key: str, seed: Any) -> None:

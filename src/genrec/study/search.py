@@ -12,7 +12,7 @@ from typing import Any
 
 from genrec.config.files import find_config
 from genrec.errors import GenrecError
-from genrec.study.plan import check_seed, flags, load_study
+from genrec.study.plan import check_keys, check_seed, flags, load_study
 from genrec.study.settings import Resolve
 
 _KEYS = ("name", "config", "seed", "trials", "set", "space")
@@ -108,6 +108,7 @@ def load_search(
     check_seed(path, "seed", seed)
     if not isinstance(keys, dict):
         raise GenrecError(f"{path}: `set` is a mapping of keys to values, not `{keys}`")
+    check_keys(path, [*keys, *space])
     file, folder = find_config(contents["config"], path.parent), root / contents["name"]
     if config is not None:
         file = find_config(config)

@@ -143,8 +143,7 @@ def load_plan(name: str) -> Plan:
     for config, own in _configs(path, contents):
         for label, keys, swept in variants:
             cells += [Cell(config, label, {**own, **keys}, seed, swept) for seed in seeds]
-    for keys in (shared, *(cell.keys for cell in cells)):
-        check_keys(path, keys)
+    check_keys(path, [*shared, *(key for cell in cells for key in cell.keys)])
     if twice := [name for name, count in Counter(cell.name for cell in cells).items() if count > 1]:
         raise GenrecError(
             f"{path}: two rows or seeds of the study have the same name, `{twice[0]}`: list a seed once, and give rows "

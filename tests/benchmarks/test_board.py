@@ -276,7 +276,7 @@ def test_what_a_study_leaves_to_its_configs_counts_too(
         "set": {"trainer.max_epochs": 1},
     }
     Path("mine.yaml").write_text(yaml.safe_dump(study))
-    # A number may be written in two ways, and a class be named without more.
+    # A class may be named without more.
     whole = {
         "toys_setrec_small": full_config(["--config", "toys_setrec_small.yaml", "--trainer.max_epochs=1"]),
         "toys_tiger_small": full_config(
@@ -291,6 +291,24 @@ def test_what_a_study_leaves_to_its_configs_counts_too(
     board.main(["add", "mine"], tmp_path)
     assert [line["started"][:10] for line in lines(tmp_path)] == ["2026-01-01"] * 2
     assert capsys.readouterr().out.count("settings of its cell (trainer.limit_train_batches: 10 -> None)") == 2
+
+
+def test_a_list_of_a_study_counts_by_its_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = "model.init_args.identifier.init_args.betas"
+    Path("mine.yaml").write_text(yaml.safe_dump({"config": "toys_setrec_small.yaml", "retest": {key: [[1.0]]}}))
+    config = full_config(["--config=toys_setrec_small.yaml"])
+    for day, betas in ((1, [1]), (2, [0.5])):
+        run = made(Path(f"mine/toys_setrec_small/betas=1.0/seed42/2026-01-0{day}_00-00-00"), [1] * 40)
+        config["model"]["init_args"]["identifier"]["init_args"]["betas"] = betas
+        (run / layout.CONFIG).write_text(yaml.safe_dump({**config, "seed_everything": 42}))
+    board.main(["add", "mine"], tmp_path)
+    assert [(line["started"][:10], line["row"]) for line in lines(tmp_path)] == [
+        ("2026-01-01", "toys_setrec_small/betas=1.0")
+    ]
+    assert f"({key.replace('.init_args', '')}: [0.5] -> [1.0])" in capsys.readouterr().out
 
 
 def test_a_row_that_a_study_no_longer_has_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

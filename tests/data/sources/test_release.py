@@ -234,15 +234,44 @@ def test_item_keys_that_are_lists(folder: Path, line: dict[str, Any], said: str)
     assert said in error_of(folder)
 
 
+def test_items_are_read_as_those_of_a_table(folder: Path) -> None:
+    lines = [
+        {"item_id": 0, "asin": "A", "Title": ["Red &amp; blue", "car"], "categories": [["Toys", "nan"]], "tags": []},
+        {"item_id": 1, "asin": "A ", "Title": "A boat", "categories": "['Toys']", "tags": [], "price": "$1,299.50"},
+        *({"item_id": item, "tags": []} for item in (2, 3)),
+    ]
+    write_items(folder, [lines[0], {**lines[1], "asin": "B"}, *lines[2:]])
+    dataset = Release("tiny").load(folder)
+    assert dataset.catalog.items.to_dicts()[:2] == [
+        {
+            **{"item": "A", "title": "Red & blue car", "brand": None, "description": None, "categories": ["Toys"]},
+            **{"price": None, "tags": None},
+        },
+        {
+            **{"item": "B", "title": "A boat", "brand": None, "description": None, "categories": ["Toys"]},
+            **{"price": 1299.5, "tags": None},
+        },
+    ]
+    assert dataset.catalog.keys[2] == "2"
+    assert dataset.notes["findings"]["column `Title`"] == "read as title"
+    write_items(folder, lines)
+    assert "the item `A` is in the catalogue twice" in error_of(folder)
+
+
+def write_items(folder: Path, lines: list[dict[str, Any]]) -> None:
+    (folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def test_what_is_odd_is_said_or_refused(folder: Path) -> None:
     table = torch.ones(4, 2)
     table[2, 1] = torch.nan
     (folder / "SASRec_item_embed.pkl").write_bytes(pickle.dumps(table))
     assert "row 2 holds numbers that are not finite (1 such rows)" in error_of(folder)
     (folder / "SASRec_item_embed.pkl").unlink()
-    lines = [{"item_id": item, "Title": "T"} for item in range(4)]
+    lines = [{"item_id": item, "Colour": "red"} for item in range(4)]
     (folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert Release("tiny").load(folder).notes == {"findings": {"fields of the items that are not read": "Title"}}
+    notes = Release("tiny").load(folder).notes
+    assert notes == {"findings": {"columns of the item table that are not read": "Colour"}}
     (folder / "items.jsonl").unlink()
     save(folder / "training_dict.npy", {7: [0, 1], 8: [1, 9]})
     notes = Release("tiny").load(folder).notes

@@ -113,6 +113,21 @@ def test_a_malicious_pickle_inside_the_storage(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / MARK).exists()
 
 
+def test_what_torch_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MARK, raising=False)
+    path = tmp_path / "table.pkl"
+    torch.save(table := torch.randn(3, 2), path)
+    assert torch.equal(load_pickle(path), table)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(GenrecError, match=r"table\.pkl` is not readable by torch, or was cut short"):
+        load_pickle(path)
+    torch.save({"table": Calls(os.putenv, MARK, "1")}, path)
+    with pytest.raises(GenrecError, match=rf"asks for {os.name}\.putenv when unpickled; genrec refuses"):
+        load_pickle(path)
+    assert MARK not in os.environ
+
+
 def test_a_tensor_beyond_its_storage(tmp_path: Path) -> None:
     storage = Calls(torch.storage._load_from_bytes, storage_bytes(torch.zeros(4)._typed_storage()))
     for offset, size, stride in [(0, (5,), (1,)), (1, (2, 2), (2, 1)), (-1, (2,), (1,)), (3, (2,), (-1,))]:

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.data.catalog import KEY, SCHEMA, Catalog
-from genrec.data.columns import shown
+from genrec.data.catalog import KEY, Catalog
+from genrec.data.columns import item_table, shown
 from genrec.data.dataset import Dataset, Source
 from genrec.data.files import Findings, read_table
 from genrec.data.ragged import Ragged
@@ -220,15 +220,13 @@ def _catalog(path: Path, findings: Findings) -> Catalog:
         if name in items.columns and items[name].dtype.is_nested():
             value = shown(items[name].drop_nulls()[0])
             raise GenrecError(f"`{path}`: `{value}` in field `{name}` is no key: keys are text or whole numbers")
-    ids = items["item_id"].cast(pl.String).to_list()
+    ids = items["item_id"].cast(pl.String)
     for row, item in enumerate(ids):
         if item != str(row):
             raise GenrecError(f"`{path}`: entry {row + 1} has item_id {item}, not {row}: ids run from 0 in order")
-    unread = [name for name in items.columns if name not in (*SCHEMA, "item_id", "asin")]
-    if unread:
-        findings["fields of the items that are not read"] = ", ".join(unread)
     key = pl.coalesce(*(pl.col(name).cast(pl.String) for name in ("asin", "item_id") if name in items.columns))
-    return Catalog(items.with_columns(key.alias(KEY)))
+    table = item_table(items.drop("asin", strict=False), ids, findings)
+    return Catalog(table.with_columns(items.select(key).to_series().alias(KEY)))
 
 
 def _kind(value: Any) -> str:

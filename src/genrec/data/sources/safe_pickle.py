@@ -19,6 +19,9 @@ import torch
 
 from genrec.errors import GenrecError
 
+ARCHIVE = b"PK\x03\x04"
+"""How files of ``torch.save`` begin: they are zip archives."""
+
 
 def load_npy(path: Path) -> Any:
     """Read a ``.npy`` file, of numbers or of a pickled object.
@@ -45,13 +48,24 @@ def load_npy(path: Path) -> Any:
 
 
 def load_pickle(path: Path) -> Any:
-    """Read a pickle of plain data: containers, numbers, arrays, tensors.
+    """Read a pickle of plain data: containers, numbers, arrays, tensors; or what ``torch.save`` wrote of them.
 
     Raises:
         GenrecError: if the file is missing, broken, or asks for more than plain data.
     """
     with _opened(path) as file:
-        return _Unpickler(file, path).load_plain()
+        archive = file.read(len(ARCHIVE)) == ARCHIVE
+        file.seek(0)
+        return _saved_by_torch(file, path) if archive else _Unpickler(file, path).load_plain()
+
+
+def _saved_by_torch(file: IO[bytes], path: Path) -> Any:
+    try:
+        return _restricted(file)
+    except _Refused as refused:
+        raise _refusal(path, str(refused)) from refused
+    except Exception as error:  # a broken archive can raise almost anything
+        raise GenrecError(f"`{path}` is not readable by torch, or was cut short ({_line(error)})") from error
 
 
 class _Unpickler(pickle.Unpickler):
@@ -67,7 +81,7 @@ class _Unpickler(pickle.Unpickler):
         except GenrecError:
             raise
         except _Refused as refused:
-            raise self._refusal(str(refused)) from refused
+            raise _refusal(self.path, str(refused)) from refused
         except Exception as error:  # a broken pickle can raise almost anything
             raise GenrecError(f"`{self.path}` is not a readable pickle, or was cut short ({_line(error)})") from error
 
@@ -75,13 +89,14 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise self._refusal(f"{module}.{name}") from None
+            raise _refusal(self.path, f"{module}.{name}") from None
 
-    def _refusal(self, name: str) -> GenrecError:
-        return GenrecError(
-            f"`{self.path}` asks for {name} when unpickled; genrec refuses: only plain dicts, lists, sets, numbers, "
-            "arrays and tensors are read from pickles"
-        )
+
+def _refusal(path: Path, name: str) -> GenrecError:
+    return GenrecError(
+        f"`{path}` asks for {name} when unpickled; genrec refuses: only plain dicts, lists, sets, numbers, "
+        "arrays and tensors are read from pickles"
+    )
 
 
 class _Refused(Exception):  # noqa: N818 - the name of what a storage asked for, on its way to the file's error
@@ -112,9 +127,14 @@ def _bytes(text: str, encoding: str) -> bytes:
 
 
 def _storage(content: bytes) -> Any:
-    """A tensor's storage, which torch embeds as a second pickle: read by torch's own restricted unpickler."""
+    """A tensor's storage, which torch embeds as a second pickle."""
+    return _restricted(io.BytesIO(content))
+
+
+def _restricted(file: IO[bytes]) -> Any:
+    """What torch wrote, read by its own restricted unpickler."""
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         if asked is None:

@@ -26,14 +26,14 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
 import torch
 
 from genrec.config.files import load_config, merge
-from genrec.data import Dataset, InMemory, Ragged, SequenceData
+from genrec.data import Dataset, InMemory, Ragged, SequenceData, Texts
 from genrec.data.samplers import Draw
 from genrec.evaluation.protocol import RankingMetrics
 from genrec.recommenders import Recommender
@@ -77,7 +77,7 @@ def chosen_users(dataset: Dataset, options: argparse.Namespace) -> Dataset:
     draw = np.concatenate([draw[np.isin(draw, able)], draw[~np.isin(draw, able)]])
     users = np.sort(draw[: options.users or None])
     train, validation, test = (lists.take(users) for lists in (dataset.train, dataset.validation, dataset.test))
-    return Dataset(dataset.name, dataset.catalog, [dataset.users[user] for user in users], train, validation, test)
+    return Dataset(dataset.name, dataset.catalog, Texts(dataset.users[user] for user in users), train, validation, test)
 
 
 def ours(method: str, options: argparse.Namespace) -> None:
@@ -93,7 +93,7 @@ def ours(method: str, options: argparse.Namespace) -> None:
     (codes,) = (name for name, *_ in bound.asked() if name.startswith("codes-"))
     # As was told when they were made, which may have been in another run.
     seconds = {"codes": json.loads((assets.store.root / codes / "manifest.json").read_text())["seconds"]}
-    samples = "prefixes" if method == "tiger" else "windows"
+    samples: Literal["prefixes", "windows"] = "prefixes" if method == "tiger" else "windows"
     data = SequenceData(InMemory(dataset), batch_size=batch_of(method), samples=samples, max_history=HISTORY,
                         empty_history=False)  # fmt: skip
     trainer = L.Trainer(

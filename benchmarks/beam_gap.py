@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,8 @@ def main() -> None:
     identifier = model.identifier
     assert isinstance(identifier, TokenSequence)
 
-    samples = served.data.test_dataloader().dataset
-    chosen = np.random.default_rng(options.seed).choice(len(samples), options.users, replace=False)  # type: ignore[arg-type]
+    samples: Any = served.data.test_dataloader().dataset
+    chosen = np.random.default_rng(options.seed).choice(len(samples), options.users, replace=False)
     batches = [samples[Draw(part)] for part in np.array_split(chosen, -(-len(chosen) // 50))]
     allowed = torch.ones(1, len(dataset.catalog), dtype=torch.bool)
     visited: list[Tensor] = []

@@ -43,8 +43,15 @@ from genrec.types import Tokens
 WORDS = 32_128
 CODES = 256
 PROMPT = 15
-T5 = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_decoder_layers": 6, "num_heads": 8}
-QWEN = {
+T5: dict[str, Any] = {
+    "d_model": 512,
+    "d_kv": 64,
+    "d_ff": 2048,
+    "num_layers": 6,
+    "num_decoder_layers": 6,
+    "num_heads": 8,
+}
+QWEN: dict[str, Any] = {
     "hidden_size": 512,
     "num_hidden_layers": 12,
     "num_attention_heads": 8,
@@ -73,8 +80,9 @@ def models(kind: str) -> tuple[Any, Backbone]:
     torch.manual_seed(0)
     rows = WORDS + 4 * CODES
     if kind == "t5":
-        config = T5Config(vocab_size=rows, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0, **T5)
-        stock: Any = T5ForConditionalGeneration(config).eval()
+        shape = T5Config(vocab_size=rows, pad_token_id=0, eos_token_id=1, **T5)
+        shape.decoder_start_token_id = 0
+        stock: Any = T5ForConditionalGeneration(shape).eval()
         backbone: Any = T5Backbone(sizes=T5)
         backbone.setup(["a word"])
         backbone.t5 = stock.base_model if hasattr(stock.base_model, "shared") else stock

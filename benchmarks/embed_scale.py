@@ -40,7 +40,7 @@ def make_encoder(folder: Path) -> str:
     torch.manual_seed(0)
     names = ["[PAD]", "[UNK]", *(f"word{number}" for number in range(WORDS))]
     tokenizer = Tokenizer(WordLevel({name: row for row, name in enumerate(names)}, "[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = Whitespace()
     part = folder / "part"
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(part)
     config = BertConfig(
@@ -63,7 +63,7 @@ def embed(encoder: str, texts: int, root: Path, told: Path) -> None:
     import polars as pl
 
     from genrec.assets import AssetStore, SentenceText
-    from genrec.data import Catalog, Dataset, Ragged
+    from genrec.data import Catalog, Dataset, Ragged, Texts
 
     class Logged(SentenceText):
         def embed(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def embed(encoder: str, texts: int, root: Path, told: Path) -> None:
     titles = [" ".join(words[rng.integers(WORDS, size=length)]) for length in rng.integers(3, 30, texts)]
     items = pl.DataFrame({"item": [str(row) for row in range(texts)], "title": titles})
     one = Ragged.from_lists([[0]])
-    dataset = Dataset("texts", Catalog(items), ["somebody"], one, one, one)
+    dataset = Dataset("texts", Catalog(items), Texts(["somebody"]), one, one, one)
     start = time.perf_counter()
     AssetStore(root / "assets").get(Logged(encoder), dataset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

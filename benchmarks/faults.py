@@ -1,6 +1,6 @@
 """What is lost when a training is killed, its disk is full, or two of them write: a table, and exit code 1 if any is.
 
-    python benchmarks/faults.py [--kills 50] [--stops 10] [--seed 0]
+    python -m benchmarks.faults [--kills 50] [--stops 10] [--seed 0]
 
 It held if the training that goes on ends with the metrics and the parameters of one that nothing happened to, to the
 last bit, or if the command ended with one line and exit code 2. No checkpoint may be left that is not whole. A file
@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shops import CONFIGS, Moment, Shop, refused
+from benchmarks.shops import CONFIGS, Moment, Shop, refused
 
 SASREC, SAVE = "genrec.recommenders.sasrec:SASRec", "torch:save"
 LAST = "genrec.training.callbacks:LastCheckpoint"

@@ -103,7 +103,8 @@ async def load(
 
     await asyncio.gather(*(client() for _ in range(clients)))
     rate = len(taken) / (time.perf_counter() - start)
-    return Measured(rate, *(1000 * np.quantile(taken, (0.5, 0.99))), failed)
+    median, slow = 1000 * np.quantile(taken, (0.5, 0.99))
+    return Measured(rate, median, slow, failed)
 
 
 def users_of(run: str) -> list[bytes]:

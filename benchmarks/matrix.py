@@ -31,21 +31,30 @@ from genrec.backbones.words import load_tokenizer
 from genrec.config.files import load_config, merge
 from genrec.data.sources.synthetic import Synthetic
 from genrec.errors import GenrecError
-from genrec.recommenders.sharding import strategy_of
 from genrec.runs.building import build
 from genrec.testing.tiny import QWEN, T5
 from genrec.training.callbacks.continuation import Continuation
+from genrec.training.trainer import strategy_of
 
-IDENTIFIERS = ("setrec", "tiger", "letter", "cid", "semid", "idgenrec", "bigrec", "e4srec", "dreamrec", "sasrec")
+IDENTIFIERS = (
+    *("setrec", "tiger", "letter", "cid", "semid", "idgenrec", "bigrec", "e4srec", "dreamrec"),
+    *("lcrec", "rpg", "codeset", "diffgrm", "sasrec"),
+)
 BACKBONES = ("t5", "causal", "lora")
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed")
 STEPS, MORE = 20, 4
 SHOP = {"users": 60, "items": 60}
+PQ = {"class_path": "PQCodes", "init_args": {"digits": 4, "size": 8, "dim": 8}}
+PQ = {"class_path": "PQCodes", "init_args": {"digits": 4, "size": 8, "dim": 8}}
 SMALL: dict[str, dict[str, Any]] = {
     "tiger": {"codes": {"class_path": "RQVAECodes", "init_args": {"size": 8, "training": {"steps": 20}}}},
     "letter": {"codes": {"class_path": "LETTERCodes", "init_args": {"size": 8, "training": {"steps": 20}}}},
     "cid": {"clusters": {"class_path": "CooccurrenceClusters", "init_args": {"branching": 4, "leaf": 10}}},
     "idgenrec": {"tags": {"class_path": "KeywordTags"}},
+    "lcrec": {"codes": {"class_path": "RQVAECodes", "init_args": {"size": 8, "training": {"steps": 20}}}},
+    "rpg": {"codes": PQ},
+    "codeset": {"semantic": PQ, "collaborative": PQ},
+    "diffgrm": {"codes": PQ},
 }
 """Arguments of the identifiers that make their assets small."""
 

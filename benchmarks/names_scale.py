@@ -55,7 +55,7 @@ def tiger(items: int) -> float:
 
     codes = np.random.default_rng(0).integers(40, size=(items, 3))
     method = TIGER()
-    method.names.words = 0  # type: ignore[misc]
+    method.names.words = 0
     assets: Any = SimpleNamespace(codes=lambda recipe: torch.from_numpy(codes))
     return timed(lambda: method.name_items(SimpleNamespace(), assets, np.empty((0, 0), np.int64)))[0]  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def semid(items: int) -> float:
     listed = pl.Series(names[np.sort(rng.integers(2_000, size=(items, 3)))]).arr.to_list()
     catalog = Catalog(pl.DataFrame({"item": pl.int_range(items, eager=True).cast(pl.String), "categories": listed}))
     method, assets = SemID(), SimpleNamespace()
-    method.names.words = 0  # type: ignore[misc]
+    method.names.words = 0
 
     def name() -> None:
         method.new_tokens(catalog, assets)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def cid(items: int) -> float:
     paths[:, :3] = np.sort(np.arange(items) // 400)[:, None] // np.array([10_000, 100, 1]) % 500
     paths[rng.random(items) < 0.1] = -1
     method = CID()
-    method.names.words = 0  # type: ignore[misc]
+    method.names.words = 0
     assets: Any = SimpleNamespace(built=lambda recipe: {"paths": paths}, seeded=lambda recipe: recipe)
 
     def name() -> None:

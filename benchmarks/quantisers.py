@@ -157,9 +157,9 @@ def scale(found: Mapping[tuple[str, int], Cell], sizes: list[int]) -> str:
             elif len(measured) > 1:
                 few, many = (found[name, each] for each in measured[-2:])
                 beyond = (size - measured[-1]) / (measured[-1] - measured[-2])
-                took = {part: many[part] + beyond * max(0, many[part] - few[part]) for part in ("seconds", "busy")}
-                hours = f"{took['seconds'] / 3600:.2f} h, computed | {took['busy'] / 3600:.2f} h, computed |"
-                lines.append(f"| {name} | {size:,} | | {hours} |")
+                hours = [(many[part] + beyond * max(0, many[part] - few[part])) / 3600 for part in ("seconds", "busy")]
+                computed = " | ".join(f"{each:.2f} h, computed" for each in hours)
+                lines.append(f"| {name} | {size:,} | | {computed} | |")
     return "\n".join(lines)
 
 

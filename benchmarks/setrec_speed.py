@@ -38,13 +38,14 @@ class Model:
         dataset = data.dataset
         text = torch.nn.functional.normalize(torch.randn(len(dataset.catalog), TEXT_WIDTH), dim=1)
         self.catalog = dataset.catalog
-        self.assets: Any = SimpleNamespace(text=text, cf=torch.from_numpy(dataset.cf))
+        assets: Any = SimpleNamespace(text=text, cf=torch.from_numpy(dataset.cf))
+        self.assets = assets
         self.backbone = T5Backbone(sizes=dict(SIZES[sizes]))
         self.prompt = Prompt()
         self.backbone.setup(dataset.catalog.titles, self.prompt.texts)
         self.prompt.setup(self.backbone)
         self.setrec = SETRec()
-        self.setrec.setup(self.catalog, self.assets, self.backbone)
+        self.setrec.setup(self.catalog, assets, self.backbone)
         self.modules = torch.nn.ModuleList([self.backbone, self.setrec])
 
 

@@ -66,9 +66,9 @@ def main() -> None:
     for step in range(args.steps + 1):
         items = torch.randint(args.items, (args.batch, args.history + 1))
         for normalize, model in models.items():
-            taken = model.step(items)
+            took = model.step(items)
             if step:
-                seconds[normalize].append(taken)
+                seconds[normalize].append(took)
     for normalize, taken in seconds.items():
         print(f"{normalize}: {args.batch / statistics.median(taken):.1f} samples/s")
 

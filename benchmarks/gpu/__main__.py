@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +106,17 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
         if part == "devices":
             small = devices.source(size)
             for backbone in ("T5", "causal"):
-                keep(f"flex and dense, {backbone}", lambda b=backbone: devices.attention(small, scratch, b))
+                keep(f"flex and dense, {backbone}", partial(devices.attention, small, scratch, backbone))
             for backbone in devices.BACKBONES:
                 for name in devices.IDENTIFIERS:
-                    keep(f"{name}, {backbone}", lambda n=name, b=backbone: devices.compare(small, scratch, n, b))
+                    keep(f"{name}, {backbone}", partial(devices.compare, small, scratch, name, backbone))
             return
         source = shop.dataset(size, args.data)
         if part == "ranking":
             for precision in ("32-true", "bf16-mixed"):
                 keep(
                     f"SETRec, {precision}",
-                    lambda p=precision: ranking.all_users(size, source, scratch, shop.setrec(), p),
+                    partial(ranking.all_users, size, source, scratch, shop.setrec(), precision),
                 )
             keep(
                 "TIGER, 20 beams, bf16-mixed",
@@ -127,10 +128,8 @@ def _measure(args: argparse.Namespace, part: str, until: float) -> None:
         if part == "compiled" and size.tiny:
             return
         for which, variant in training.COMPILED if part == "compiled" else [(part, v) for v in training.VARIANTS[part]]:
-            keep(
-                f"{which}: {variant.name}" if part == "compiled" else variant.name,
-                lambda w=which, v=variant: {"rate": v.rate, **training.steps(size, source, scratch, w, v)},
-            )
+            name = f"{which}: {variant.name}" if part == "compiled" else variant.name
+            keep(name, partial(training.steps, size, source, scratch, which, variant))
 
 
 if __name__ == "__main__":

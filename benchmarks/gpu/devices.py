@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.gpu import shop
 from benchmarks.gpu.shop import CF_WIDTH, QWEN_TINY, T5_TINY, RandomCodes, Size, normal
-from genrec.assets import Assets, LETTERCodes, ReleasedCF, RQVAECodes, TfidfText
+from genrec.assets import Assets, LETTERCodes, PQCodes, ReleasedCF, RQVAECodes, TfidfText
 from genrec.assets.codes.fitting import Training
 from genrec.backbones import Backbone, CausalBackbone, T5Backbone
 from genrec.data import Dataset, InMemory, SequenceData, Synthetic
@@ -35,6 +35,7 @@ from genrec_baselines import (
 )
 
 QUICK = Training(steps=30, evaluate_every=15)
+PQ = PQCodes(digits=4, size=16, dim=8)
 IDENTIFIERS: dict[str, Callable[[], ItemIdentifier]] = {
     "SETRec": SETRec,
     "TIGER": lambda: TIGER(RQVAECodes(training=QUICK)),
@@ -45,7 +46,7 @@ IDENTIFIERS: dict[str, Callable[[], ItemIdentifier]] = {
     "BIGRec": BIGRec,
     "E4SRec": E4SRec,
     "DreamRec": DreamRec,
-    "CodeSet": lambda: CodeSet(RandomCodes(size=16), RandomCodes(size=16)),
+    "CodeSet": lambda: CodeSet(PQ, PQ),
     "RPG": lambda: RPG(RandomCodes(size=16)),
     "DiffGRM": lambda: DiffGRM(RandomCodes(size=16)),
     "LC-Rec": lambda: LCRec(RQVAECodes(training=QUICK)),
@@ -68,9 +69,9 @@ def compare(dataset: Dataset, scratch: Path, identifier: str, backbone: str) -> 
     L.seed_everything(0, verbose=False)
     assets = Assets(TfidfText(dim=16), ReleasedCF(), str(scratch))
     module = Recommender(IDENTIFIERS[identifier](), BACKBONES[backbone](), assets)
-    packed = {"samples": "windows", "max_history": 10} if "packed" in backbone else {"max_history": 10}
+    packed: dict[str, Any] = {"samples": "windows", "max_history": 10} if "packed" in backbone else {"max_history": 10}
     # A loader each: a data module belongs to one trainer.
-    loaders = [SequenceData(InMemory(dataset), batch_size=16, **packed) for _ in range(3)]  # type: ignore[arg-type]
+    loaders = [SequenceData(InMemory(dataset), batch_size=16, **packed) for _ in range(3)]
     shop.trainer(precision="bf16-mixed", max_steps=STEPS, limit_val_batches=0).fit(module, loaders[0])
     tables = []
     for place, loader in zip(({}, {"accelerator": "cpu"}), loaders[1:], strict=True):
@@ -104,9 +105,9 @@ def attention(dataset: Dataset, scratch: Path, backbone: str) -> dict[str, Any]:
             model = T5Backbone(sizes={**T5_TINY, "dropout_rate": 0.0, "d_kv": 16}, attention=how)
         else:
             model = CausalBackbone(sizes={**QWEN_TINY, "hidden_size": 64}, attention=how)
-        packed = {} if backbone == "T5" else {"samples": "windows"}
+        packed: dict[str, Any] = {} if backbone == "T5" else {"samples": "windows"}
         module = Recommender(SETRec(), model, Assets(TfidfText(dim=16), ReleasedCF(), str(scratch)))
-        loader = SequenceData(InMemory(dataset), batch_size=16, seed=0, **packed)  # type: ignore[arg-type]
+        loader = SequenceData(InMemory(dataset), batch_size=16, seed=0, **packed)
         gradients = _Gradients()
         shop.trainer(max_steps=1, limit_val_batches=0, callbacks=[gradients]).fit(module, loader)
         kept.append(gradients)

@@ -41,7 +41,7 @@ def _training(found: Mapping[str, Any], key: str, title: str) -> str:
     variants: Mapping[str, Any] = found[key] | {
         name.removeprefix(f"{key}: "): entry for name, entry in compiled.items() if name.startswith(f"{key}: ")
     }
-    counted = next((entry for entry in variants.values() if "step_tflop" in entry), {})
+    counted: Mapping[str, Any] = next((entry for entry in variants.values() if "step_tflop" in entry), {})
     tflop = counted.get("step_tflop")
     lines = [
         f"## Training: {title}",

@@ -14,7 +14,7 @@ import torch
 from genrec.assets import Assets, ReleasedCF, RQVAECodes
 from genrec.assets.recipe import EMBEDDINGS, TextAsset
 from genrec.backbones import CausalBackbone, LoRA, T5Backbone
-from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData
+from genrec.data import Catalog, Dataset, InMemory, Ragged, Release, SequenceData, Texts
 from genrec.identifiers import ItemIdentifier, SETRec
 from genrec.recommenders.recommender import Recommender
 from genrec.testing import quiet_trainer
@@ -109,7 +109,7 @@ def dataset(size: Size, root: Path | None = None) -> Dataset:
     train = Ragged.from_lists([rng.integers(size.items * 19 // 20, size=length).tolist() for length in lengths])
     later = [rng.integers(size.items, size=2).tolist() if user < size.ranked else [] for user in range(size.users)]
     lists = Ragged.from_lists(later)
-    users = [str(user) for user in range(size.users)]
+    users = Texts(str(user) for user in range(size.users))
     return Dataset("toys-like", catalog, users, train, lists, lists, normal(size.items, CF_WIDTH))
 
 

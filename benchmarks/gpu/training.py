@@ -184,7 +184,7 @@ def steps(size: Size, source: Dataset, scratch: Path, which: str, variant: Varia
         parameters = sum(part.numel() for part in module.parameters())
         del module
         machine.forget_peak()
-    return {"parameters": parameters, **clock.found, **look.found}
+    return {"rate": variant.rate, "parameters": parameters, **clock.found, **look.found}
 
 
 def _fit(

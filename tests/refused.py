@@ -263,7 +263,7 @@ COMMANDS = {
     ),
     "prepare --config synthetic_setrec.yaml --data.root": "argument --data.root: expected one argument",
     "report": "`genrec report` takes the folders of runs: genrec report runs/toys_setrec runs/toys_popularity",
-    "report nope": "no metrics.json in nope or in a run below it: run `genrec test` first",
+    "report nope": "there is no run `nope`",
     "report nope --format foo": "genrec report: argument --format: invalid choice: 'foo' ... --help` lists the options",
     "report nope --plot-over x": "--plot-over draws a figure: say where with --plots DIR",
     "compare": "genrec compare: the following arguments are required: RUN_A, ... compare --help` lists the options",
@@ -390,6 +390,16 @@ SEARCHES = {
     ),
     "set: {checkpoint.monitor: val/foo@10}\nspace: {data.batch_size: [1]}": (
         "FILE: `checkpoint.monitor: val/foo@10` will not be measured ... not set is val/ndcg@10"
+    ),
+    "space: {data.batch_size: [8, lots]}": "FILE: config key `data.batch_size`: expected a whole number, not `lots`",
+    "space: {data.batch_size: {low: 8, high: 8.5}}": (
+        "FILE: config key `data.batch_size`: expected a whole number, not `8.5`"
+    ),
+    "space: {data.batch_size: [8], trainer.limit_val_batches: [1, 0]}": (
+        "FILE: validation has to choose: leave out `trainer.limit_val_batches: 0`"
+    ),
+    "-{config: synthetic_sasrec.yaml, space: {data.batch_size: [8], trainer.limit_train_batches: [1, 0]}}": (
+        "FILE: with `trainer.limit_train_batches: 0` there is nothing to train"
     ),
     "trials: 0\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `0`",
     "trials: true\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `True`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -222,3 +223,24 @@ def test_a_token_is_told_from_those_of_its_level(paths: list[tuple[int, ...]]) -
         surprise -= float((head[level] @ state).detach().softmax(0)[level == token].log())
     found = model.identifier.loss(backbone, context, HISTORY[2:], torch.tensor([2]))["loss"]
     assert float(found) == pytest.approx(surprise / (sum(map(len, table)) / len(table)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (torch.zeros(2, 1, dtype=torch.long), r"int64 \[2, L\], .* from row 4 on, not Tensor \(torch.int64 \[2, 1\]\)"),
+        (np.zeros((6, 1), np.int64), r"not ndarray \(int64 \[6, 1\]\)"),
+        (np.zeros((2, 1)), r"not ndarray \(float64 \[2, 1\]\)"),
+        (np.zeros(2, np.int64), r"not ndarray \(int64 \[2\]\)"),
+        ([[0], [1]], r"not list \(no array\)"),
+        (np.array([[0, 1], [PAD, PAD]]), "the identifier of item 5 is empty, or has padding"),
+        (np.array([[PAD, 1], [0, PAD]]), "the identifier of item 4 is empty, or has padding"),
+        (np.zeros((2, 0), np.int64), "the identifier of item 4 is empty, or has padding"),
+        (np.array([[10**6], [0]]), "tokens that the language model does not have"),
+    ],
+)
+def test_names_that_a_class_cannot_mean(named: Any, said: str) -> None:
+    model = Model(Given(PATHS[:4]), tiny_backbone("t5"), 4)
+    model.identifier.name_items = lambda catalog, assets, known: named  # type: ignore[method-assign]
+    with pytest.raises(GenrecError, match=said):
+        model.identifier.index(range(6), None)  # type: ignore[arg-type]

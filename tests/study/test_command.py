@@ -358,9 +358,9 @@ def test_a_training_without_its_best_checkpoint_is_told(capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("argument", "why"),
     [
-        ("--config=other.yaml", "its yaml names them"),
-        ("--seed_everything=7", "its yaml lists the seeds"),
-        ("--runs=foo", "see --studies"),
+        ("--config=other.yaml", "`config`, or `configs` of a study, says so"),
+        ("--seed_everything=7", "`seeds`, or `seed` of a search, says so"),
+        ("--runs=foo", "`--studies` is the folder of all"),
     ],
 )
 def test_what_a_study_sets_itself_is_refused(argument: str, why: str) -> None:

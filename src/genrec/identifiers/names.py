@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,10 +55,12 @@ class ItemNames(Vocabulary):
             name: gets the identifiers that there are, [n, L], and returns those of the items behind them.
 
         Raises:
-            GenrecError: if there are tokens among them that do not exist.
+            GenrecError: if what it returns is no table of theirs, or there are tokens in it that do not exist.
         """
         if count > len(self.codes):
-            more = torch.from_numpy(name(self.codes.cpu().numpy())).to(self.codes)
+            named = name(self.codes.cpu().numpy())
+            _check(named, len(self.codes), count)
+            more = torch.from_numpy(named).to(self.codes)
             width = max(more.shape[1], self.codes.shape[1])
             parts = (F.pad(part, (0, width - part.shape[1]), value=PAD) for part in (self.codes, more))
             self.codes = torch.cat(list(parts))
@@ -131,3 +133,20 @@ class ItemNames(Vocabulary):
             mask = torch.cat([between[..., None].expand(-1, -1, len(self.separator)), mask], 2)
         tokens = Tokens.ordered(embeds.flatten(1, 2))
         return Tokens(tokens.embeds, mask.flatten(1), tokens.sets)
+
+
+def _check(named: Any, known: int, count: int) -> None:
+    """Look at the identifiers that a class returns for the items from row `known` on, up to `count`."""
+    table = isinstance(named, np.ndarray) and named.ndim == 2 and np.issubdtype(named.dtype, np.integer)
+    if not table or len(named) != count - known:
+        given = f"{named.dtype} {list(named.shape)}" if hasattr(named, "dtype") else "no array"
+        raise GenrecError(
+            f"`name_items` returns an array of token ids, int64 [{count - known}, L], a row for each item from row "
+            f"{known} on, not {type(named).__name__} ({given})"
+        )
+    real = named != PAD
+    if not (real.any(1).all() and (real[:, :-1] >= real[:, 1:]).all()):
+        wrong = known + int((~real.any(1) | (real[:, :-1] < real[:, 1:]).any(1)).argmax())
+        raise GenrecError(
+            f"the identifier of item {wrong} is empty, or has padding ({PAD}) before a token: padding stands behind"
+        )

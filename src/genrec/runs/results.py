@@ -71,6 +71,8 @@ def load_run(path: str | Path) -> Run:
     if asked.is_file() and (named := _RESULTS.fullmatch(asked.name)):
         return Run(asked.parent, read_results(asked), _config(asked.parent / CONFIG), named[1] or "")
     folder = newest_run(asked, METRICS)
+    if folder is None and not asked.exists():
+        raise GenrecError(f"there is no run `{path}`")
     if folder is None:
         raise GenrecError(f"no {METRICS} in {path} or in a run below it: run `genrec test` first")
     return Run(folder, read_results(folder / METRICS), _config(folder / CONFIG))

@@ -40,7 +40,7 @@ _OWN = {
     "config": "`config`, or `configs` of a study, says so",
     "runs": "`--studies` is the folder of all",
 }
-"""What no key sets."""
+"""What no key and no argument sets."""
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,9 @@ def check_extra(extra: Sequence[str]) -> None:
     Raises:
         GenrecError: if one is the study's own to set.
     """
-    own = {
-        "--config": "its yaml names them",
-        "--seed_everything": "its yaml lists the seeds",
-        "--runs": "see --studies",
-    }
     for argument in extra:
-        if (flag := argument.partition("=")[0]) in own:
-            raise GenrecError(f"`{flag}` is not for the cells of a study: {own[flag]}")
+        if (key := argument.partition("=")[0].removeprefix("--")) in _OWN:
+            raise GenrecError(f"`--{key}` is not for the cells of a study: {_OWN[key]}")
 
 
 def check_keys(path: Path, keys: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import isfinite
@@ -115,18 +115,29 @@ def load_search(
         folder /= file.stem
     shared = {"trainer.enable_progress_bar": False, **keys}
     arguments = [*flags(shared), *extra, f"--seed_everything={seed}"]
-    point = {key: values[0] if isinstance(values, list) else values["low"] for key, values in space.items()}
     try:
-        settings = resolve(["--config", str(file), *arguments, *flags(point)])
+        found = [resolve(["--config", str(file), *arguments, *flags(point)]) for point in _points(space)]
     except GenrecError as error:
         raise GenrecError(f"{path}: {error}") from error
-    if settings.get("trainer", {}).get("limit_val_batches") == 0:
+    if any(settings.get("trainer", {}).get("limit_val_batches") == 0 for settings in found):
         raise GenrecError(f"{path}: validation has to choose: leave out `trainer.limit_val_batches: 0`")
     from genrec.recommenders.base import learns  # torch takes seconds
 
+    settings = found[0]
     kept_by, number = settings["checkpoint"], None if trials == ALL else trials
     trains = learns(settings["model"]["class_path"])
     return Search(folder, file, arguments, space, number, seed, kept_by["monitor"], kept_by["mode"], trains), settings
+
+
+def _points(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The first values or lower bounds of all keys, and that with each other value or upper bound of one."""
+    ends = {
+        key: values if isinstance(values, list) else [values["low"], values["high"]] for key, values in space.items()
+    }
+    point = {key: values[0] for key, values in ends.items()}
+    yield point
+    for key, values in ends.items():
+        yield from ({**point, key: value} for value in values[1:])
 
 
 def _check_values(path: Path, key: str, values: Any) -> None:

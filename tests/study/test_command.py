@@ -6,9 +6,12 @@ import errno
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
+import torch
 import yaml
 
 from genrec.analysis.report import report
@@ -311,6 +314,60 @@ def test_a_retest_of_a_training_whose_checkpoint_is_gone_says_what_to_do(capsys:
     go(RETEST, fake)
 
 
+class Killed(Fake):
+    """Its first training ends in the middle: there is a best checkpoint, and the last one, and no end."""
+
+    def __call__(self, arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
+        reason = super().__call__(arguments, log, lock)
+        if len(self.calls) > 1 or arguments[0] != "fit":
+            return reason
+        (end,) = Path("studies").rglob(layout.FIT)
+        end.unlink()
+        return "killed by SIGKILL"
+
+
+def test_the_checkpoint_of_a_training_that_was_killed_is_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Killed()
+    go(RETEST, fake, fails=True)
+    assert fake.calls == ["fit chosen-on-validation/seed42"]
+    assert capsys.readouterr().err.count("seed42 has not been trained to its end") == 2
+    fake.calls[:] = ["before"]
+    go(RETEST, fake)
+    trained = [f"{call} chosen-on-validation/seed42" for call in ("resume", "test")]
+    assert fake.calls[1:] == [*trained, "test betas=0.1/seed42", "test betas=0.2/seed42"]
+
+
+def test_what_is_trained_anew_is_tested_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(RETEST, fake)
+    best = best_of("chosen-on-validation/seed42")
+    content = best.read_bytes()
+    # A copy of the same checkpoint, on another disk, is the same one.
+    best.unlink()
+    best.write_bytes(content)
+    fake.calls.clear()
+    go(RETEST, fake)
+    assert fake.calls == []
+    best.unlink()
+    torch.save({"state_dict": {"more": torch.ones(1)}}, best)
+    capsys.readouterr()
+    go(RETEST, fake, "--dry-run")
+    assert capsys.readouterr().out.count("settings have changed (the checkpoint, which was trained on, or anew)") == 2
+    go(RETEST, fake)
+    assert fake.calls == ["test betas=0.1/seed42", "test betas=0.2/seed42"]
+    go(RETEST, fake)
+    assert len(fake.calls) == 2
+
+
+def test_a_retest_waits_for_a_training_of_another_process(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    with claim(Path("studies/mine/toys_setrec_small/chosen-on-validation/seed42")):
+        go(RETEST, fake)
+    assert fake.calls == []
+    said = capsys.readouterr().out
+    assert said.count("waits for toys_setrec_small/chosen-on-validation/seed42, which is being run by another") == 2
+
+
 def test_where_files_cannot_have_two_names_the_checkpoint_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -417,7 +474,7 @@ def test_a_failed_training_is_not_tested_again(capsys: pytest.CaptureFixture[str
     go("config: toys_setrec_small.yaml\nretest: {x.betas: [[0.1]]}", fake, fails=True)
     assert len(fake.calls) == 1
     said = capsys.readouterr()
-    assert "betas=0.1/seed42: toys_setrec_small/chosen-on-validation/seed42 has no checkpoint" in said.err
+    assert "betas=0.1/seed42: toys_setrec_small/chosen-on-validation/seed42 has not been trained to its end" in said.err
     assert "no cell is done" in said.out
 
 

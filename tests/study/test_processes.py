@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from genrec.study.processes import claim, claimed, execute
+from genrec.study.processes import LOCK, claim, claimed, execute
 
 
 def test_a_command_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -28,6 +30,19 @@ def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
         assert second is None
         assert claimed(folder)
     assert not claimed(folder)
+
+
+def test_who_only_looks_takes_nothing_from_anybody(tmp_path: Path) -> None:
+    with claim(tmp_path):
+        pass
+    with (tmp_path / LOCK).open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not claimed(tmp_path), "two may look"
+        looked = threading.Timer(0.02, fcntl.flock, (other, fcntl.LOCK_UN))
+        looked.start()
+        with claim(tmp_path) as lock:
+            assert lock is not None
+        looked.join()
 
 
 def test_a_process_that_outlives_its_parent_keeps_the_claim(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ counts.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -126,9 +127,12 @@ def state(job: Job) -> State:
     """Look for the run that has come furthest with the settings of the cell; of several the newest."""
     found: dict[Path, list[str]] = {}
     unread: list[Path] = []
+    trained = state(job.trained_by).run if job.trained_by else None
     for path in sorted(job.folder.glob(f"*/{layout.CONFIG}"), reverse=True):
         try:
             found[path.parent] = changes(load_config(str(path)), job.settings)
+            if trained and _tests_another(path.parent, trained):
+                found[path.parent].append("the checkpoint, which was trained on, or anew")
         except GenrecError:
             unread.append(path)
     same = [run for run in found if not found[run]]
@@ -175,6 +179,14 @@ def _has_come_to(step: Step, run: Path, job: Job) -> bool:
     if step == TESTS:
         return finished and (checkpoints / layout.BEST).is_file()
     return not finished and (checkpoints / layout.LAST).is_file() and to_resume(run)[0] is not None
+
+
+def _tests_another(run: Path, trained: Path) -> bool:
+    """Whether a run holds another checkpoint than the training that it is of; what is not there cannot tell."""
+    ours, theirs = (place / layout.CHECKPOINTS / layout.BEST for place in (run, trained))
+    if not (ours.exists() and theirs.exists()) or ours.samefile(theirs):
+        return False
+    return not filecmp.cmp(ours, theirs, shallow=False)
 
 
 def _damaged(run: Path) -> Path | None:
@@ -227,7 +239,11 @@ def _place(job: Job) -> Failure | None:
     """Make the run of a cell that trains nothing, with the checkpoint of the one that did."""
     best = None
     if job.trained_by:
-        trained = state(job.trained_by).run
+        now = state(job.trained_by)
+        if now.step in (TRAINS, RESUMES):
+            reason = f"{job.trained_by.cell.name} has not been trained to its end"
+            return Failure(reason, job.trained_by.folder / "fit.log")
+        trained = now.run
         best = trained and trained / layout.CHECKPOINTS / layout.BEST
         if best is None or not best.is_file():
             remedy = f": remove {trained}, and the same command trains it again" if trained else ""

@@ -7,11 +7,14 @@ import fcntl
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 LOCK = ".lock"
+LOOKS = (0.01, 0.03, 0.1)
+"""Seconds between tries to take a folder."""
 Execute = Callable[[Sequence[str], Path, IO[str]], str | None]
 """Runs a command, as `execute` does."""
 
@@ -54,20 +57,31 @@ def claim(folder: Path) -> Iterator[IO[str] | None]:
     """Take a folder, which is made; None if another process has it. The system frees it when its holders have ended."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        yield lock
+        # Who only looks has it for a moment, too.
+        for wait in (*LOOKS, None):
+            if _locked(lock, fcntl.LOCK_EX):
+                yield lock
+                return
+            if wait is not None:
+                time.sleep(wait)
+        yield None
 
 
 def claimed(folder: Path) -> bool:
-    """Whether a process has a folder; nothing is made."""
-    if not (folder / LOCK).exists():
+    """Whether a process has a folder; nothing is made. Several may look at once."""
+    try:
+        with (folder / LOCK).open(encoding="utf-8") as lock:
+            return not _locked(lock, fcntl.LOCK_SH)
+    except FileNotFoundError:
         return False
-    with claim(folder) as lock:
-        return lock is None
+
+
+def _locked(lock: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

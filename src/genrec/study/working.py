@@ -55,6 +55,9 @@ def _work(jobs: Sequence[Job], execute: Execute) -> list[tuple[Job, Failure]]:
             if lock is None:
                 print("is being run by another process")
                 continue
+            if job.trained_by and claimed(job.trained_by.folder):
+                print(f"waits for {job.trained_by.cell.name}, which is being run by another process")
+                continue
             print(f"({describe(now)})", end=" ... ", flush=True)
             start = time.perf_counter()
             failure = perform(job, lock, execute)

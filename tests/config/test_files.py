@@ -18,6 +18,11 @@ def test_own_keys_win_over_parts_and_later_parts_over_earlier(tmp_path: Path) ->
     assert load_config(str(tmp_path / "mine.yaml")) == {"a": {"x": 1, "y": 2, "z": 3}, "b": 1}
 
 
+def test_dates_are_text(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("t1: 2015-02-01\nt2: 2015-02-01T10:00:00\nn: 2015")
+    assert load_config("a.yaml", tmp_path) == {"t1": "2015-02-01", "t2": "2015-02-01T10:00:00", "n": 2015}
+
+
 def test_another_class_replaces_the_arguments_too() -> None:
     below = {"class_path": "A", "init_args": {"x": 1}}
     assert merge({"m": below}, {"m": {"class_path": "B"}}) == {"m": {"class_path": "B"}}

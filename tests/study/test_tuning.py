@@ -52,6 +52,7 @@ class Fake:
         self.commands: list[Sequence[str]] = []
         self.prunes: Callable[[int], bool] = lambda number: False
         self.dies: Callable[[int], bool] = lambda number: False
+        self.fails: Callable[[int], bool] = lambda n: n == 3
 
     def __call__(self, arguments: Sequence[str], log: Path, lock: IO[str]) -> str | None:
         self.commands.append(arguments)
@@ -62,7 +63,7 @@ class Fake:
         self.values.append((lr, n))
         if self.dies(number):
             raise KeyboardInterrupt
-        if n == 3:
+        if self.fails(n):
             return "RuntimeError: out of memory"
         trial.report(self.value(lr, n), 0)
         if self.prunes(number):
@@ -181,7 +182,7 @@ def test_no_trial_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_trial_that_has_not_measured_what_is_searched_by_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("mine.yaml").write_text(TEXT)
+    Path("mine.yaml").write_text(TEXT.replace("trials: 6", "trials: 2"))
     with pytest.raises(SystemExit, match="1"):
         tune(["mine.yaml"], resolve, lambda arguments, log, lock: None)
     assert "FAILED: no validation has measured `val/ndcg@10`, which checkpoints are kept" in capsys.readouterr().out
@@ -203,6 +204,34 @@ def test_a_damaged_journal_is_named() -> None:
     journal.write_text("\n".join([*lines[:3], lines[3][:9], *lines[4:], ""]))
     with pytest.raises(GenrecError, match=rf"{journal}, line 4: not valid JSON \(.*\): remove it, or move"):
         go(Fake())
+
+
+def test_a_search_whose_first_trials_all_fail_stops_and_begins_again(capsys: pytest.CaptureFixture[str]) -> None:
+    fake, text = Fake(), TEXT.replace("[1, 2, 3]", "[3]")
+    with pytest.raises(
+        GenrecError, match=r"first 3 trials have all failed, the last with: RuntimeError: out of memory"
+    ):
+        go(fake, text)
+    assert len(fake.values) == 3
+    mended = Fake()
+    mended.fails = lambda n: False
+    go(mended, text)
+    assert mended.values[:3] == fake.values, "the same ones first"
+    assert len(mended.values) == 6
+    assert "trial 3 is the best" in capsys.readouterr().out
+    # Now one that fails had values that did not do: it counts.
+    go(fake, text)
+    assert len(fake.values) == 3
+
+
+def test_a_short_search_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    text = TEXT.replace("[1, 2, 3]", "[3]").replace("trials: 6", "trials: 2")
+    fake = Fake()
+    for count in (2, 4):
+        with pytest.raises(SystemExit, match="1"):
+            go(fake, text)
+        assert len(fake.values) == count
+    assert "no trial has come to its end; the same command tries them again" in capsys.readouterr().err
 
 
 def test_what_a_search_sets_itself_is_refused() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -81,7 +81,12 @@ def load_config(name: str, beside: Path | None = None, above: tuple[Path, ...] =
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's, for which a key that stands twice is a mistake: the first would be lost."""
+    """YAML's, for which a key that stands twice is a mistake: the first would be lost. A date is text, as it stands."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See `yaml.SafeLoader`."""

@@ -47,7 +47,9 @@ from genrec.study.processes import Execute, claim, claimed, execute, stoppable
 from genrec.study.search import Search, load_search
 from genrec.study.settings import Resolve, full_config
 
-_KILLED, _SETTINGS, _SPACE, _ERROR = "killed", "settings", "space", "error"
+_KILLED, _AGAIN, _SETTINGS, _SPACE, _ERROR = "killed", "again", "settings", "space", "error"
+ENOUGH = 3
+"""Trials that fail, and none that does not: it is not their values."""
 
 
 def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Execute = execute) -> None:
@@ -59,7 +61,8 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
         execute: runs a command.
 
     Raises:
-        GenrecError: if the yaml, a key or a value is wrong, or the trials that are there had other settings.
+        GenrecError: if the yaml, a key or a value is wrong, the trials that are there had other settings, or the first
+            trials have all failed.
         SystemExit: with code 1 if no trial has come to its end.
     """
     options = Options("tune", "Search on validation; arguments after the name, such as --data.root DIR, are for all.")
@@ -74,13 +77,15 @@ def tune(arguments: Sequence[str], resolve: Resolve = full_config, execute: Exec
     mend(search.folder)
     study = open_study(search.folder, search.mode)
     _check_same(study, search, settings)
+    _retry_failed(study)
     with stoppable():
         while _run_next(study, search, execute):
             _write(study, search)
+            _check_some_end(study, search)
     wide_console().print(_table(study, search))
     best = _write(study, search)
     if best is None:
-        print("no trial has come to its end", file=sys.stderr)
+        print("no trial has come to its end; the same command tries them again", file=sys.stderr)
         sys.exit(1)
     use = "fit" if search.learns else "test"
     print(f"trial {best.number} is the best; wrote {search.best}: genrec {use} --config {search.best}")
@@ -158,9 +163,42 @@ def _retry_killed(study: optuna.Study, search: Search) -> None:
             study.enqueue_trial(trial.params)
 
 
+def _retry_failed(study: optuna.Study) -> None:
+    """Where no trial has come to its end, values were not the reason: all are run again."""
+    failed = _failed(study)
+    if failed and len(failed) == _count(study):
+        study.set_user_attr(_AGAIN, [*study.user_attrs.get(_AGAIN, []), *(trial.number for trial in failed)])
+        for trial in failed:
+            study.enqueue_trial(trial.params)
+
+
+def _check_some_end(study: optuna.Study, search: Search) -> None:
+    """Look at the first trials.
+
+    Raises:
+        GenrecError: if they have all failed.
+    """
+    failed = _failed(study)
+    if len(failed) >= ENOUGH and len(failed) == _count(study):
+        last = failed[-1]
+        raise GenrecError(
+            f"the first {len(failed)} trials have all failed, the last with: {last.user_attrs.get(_ERROR)} (see "
+            f"{search.folder / f'trial{last.number}'}); the same command tries them again"
+        )
+
+
+def _failed(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that ended in an error, and are not run again."""
+    return [trial for trial in study.get_trials(states=(TrialState.FAIL,)) if not _anew(study, trial)]
+
+
 def _count(study: optuna.Study) -> int:
-    """Trials that were begun, without those that were killed."""
-    return sum(trial.state != TrialState.WAITING and _KILLED not in trial.user_attrs for trial in study.trials)
+    """Trials that were begun, without those that are run again."""
+    return sum(trial.state != TrialState.WAITING and not _anew(study, trial) for trial in study.trials)
+
+
+def _anew(study: optuna.Study, trial: FrozenTrial) -> bool:
+    return _KILLED in trial.user_attrs or trial.number in study.user_attrs.get(_AGAIN, [])
 
 
 def _suggest(trial: optuna.Trial, search: Search, key: str) -> None:

@@ -22,7 +22,7 @@ from genrec.analysis.report.rows import grouped
 from genrec.config.files import PACKAGED, find_config, load_config
 from genrec.evaluation.metrics import short
 from genrec.io.files import write_over
-from genrec.study.plan import STUDIES, Cell, load_plan
+from genrec.study.plan import STUDIES, Cell, flags, load_plan
 
 BOARD = (
     "chosen_toys_causal_small",
@@ -53,21 +53,35 @@ runs of a study into both, a rerun in the place of the older line.
 
 A number is the mean over seeds, ± their standard deviation where there are several. In brackets are the ends of the
 95 % interval by the bootstrap over test users, for several seeds the means of theirs: all seeds rank the same users, so
-that more of them do not make it narrower. Two rows whose intervals overlap may yet be told apart by a
-[paired comparison](../evaluation.md). The best of a column is bold. † was trained on nothing. Rows in italics were
-published, of larger models, trained for longer. Seconds are of the machine below the table, which may have had other
-work to do. Earlier results, of an older recipe, are [kept apart](toys.md).
+that more of them do not make it narrower. Below a table, a row is said to be above another where no interval of one of
+its seeds reaches one of the other's; two that overlap may yet be told apart by a [paired comparison](../evaluation.md).
+The best of a column is bold. † was trained on nothing. Rows in italics were published, of larger models, trained for
+longer: they are points without an interval. Seconds are of the machine below the table, which may have had other work.
+Earlier results, of an older recipe, are [kept apart](toys.md).
 """
 
 
 @dataclass(frozen=True)
 class Value:
-    """A metric of a row: mean, ends of its interval, deviation over seeds; NaN for what there is not."""
+    """A metric of a row; NaN for what there is not.
+
+    Args:
+        mean: over seeds.
+        low, high: the ends of the interval, means over seeds.
+        std: deviation over seeds.
+        least, most: the outermost ends of all seeds' intervals.
+    """
 
     mean: float
-    low: float
-    high: float
-    std: float
+    low: float = np.nan
+    high: float = np.nan
+    std: float = np.nan
+    least: float = np.nan
+    most: float = np.nan
+
+    def is_above(self, other: Value) -> bool:
+        """Whether no interval of a seed reaches one of the other's; what has no interval is a point."""
+        return bool(np.nan_to_num(self.least, nan=self.mean) > np.nan_to_num(other.most, nan=other.mean))
 
 
 @dataclass(frozen=True)
@@ -137,9 +151,11 @@ def _section(study: str, lines: Sequence[Mapping[str, str]], older: int) -> str:
 
 
 def about(study: str) -> str:
-    """What a study says of itself, its comment."""
+    """What a study says of itself, its comment, and what it sets for all rows."""
     text = find_config(f"{study}.yaml", PACKAGED / STUDIES).read_text(encoding="utf-8")
-    return "".join(line.removeprefix("# ") + "\n" for line in text.splitlines() if line.startswith("#"))
+    said = "".join(line.removeprefix("# ") + "\n" for line in text.splitlines() if line.startswith("#"))
+    shared = ", ".join(f"`{setting.removeprefix('--')}`" for setting in flags(load_plan(f"{study}.yaml").shared))
+    return f"{said}\nSet for all rows that do not say otherwise: {shared}.\n" if shared else said
 
 
 def entries_of(study: str, lines: Sequence[Mapping[str, str]]) -> list[Entry]:
@@ -156,7 +172,7 @@ def entries_of(study: str, lines: Sequence[Mapping[str, str]]) -> list[Entry]:
         found = paper.published(first["dataset"], method, first["backbone"] or None)
         if found and method not in methods[number + 1 :]:
             numbers = {
-                (setting, metric): Value(value, *[np.nan] * 3)
+                (setting, metric): Value(value)
                 for setting, values in found["settings"].items()
                 for metric, value in values.items()
                 if value is not None
@@ -176,7 +192,11 @@ def _values(row: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Value]:
                 )
                 several = [float(line[name]) for line in seeds] if len(seeds) > 1 else []
                 std = float(np.std(several, ddof=1)) if several else np.nan
-                made[setting, metric] = Value(float(mean), float(low), float(high), std)
+                ends = (
+                    outermost(float(line[name + end] or "nan") for line in seeds)
+                    for outermost, end in ((min, " low"), (max, " high"))
+                )
+                made[setting, metric] = Value(float(mean), float(low), float(high), std, *ends)
     return made
 
 
@@ -255,12 +275,12 @@ def reading(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _placed(pairs: Sequence[tuple[Entry, Value]], column: tuple[str, str]) -> str:
-    """Rows by where their interval lies beside a number."""
+    """Rows by where they lie beside another."""
     places: dict[str, list[str]] = {"above it": [], "not told apart": [], "below it": []}
     for entry, value in pairs:
         own = entry.values.get(column)
         if own is not None and not np.isnan(own.low):
-            place = "above it" if own.low > value.mean else "below it" if own.high < value.mean else "not told apart"
+            place = "above it" if own.is_above(value) else "below it" if value.is_above(own) else "not told apart"
             places[place].append(entry.label)
     return "; ".join(f"{place}: {', '.join(found)}" for place, found in places.items() if found) or "no interval"
 

@@ -1,4 +1,4 @@
-"""The board's block in README.md: the rows of one study, and the free ones of the board, with what is said of them.
+"""The board's block in README.md: the rows of one study, with what is said of them.
 
 Where it is, and of which study, is written there: ``<!-- board: toys, main_toys_small -->`` until ``<!-- /board -->``.
 """
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.board_page import METRICS, Entry, about, current, digits, entries_of, reading
 from genrec.analysis.report.command import MAIN_SETTINGS
-from genrec.analysis.report.rows import grouped
 from genrec.errors import GenrecError
 
 BLOCK = re.compile(r"(<!-- board: (\w+), (\w+) -->\n).*?(<!-- /board -->)", re.DOTALL)
@@ -37,14 +36,12 @@ def block(lines: Sequence[Mapping[str, str]], dataset: str, study: str) -> str:
     Args:
         lines: of all runs.
         dataset: whose runs are shown.
-        study: whose rows are shown. Those that were trained on nothing are taken from wherever they were run.
+        study: whose rows are shown.
     """
-    shown = [line for own in current(lines).values() for line in own if line["dataset"] == dataset]
-    if not any(line["study"] == study for line in shown):
+    shown = [line for line in current(lines).get(study, []) if line["dataset"] == dataset]
+    if not shown:
         raise GenrecError(f"README.md shows {study} on {dataset}, of which there is no run in runs.csv")
-    free = [line for line in shown if line["trained"] == "0"]
-    newest = [max(row, key=lambda line: line["started"]) for row in grouped(free, lambda line: line["row"])]
-    rows = entries_of(study, [*newest, *(line for line in shown if line["study"] == study and line["trained"] != "0")])
+    rows = entries_of(study, shown)
     return "\n".join([about(study), _table(sorted(rows, key=lambda entry: not entry.free)), "".join(reading(rows))])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,23 +179,26 @@ def test_the_page_is_made_of_the_lines(tmp_path: Path) -> None:
     assert figure.read_bytes() == drawn
 
 
-def test_the_readme_has_a_study_and_all_that_is_free(tmp_path: Path, readme: Path) -> None:
-    made(cell(tmp_path), [1, 0] * 20)
+def test_the_readme_has_a_study(tmp_path: Path, readme: Path) -> None:
+    made(cell(tmp_path), [1, 1, 1, 0] * 10)
     made(cell(tmp_path, seed=43), [1] * 40)
     made(tmp_path / "runs" / "toys_setrec" / "2026-01-01_00-00-00", [0] * 40)
     for day, places in ((1, [0] * 40), (2, [1, 0, 0, 0] * 10)):
         made(tmp_path / "runs" / "toys_contentknn" / f"2026-01-0{day}_00-00-00", places, "ContentKNN", day)
     board.main(["add", str(tmp_path / STUDY), str(tmp_path / "runs")], tmp_path, resolve)
-    text = board_readme.filled(readme.read_text(), lines(tmp_path))
+    apart = lines(tmp_path)
+    assert "ContentKNN" not in board_readme.filled(readme.read_text(), apart), "another run, of other settings perhaps"
+    own = [{**line, "study": STUDY} if line["method"] == "ContentKNN" else line for line in apart]
+    text = board_readme.filled(readme.read_text(), own)
     head, block, foot = text.partition("\n| ")[0], *text.partition("\n| ")[2].split("\n<!-- /board -->")
     assert (head.splitlines()[0], foot) == ("before", "\n\nafter\n")
     assert "SETRec with a softmax over all items, and over drawn ones." in head, "what the study says of itself"
     (knn, setrec, published) = [line.split(" | ") for line in block.splitlines() if ".0" in line and line[0] == "|"]
     assert knn == ["| ContentKNN †", ".2500 .2500", ".5000 .5000", ".0000 .0000", " |"], "the newest, and first"
-    assert setrec[1:] == [".7500 .7500", "1.0000 1.0000", ".5000 .5000", "2 |"]
+    assert setrec[1:] == [".8750 .8750", "1.0000 1.0000", ".7500 .7500", "2 |"]
     assert published[:2] == ["| *SETRec, published (Qwen2.5-1.5B)*", ".0188 .0120"]
     assert "- R@10, all items, beside ContentKNN † (.2500): above it: SETRec.\n" in block
-    assert board_readme.filled(text, lines(tmp_path)) == text
+    assert board_readme.filled(text, own) == text
 
 
 @pytest.mark.parametrize(
@@ -222,6 +226,21 @@ def test_what_beats_a_row_for_free_is_said(tmp_path: Path) -> None:
     text = board_page.page(lines(tmp_path))
     said = "- R@10, all items, beside ContentKNN † (.5000): above it: SETRec; not told apart: TIGER; below it: CID.\n"
     assert said in text
+
+
+def test_a_row_is_above_another_where_no_seed_says_otherwise(tmp_path: Path) -> None:
+    value = partial(board_page.Value, 0.5, 0.4, 0.6, 0.1)
+    assert value(0.4, 0.6).is_above(board_page.Value(0.39))
+    assert not value(0.3, 0.7).is_above(board_page.Value(0.39)), "one seed reaches it"
+    assert not value(0.4, 0.6).is_above(board_page.Value(0.3, 0.2, 0.35, 0.1, 0.1, 0.45))
+    for seed, places in ((42, [1] * 40), (43, [1, 0] * 20)):
+        made(cell(tmp_path, seed=seed), places)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
+    (entry,) = (entry for entry in board_page.entries_of(STUDY, lines(tmp_path)) if entry.lines)
+    (low, high) = ([float(line[f"all recall@10 {end}"]) for line in lines(tmp_path)] for end in ("low", "high"))
+    found = entry.values["all", "recall@10"]
+    assert (found.least, found.most) == (min(low), max(high)), "the outermost ends"
+    assert (found.low, found.high) == (pytest.approx(sum(low) / 2), pytest.approx(sum(high) / 2))
 
 
 def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:

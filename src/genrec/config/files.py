@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -83,11 +83,6 @@ def load_config(name: str, beside: Path | None = None, above: tuple[Path, ...] =
 class _Loader(yaml.SafeLoader):
     """YAML's, for which a key that stands twice is a mistake: the first would be lost. A date is text, as it stands."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See `yaml.SafeLoader`."""
         seen = set()
@@ -97,6 +92,12 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key `{name}` stands here again", problem_mark=key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _count(config: Any, path: Path) -> None:

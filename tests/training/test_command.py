@@ -408,6 +408,30 @@ def test_a_training_goes_on_from_the_newest_whole_checkpoint(
         load(the_run())
 
 
+# Runs that are found by the name of a config
+
+
+def test_a_config_without_a_model_names_no_run(here: Path) -> None:
+    (here / "more.yaml").write_text("data: {batch_size: 8}")
+    genrec("fit --config tiny.yaml --config more.yaml --trainer.max_epochs 1")
+    assert the_run("tiny") and not Path("runs/more").exists()
+    genrec("test --config tiny.yaml --config more.yaml")
+    assert (the_run("tiny") / "metrics.json").is_file()
+
+
+def test_a_run_of_another_method_is_not_taken_for_one_of_this(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genrec("fit --config tiny.yaml --trainer.max_epochs 1")
+    (here / "tiny.yaml").write_text("compose: [synthetic_gru4rec.yaml]")
+    with pytest.raises(SystemExit):
+        genrec("test --config tiny.yaml")
+    run = the_run()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"genrec: error: the newest run, {run}, is of SASRec, and the config is of GRU4Rec: train")
+    assert not (run / "metrics.json").exists()
+    genrec(f"test --config tiny.yaml --ckpt_path {run}/checkpoints/best.ckpt")
+    assert json.loads((run / "metrics.json").read_text())["method"] == "SASRec", "the settings are the run's"
+
+
 # Two that write together
 
 

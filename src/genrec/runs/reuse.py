@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from genrec.config.files import load_config
-from genrec.config.settings import changes, flat
+from genrec.config.settings import changes, flat, show
 from genrec.errors import GenrecError
 from genrec.io.checkpoints import read
 from genrec.runs import layout, restoring
@@ -169,6 +169,26 @@ def agree(kept: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Whether a whole config has every setting of a run already, but for seeds that it leaves open."""
     new = flat(config)
     return all(new.get(key) == value or (key in _SEEDS and new.get(key) is None) for key, value in flat(kept).items())
+
+
+def check_method(run: Path, kept: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Look whether a run that was found by the name of a config is of the method of that config.
+
+    Args:
+        run: its folder.
+        kept: `settings`.
+        config: the whole config of the command.
+
+    Raises:
+        GenrecError: if another recommender was trained, or one with another identifier.
+    """
+    old, new = flat(kept), flat(config)
+    for key in ("model.class_path", "model.identifier.class_path"):
+        if key in old and key in new and old[key] != new[key]:
+            raise GenrecError(
+                f"the newest run, {run}, is of {show(old[key])}, and the config is of {show(new[key])}: train that "
+                "first, or give --ckpt_path with the checkpoint that is meant"
+            )
 
 
 def overrides(kept: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

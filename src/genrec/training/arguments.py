@@ -56,15 +56,16 @@ DEFAULT_MONITOR = f"val/{metrics.MAIN}@max(ks)"
 def compose(
     arguments: list[str], accept: Callable[[dict[str, Any], Path, bool], dict[str, Any]] = lambda config, *_: config
 ) -> tuple[list[str], str, Path | None]:
-    """Replace every ``--config NAME`` by the composed config; the last one's name becomes the run's.
+    """Replace every ``--config NAME`` by the composed config; the name of the last one with a model becomes the run's.
 
-    A run's own ``config.yaml`` stands for that run.
+    A run's own ``config.yaml`` stands for that run. Where none has a model, the last one names the run: what is trained
+    has its own folder of runs, and other data or another trainer do not make two methods one.
 
     Args:
         arguments: of the command line.
         accept: is given every config, its path and whether it is a run's own; what it returns is taken.
     """
-    args, name, run_folder = [], "run", None
+    args, name, run_folder, has_model = [], "run", None, False
     rest = iter(arguments)
     for argument in rest:
         flag, equals, value = argument.partition("=")
@@ -81,9 +82,11 @@ def compose(
             if not isinstance(contents.get(section, {}), dict):
                 raise GenrecError(f"{path}: `{section}` holds other keys: it cannot be `{contents[section]!s:.80}`")
         args += ["--config", yaml.safe_dump(accept(contents, path, of_run))]
-        name = path.stem
         if of_run:
             run_folder, name = path.parent, path.resolve().parent.parent.name
+        elif "model" in contents or not has_model:
+            name = path.stem
+        has_model = has_model or "model" in contents
     return args, name, run_folder
 
 

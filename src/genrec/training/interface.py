@@ -127,6 +127,8 @@ class Interface(LightningCLI):
         if kept is None:
             return
         asked = config = self._whole_config()
+        if self.run_folder and not of_run and self.config[self.config.subcommand].get("ckpt_path") in (None, "last"):
+            reuse.check_method(self.run_folder, kept, asked)
         if of_run or reuse.agree(kept, asked):
             for name in SEEDED:
                 part = self.config[self.config.subcommand][name]

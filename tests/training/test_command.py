@@ -414,7 +414,8 @@ def test_a_training_goes_on_from_the_newest_whole_checkpoint(
 def test_a_config_without_a_model_names_no_run(here: Path) -> None:
     (here / "more.yaml").write_text("data: {batch_size: 8}")
     genrec("fit --config tiny.yaml --config more.yaml --trainer.max_epochs 1")
-    assert the_run("tiny") and not Path("runs/more").exists()
+    assert the_run("tiny")
+    assert not Path("runs/more").exists()
     genrec("test --config tiny.yaml --config more.yaml")
     assert (the_run("tiny") / "metrics.json").is_file()
 

@@ -36,7 +36,6 @@ BOARD = (
     "ablation_toys_small",
     "chosen_beauty_causal_small",
     "new_toys_t5",
-    "references_toys",
 )
 """The studies whose cells are listed whether they were run or not."""
 

@@ -35,6 +35,7 @@ BOARD = (
     "ablation_toys_causal_small",
     "ablation_toys_small",
     "chosen_beauty_causal_small",
+    "released_loo",
     "new_toys_t5",
 )
 """The studies whose cells are listed whether they were run or not."""

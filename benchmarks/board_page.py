@@ -152,6 +152,8 @@ def _section(study: str, lines: Sequence[Mapping[str, str]], older: int) -> str:
 
 def about(study: str) -> str:
     """What a study says of itself, its comment, and what it sets for all rows."""
+    if not _is_there(study):
+        return "Its yaml is not here any more.\n"
     text = find_config(f"{study}.yaml", PACKAGED / STUDIES).read_text(encoding="utf-8")
     said = "".join(line.removeprefix("# ") + "\n" for line in text.splitlines() if line.startswith("#"))
     shared = ", ".join(f"`{setting.removeprefix('--')}`" for setting in flags(load_plan(f"{study}.yaml").shared))
@@ -201,7 +203,12 @@ def _values(row: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Value]:
 
 
 def _plan(study: str) -> Sequence[Cell]:
-    return load_plan(f"{study}.yaml").cells if study else []
+    return load_plan(f"{study}.yaml").cells if study and _is_there(study) else []
+
+
+def _is_there(study: str) -> bool:
+    """Whether a study has its yaml still: one of somebody's own may have gone, and its lines stay."""
+    return any((place / f"{study}.yaml").is_file() for place in (Path(), PACKAGED / STUDIES))
 
 
 def _has(entry: Entry, settings: Sequence[str]) -> bool:

@@ -332,6 +332,7 @@ STUDIES = {
     "set: {data.batch_size: many}": "x, synthetic_popularity: config key ... a whole number, not `many`",
     "set: {seed_everything: 1}": "FILE: no key sets `seed_everything`: `seeds`, or `seed` of a search, says so",
     "set: {config: toys_setrec.yaml}": "FILE: no key sets `config`: `config`, or `configs` of a study, says so",
+    "set: {ckpt_path: last}": "FILE: no key sets `ckpt_path`: each goes on from its own checkpoints",
     "variants: {a: {runs: other}}": "FILE: no key sets `runs`: `--studies` is the folder of all",
     'set: {"": 1}': "x, synthetic_popularity: `--=1` belongs to no key: an option is ... with blanks stands in quotes",
     "variants: 5": "FILE: `variants` is a mapping of keys to values, not `5`",
@@ -401,6 +402,7 @@ SEARCHES = {
     "-{config: synthetic_sasrec.yaml, space: {data.batch_size: [8], trainer.limit_train_batches: [1, 0]}}": (
         "FILE: with `trainer.limit_train_batches: 0` there is nothing to train"
     ),
+    "space: {data.batch_size: [8, 16, 8]}": "FILE: `data.batch_size` lists 8 twice, or a value that is equal",
     "trials: 0\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `0`",
     "trials: true\nspace: {a: [1]}": "FILE: `trials` is a positive number, or `all` for every combination, not `True`",
     "seed: abc\nspace: {a: [1]}": "FILE: `seed`: a seed is a whole number from 0 to 4294967295, not `abc`",

@@ -372,3 +372,11 @@ def test_the_page_in_the_docs_is_that_of_its_runs() -> None:
 def test_the_readme_is_that_of_its_runs() -> None:
     text = (board.ROOT / "README.md").read_text(encoding="utf-8")
     assert text == board_readme.filled(text, lines(board.RESULTS)), "make it anew: python -m benchmarks.board write"
+
+
+def test_a_study_whose_yaml_is_gone_keeps_its_lines(tmp_path: Path) -> None:
+    made(cell(tmp_path), [1] * 40)
+    board.main(["add", str(tmp_path / STUDY)], tmp_path, resolve)
+    page = board_page.page([{**line, "study": "somebody_s"} for line in lines(tmp_path)])
+    assert "## somebody_s\n\nIts yaml is not here any more.\n" in page
+    assert "| SETRec | **1.0000**" in page

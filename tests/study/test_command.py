@@ -379,6 +379,15 @@ def test_where_files_cannot_have_two_names_the_checkpoint_is_copied(monkeypatch:
     assert all(other.read_bytes() == first.read_bytes() for other in others)
 
 
+def test_a_run_whose_config_is_empty_is_damaged(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = Fake()
+    go(TEXT, fake)
+    (config,) = Path("studies/mine/toys_setrec_small/seed2").glob("*/config.yaml")
+    config.write_text("")
+    go(TEXT, fake, "--dry-run")
+    assert re.search(rf"seed2 +to run anew, {config} is damaged", capsys.readouterr().out)
+
+
 def test_damaged_results_are_measured_again_and_stop_no_other_cell(capsys: pytest.CaptureFixture[str]) -> None:
     fake = Fake()
     go(TEXT, fake)

@@ -129,6 +129,9 @@ def _missing(results: Any) -> str | None:
         numbers = isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
         if not numbers or "users" not in values:
             return f"numbers for the setting `{setting}`"
+    parameters = results.get("parameters", {"trained": 0})
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("trained"), int):
+        return "number of `trained` parameters"
     seconds = results.get("seconds")
     if not isinstance(seconds, dict) or not isinstance(seconds.get("rank"), int | float):
         return "`seconds` of ranking"

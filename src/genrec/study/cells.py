@@ -130,7 +130,10 @@ def state(job: Job) -> State:
     trained = state(job.trained_by).run if job.trained_by else None
     for path in sorted(job.folder.glob(f"*/{layout.CONFIG}"), reverse=True):
         try:
-            found[path.parent] = changes(load_config(str(path)), job.settings)
+            kept = load_config(str(path))
+            if not kept:
+                raise GenrecError(f"{path} is empty")
+            found[path.parent] = changes(kept, job.settings)
             if trained and _tests_another(path.parent, trained):
                 found[path.parent].append("the checkpoint, which was trained on, or anew")
         except GenrecError:

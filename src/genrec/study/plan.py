@@ -39,6 +39,7 @@ _OWN = {
     "seed_everything": "`seeds`, or `seed` of a search, says so",
     "config": "`config`, or `configs` of a study, says so",
     "runs": "`--studies` is the folder of all",
+    "ckpt_path": "each goes on from its own checkpoints",
 }
 """What no key and no argument sets."""
 

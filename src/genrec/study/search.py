@@ -143,6 +143,8 @@ def _points(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _check_values(path: Path, key: str, values: Any) -> None:
     if isinstance(values, list):
         good = bool(values) and all(map(_plain, (part for value in values for part in _parts(value))))
+        if good and (twice := next((value for n, value in enumerate(values) if value in values[:n]), None)) is not None:
+            raise GenrecError(f"{path}: `{key}` lists {twice} twice, or a value that is equal: each is tried once")
     else:
         good = isinstance(values, dict) and {"low", "high"} <= set(values) <= {"low", "high", "log"}
         good = good and all(type(values[end]) in (int, float) and isfinite(values[end]) for end in ("low", "high"))

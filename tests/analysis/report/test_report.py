@@ -94,6 +94,8 @@ def written(folder: Path, contents: dict[str, object], config: str | None = None
         (json.dumps({**result("SETRec"), "settings": {"all": {"ndcg@10": None, "users": 3}}}), "setting `all`"),
         (json.dumps({**result("SETRec"), "settings": {"all": {"ndcg@10": 0.5}}}), "setting `all`"),
         (json.dumps({**result("SETRec"), "seconds": {}}), "`seconds`"),
+        (json.dumps({**result("SETRec"), "parameters": 3}), "number of `trained` parameters"),
+        (json.dumps({**result("SETRec"), "parameters": {"trained": None}}), "number of `trained` parameters"),
     ],
 )
 def test_results_of_another_version(tmp_path: Path, contents: str, complaint: str) -> None:

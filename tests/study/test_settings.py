@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from genrec.config.settings import changes, flat
 from genrec.errors import GenrecError
@@ -28,6 +30,16 @@ def test_a_full_config_says_everything(name: str) -> None:
     assert [path for path in classes(config) if "." not in path] == []
     assert config["assets"]["cf"]["init_args"]["otherwise"]["init_args"]["patience"] == 20
     assert config["data"]["source"]["init_args"]["otherwise"]["init_args"]["category"] == "Toys_and_Games"
+
+
+def test_the_optimiser_of_tigers_authors_takes_a_step() -> None:
+    """A key that a config leaves out is the default optimiser's, which another optimiser may not understand."""
+    optimizer = full_config(["--config", "toys_tiger_official.yaml"])["model"]["init_args"]["optimizer"]
+    module, _, kind = optimizer["class_path"].rpartition(".")
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.ones(2, 2)
+    getattr(importlib.import_module(module), kind)([weight], **optimizer["init_args"]).step()
+    assert (weight < 1).all()
 
 
 def test_changes_are_what_counts() -> None:

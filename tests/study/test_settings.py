@@ -33,7 +33,7 @@ def test_a_full_config_says_everything(name: str) -> None:
 
 
 def test_the_optimiser_of_tigers_authors_takes_a_step() -> None:
-    """A key that a config leaves out is the default optimiser's, which another optimiser may not understand."""
+    """What a config leaves out is the optimiser's own default, not what AdamW has under that name."""
     optimizer = full_config(["--config", "toys_tiger_official.yaml"])["model"]["init_args"]["optimizer"]
     module, _, kind = optimizer["class_path"].rpartition(".")
     weight = torch.nn.Parameter(torch.ones(2, 2))

@@ -40,7 +40,7 @@ class Recommender(RankingModule):
         backbone: the language model.
         assets: where the items' text and collaborative embeddings come from.
         template: the prompt, with ``<history>`` in it.
-        optimizer: makes the optimiser from the parameters.
+        optimizer: makes the optimiser from the parameters; AdamW if None.
         warmup_steps: steps of linear warm-up of the learning rate.
         schedule: how it goes on: it falls to zero on a "cosine" or "linear", with the "inverse_sqrt" of the steps, or
             stays "constant".
@@ -63,7 +63,7 @@ class Recommender(RankingModule):
         backbone: Backbone,
         assets: Assets | None = None,
         template: str = TEMPLATE,
-        optimizer: OptimizerCallable = torch.optim.AdamW,
+        optimizer: OptimizerCallable | None = None,
         warmup_steps: int = 100,
         schedule: Schedule = "cosine",
         identifier_lr: float | None = None,
@@ -73,6 +73,8 @@ class Recommender(RankingModule):
     ) -> None:
         super().__init__(ks)
         at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0, frozen_steps=frozen_steps)
+        # No default of its own: a command line would lend its arguments, such as eps, to any other class.
+        optimizer = optimizer or torch.optim.AdamW
         # It refuses arguments that make no sense: now, and not after all that comes before the first step.
         optimizer([nn.Parameter(torch.zeros(1))])
         self.identifier = identifier

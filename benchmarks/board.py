@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import board_page, board_readme
+from benchmarks import board_figures, board_page, board_readme
 from benchmarks.board_settings import SEED, Settings
 from genrec.analysis.compare import FEWEST, paired_bootstrap, ranks_of
 from genrec.config.settings import changes
@@ -231,7 +231,7 @@ def main(arguments: Sequence[str] | None = None, results: Path = RESULTS, resolv
         else:
             lines = read(results / RUNS)
             readme = board_readme.filled(README.read_text(encoding="utf-8"), lines)
-            board_page.draw(lines, results / "figures")
+            board_figures.draw(lines, results / "figures")
             write_text(results / PAGE, board_page.page(lines))
             write_text(README, readme)
             print(f"wrote {results / PAGE} and {README}")

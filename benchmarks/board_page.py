@@ -1,4 +1,4 @@
-"""The page of the board and its figures, made of the lines of ``runs.csv`` and the plans of the packaged studies.
+"""The page of the board, made of the lines of ``runs.csv`` and the plans of the packaged studies.
 
 Nothing else goes in: whoever changes a line, or a study, makes the page anew (`benchmarks.board`).
 """
@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from genrec import recommenders
 from genrec.analysis.report import paper
@@ -21,7 +18,6 @@ from genrec.analysis.report.command import MAIN_SETTINGS, NEW_SETTINGS
 from genrec.analysis.report.rows import grouped
 from genrec.config.files import PACKAGED, find_config, load_config
 from genrec.evaluation.metrics import short
-from genrec.io.files import write_over
 from genrec.study.plan import STUDIES, Cell, flags, load_plan
 
 BOARD = (
@@ -111,13 +107,6 @@ def page(lines: Sequence[Mapping[str, str]]) -> str:
     return "\n".join([HEAD, *sections])
 
 
-def draw(lines: Sequence[Mapping[str, str]], folder: Path) -> None:
-    """A figure for every study and data set that has runs."""
-    for study, own in current(lines).items():
-        for same in grouped(own, lambda line: line["dataset"]):
-            write_over(folder / _name(study, same), partial(_figure(entries_of(study, same)).savefig, format="png"))
-
-
 def current(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
     """The current lines by study: those of the board, then what else was run; of a row the newest settings."""
     made: dict[str, list[Mapping[str, str]]] = {study: [] for study in BOARD}
@@ -127,7 +116,8 @@ def current(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, s
     return made
 
 
-def _name(study: str, lines: Sequence[Mapping[str, str]]) -> str:
+def figure_name(study: str, lines: Sequence[Mapping[str, str]]) -> str:
+    """What the figure of a study on a data set is called."""
     return f"board_{study or 'single'}_{lines[0]['dataset']}.png"
 
 
@@ -141,7 +131,7 @@ def _section(study: str, lines: Sequence[Mapping[str, str]], older: int) -> str:
         parts.append(f"{same[0]['dataset']}: {int(same[0]['users']):,} test users, {int(same[0]['items']):,} items.\n")
         parts += [_table(entries, MAIN_SETTINGS, True)]
         parts += [_table(entries, NEW_SETTINGS, False)] if any(_has(entry, NEW_SETTINGS) for entry in entries) else []
-        parts.append(f"![{short('ndcg@10')} with intervals](figures/{_name(study, same)})\n")
+        parts.append(f"![{short('ndcg@10')} with intervals](figures/{figure_name(study, same)})\n")
         parts += ["".join(reading(entries)), _where(same)]
     if older:
         parts.append(f"In runs.csv alone, because their rows were run with other settings since: {older}.\n")
@@ -301,25 +291,3 @@ def _empty(study: str, lines: Sequence[Mapping[str, str]]) -> Iterator[str]:
         seeds = [str(cell.seed) for cell in (cells if learns else cells[:1])]
         if missing := [seed for seed in seeds if (cells[0].row, seed) not in done]:
             yield f"`{cells[0].row}`" + ("" if missing == seeds else f" ({', '.join(missing)})")
-
-
-def _figure(entries: Sequence[Entry]) -> Figure:
-    """Intervals below each other, a panel per setting; open circles were trained on nothing, crosses published."""
-    figure = Figure(figsize=(11, 1 + 0.25 * len(entries)), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(MAIN_SETTINGS), sharey=True)
-    for axes, setting in zip(panels, MAIN_SETTINGS, strict=True):
-        for place, entry in enumerate(entries):
-            if (value := entry.values.get((setting, METRICS[1]))) is None:
-                continue
-            known = not np.isnan(value.low)
-            ends = [[max(0.0, value.mean - value.low)], [max(0.0, value.high - value.mean)]] if known else None
-            colour = "tab:gray" if entry.free or not entry.lines else "tab:blue"
-            face = "white" if entry.free else colour
-            axes.errorbar(value.mean, place, xerr=ends, fmt="o" if entry.lines else "x", color=colour, mfc=face)
-        axes.set(title=setting, xlabel=short(METRICS[1]), xlim=(0, None))
-        axes.grid(axis="x", alpha=0.3)
-        axes.locator_params(axis="x", nbins=4)
-    panels[0].set_yticks(range(len(entries)), [entry.label.strip("*") for entry in entries])
-    panels[0].invert_yaxis()
-    return figure

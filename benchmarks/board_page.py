@@ -259,7 +259,8 @@ def reading(entries: Sequence[Entry]) -> Iterator[str]:
     trained = [entry for entry in entries if entry.lines and not entry.free]
     for column in READ:
         what = f"{short(column[1])}, {column[0]} items"
-        published = {entry.label[1:].partition(",")[0]: entry.values[column] for entry in entries if not entry.lines}
+        known = [entry for entry in entries if not entry.lines and column in entry.values]
+        published = {entry.label[1:].partition(",")[0]: entry.values[column] for entry in known}
         pairs = [(entry, published[name]) for entry in trained if (name := entry.lines[0]["method"]) in published]
         if pairs:
             yield f"- {what}, beside what was published: {_placed(pairs, column)}.\n"

@@ -243,6 +243,15 @@ def test_a_row_is_above_another_where_no_seed_says_otherwise(tmp_path: Path) -> 
     assert (found.low, found.high) == (pytest.approx(sum(low) / 2), pytest.approx(sum(high) / 2))
 
 
+def test_what_was_published_of_all_items_alone_is_read_so(tmp_path: Path) -> None:
+    made(tmp_path / "runs" / "sasrec" / "2026-01-01_00-00-00", [1] * 40, "SASRec", dataset="beauty_loo")
+    board.main(["add", str(tmp_path / "runs")], tmp_path, resolve)
+    text = board_page.page(lines(tmp_path))
+    assert "| *SASRec, published" in text
+    assert "- R@10, all items, beside what was published: above it: SASRec.\n" in text
+    assert "cold items, beside what was published" not in text
+
+
 def test_the_page_shows_the_newest_settings_of_a_row(tmp_path: Path) -> None:
     runs = tmp_path / "runs" / "toys_setrec"
     made(runs / "2026-01-01_00-00-00", [0] * 40, epochs=1)

@@ -45,7 +45,7 @@ BYTES = {
     "fives": (b"compose: [5]", "fives.yaml: `compose` is a list of config files, not `[5]`"),
     "key": (b"5: a", "key.yaml: a key is a text, not `5`"),
     "hash": (b"{[a]: b}", "hash.yaml, line 1: not valid YAML (found unhashable key)"),
-    "date": (b"a: 2020-99-99", "date.yaml: not valid YAML (month must be in 1..12)"),
+    "date": (b"a: !!timestamp 2020-99-99", "date.yaml: not valid YAML (month must be in 1..12)"),
     "bomb": (
         b"a: &a [x, x, x, x, x, x, x, x, x]\n"
         + b"".join(b"%c: &%c [%s]\n" % (n, n, b", ".join([b"*%c" % (n - 1)] * 9)) for n in range(98, 108)),

@@ -73,16 +73,15 @@ class Recommender(RankingModule):
     ) -> None:
         super().__init__(ks)
         at_least(0, "the model", warmup_steps=warmup_steps, identifier_lr=identifier_lr or 0, frozen_steps=frozen_steps)
-        # No default of its own: a command line would lend its arguments, such as eps, to any other class.
-        optimizer = optimizer or torch.optim.AdamW
+        # No class is the default: a command line would lend its arguments, such as eps, to any other one.
+        self.optimizer = optimizer
         # It refuses arguments that make no sense: now, and not after all that comes before the first step.
-        optimizer([nn.Parameter(torch.zeros(1))])
+        (optimizer or torch.optim.AdamW)([nn.Parameter(torch.zeros(1))])
         self.identifier = identifier
         self.backbone = backbone
         self.assets = assets or Assets()
         self.template = template
         self.prompt = Prompt(template)
-        self.optimizer = optimizer
         self.warmup_steps = warmup_steps
         self.schedule: Schedule = schedule
         self.identifier_lr = identifier_lr
@@ -290,7 +289,7 @@ class Recommender(RankingModule):
                 "has nothing that learns: leave it out"
             )
         groups = parameter_groups(self.backbone, items) + own
-        optimizer = self.optimizer(groups)
+        optimizer = (self.optimizer or torch.optim.AdamW)(groups)
         steps = self.trainer.estimated_stepping_batches
         schedule = make_schedule(self.schedule, optimizer, self.warmup_steps, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

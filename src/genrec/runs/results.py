@@ -72,7 +72,7 @@ def load_run(path: str | Path) -> Run:
         return Run(asked.parent, read_results(asked), _config(asked.parent / CONFIG), named[1] or "")
     folder = newest_run(asked, METRICS)
     if folder is None and not asked.exists():
-        raise GenrecError(f"there is no run `{path}`")
+        raise GenrecError(f"there is no run `{path}`: `genrec test` makes one")
     if folder is None:
         raise GenrecError(f"no {METRICS} in {path} or in a run below it: run `genrec test` first")
     return Run(folder, read_results(folder / METRICS), _config(folder / CONFIG))

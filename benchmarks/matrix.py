@@ -45,7 +45,6 @@ PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed")
 STEPS, MORE = 20, 4
 SHOP = {"users": 60, "items": 60}
 PQ = {"class_path": "PQCodes", "init_args": {"digits": 4, "size": 8, "dim": 8}}
-PQ = {"class_path": "PQCodes", "init_args": {"digits": 4, "size": 8, "dim": 8}}
 SMALL: dict[str, dict[str, Any]] = {
     "tiger": {"codes": {"class_path": "RQVAECodes", "init_args": {"size": 8, "training": {"steps": 20}}}},
     "letter": {"codes": {"class_path": "LETTERCodes", "init_args": {"size": 8, "training": {"steps": 20}}}},

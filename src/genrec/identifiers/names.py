@@ -145,8 +145,9 @@ def _check(named: Any, known: int, count: int) -> None:
             f"{known} on, not {type(named).__name__} ({given})"
         )
     real = named != PAD
-    if not (real.any(1).all() and (real[:, :-1] >= real[:, 1:]).all()):
-        wrong = known + int((~real.any(1) | (real[:, :-1] < real[:, 1:]).any(1)).argmax())
+    wrong = ~real.any(1) | (real[:, :-1] < real[:, 1:]).any(1)
+    if wrong.any():
         raise GenrecError(
-            f"the identifier of item {wrong} is empty, or has padding ({PAD}) before a token: padding stands behind"
+            f"the identifier of item {known + int(wrong.argmax())} is empty, or has padding ({PAD}) before a token: "
+            "padding stands behind"
         )

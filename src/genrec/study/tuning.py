@@ -165,8 +165,7 @@ def _retry_killed(study: optuna.Study, search: Search) -> None:
 
 def _retry_failed(study: optuna.Study) -> None:
     """Where no trial has come to its end, values were not the reason: all are run again."""
-    failed = _failed(study)
-    if failed and len(failed) == _count(study):
+    if failed := _only_failed(study):
         study.set_user_attr(_AGAIN, [*study.user_attrs.get(_AGAIN, []), *(trial.number for trial in failed)])
         for trial in failed:
             study.enqueue_trial(trial.params)
@@ -178,8 +177,8 @@ def _check_some_end(study: optuna.Study, search: Search) -> None:
     Raises:
         GenrecError: if they have all failed.
     """
-    failed = _failed(study)
-    if len(failed) >= ENOUGH and len(failed) == _count(study):
+    failed = _only_failed(study)
+    if len(failed) >= ENOUGH:
         last = failed[-1]
         raise GenrecError(
             f"the first {len(failed)} trials have all failed, the last with: {last.user_attrs.get(_ERROR)} (see "
@@ -187,9 +186,10 @@ def _check_some_end(study: optuna.Study, search: Search) -> None:
         )
 
 
-def _failed(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that ended in an error, and are not run again."""
-    return [trial for trial in study.get_trials(states=(TrialState.FAIL,)) if not _anew(study, trial)]
+def _only_failed(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that ended in an error, and are not run again; none where there are others."""
+    failed = [trial for trial in study.get_trials(states=(TrialState.FAIL,)) if not _anew(study, trial)]
+    return failed if len(failed) == _count(study) else []
 
 
 def _count(study: optuna.Study) -> int:
